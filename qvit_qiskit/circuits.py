@@ -1,0 +1,238 @@
+"""Circuit families: plain functions from (qubits, layers) to a frozen `QNNCircuit`.
+
+Bit order is Qiskit's, everywhere in this project: qubit ``i`` is bit ``i`` of a basis state's
+index (little-endian), so basis state ``s`` has ⟨Z_i⟩ = 1 − 2((s >> i) & 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+
+from qvit_qiskit.exceptions import CircuitError
+from qvit_qiskit.suggest import unknown
+
+
+@dataclass(frozen=True, eq=False)
+class QNNCircuit:
+    """A parameterised circuit with its roles: what is data, what is trained, what is read out.
+
+    Two projections that share one `QNNCircuit` object share its compilation, too.
+    """
+
+    circuit: QuantumCircuit
+    inputs: tuple[Parameter, ...]
+    """One parameter per feature of a row."""
+    weights: tuple[Parameter, ...]
+    """The trained parameters, in the order of the weight vector."""
+    observables: tuple[SparsePauliOp, ...]
+    """One per output feature; by default Z on every wire, in wire order."""
+    family: str = "custom"
+    layers: int = 0
+
+    def __post_init__(self) -> None:
+        roles = [*self.inputs, *self.weights]
+        if len(set(roles)) != len(roles):
+            raise CircuitError("A parameter is listed twice among `inputs` and `weights`.")
+        missing = set(self.circuit.parameters) - set(roles)
+        extra = set(roles) - set(self.circuit.parameters)
+        if missing or extra:
+            raise CircuitError(
+                "Expected every circuit parameter to be an input or a weight, but got "
+                f"unassigned {sorted(p.name for p in missing)} and "
+                f"unknown {sorted(p.name for p in extra)}."
+            )
+        if not self.observables:
+            raise CircuitError("Expected at least one observable, but got none.")
+        for observable in self.observables:
+            if observable.num_qubits != self.circuit.num_qubits:
+                raise CircuitError(
+                    f"Expected observables on {self.circuit.num_qubits} qubits, "
+                    f"but got one on {observable.num_qubits}."
+                )
+
+    def __deepcopy__(self, memo: object) -> QNNCircuit:
+        return self  # frozen, and estimators know it by identity
+
+    @property
+    def num_qubits(self) -> int:
+        """Number of qubits."""
+        return int(self.circuit.num_qubits)
+
+    @property
+    def num_inputs(self) -> int:
+        """Number of input features of a row."""
+        return len(self.inputs)
+
+    @property
+    def num_weights(self) -> int:
+        """Number of trained parameters."""
+        return len(self.weights)
+
+    @property
+    def num_outputs(self) -> int:
+        """Number of output features of a row."""
+        return len(self.observables)
+
+    @cached_property
+    def pauli_terms(self) -> tuple[dict[str, complex], ...]:
+        """Each observable as Pauli strings and coefficients."""
+        return tuple(pauli_terms(observable) for observable in self.observables)
+
+    @cached_property
+    def canonical(self) -> QuantumCircuit:
+        """The circuit with parameters renamed so that ``circuit.parameters`` is inputs, weights.
+
+        ``EstimatorQNN`` binds values in this order. The object is shared by all networks made
+        from this `QNNCircuit`, so that estimators compile it once.
+        """
+        new = [
+            *ParameterVector("inputs", self.num_inputs),
+            *ParameterVector("weights", self.num_weights),
+        ]
+        old = [*self.inputs, *self.weights]
+        return self.circuit.assign_parameters(dict(zip(old, new, strict=True)))
+
+
+def pauli_terms(observable: SparsePauliOp) -> dict[str, complex]:
+    """An observable's Pauli strings (qubit 0 is the last letter) and coefficients."""
+    operator = SparsePauliOp(observable).simplify()
+    return dict(zip(operator.paulis.to_labels(), operator.coeffs.tolist(), strict=True))
+
+
+def z_observables(qubits: int) -> tuple[SparsePauliOp, ...]:
+    """Z on every wire: ``observables[i]`` acts on qubit ``i``."""
+    return tuple(
+        SparsePauliOp.from_sparse_list([("Z", [i], 1.0)], num_qubits=qubits) for i in range(qubits)
+    )
+
+
+def cnot_ring(circuit: QuantumCircuit) -> None:
+    """Append CNOT(i, i+1 mod n) for i = 0 … n−1; nothing on one qubit, one CNOT on two."""
+    n = circuit.num_qubits
+    for control in range(n if n > 2 else n - 1):
+        circuit.cx(control, (control + 1) % n)
+
+
+def ry_ring(qubits: int, layers: int = 2) -> QNNCircuit:
+    """RY encoding, then ``layers`` times [RY rotations, CNOT ring]; after Boucher et al.
+
+    At one layer a weight acts right after the RY that encodes its input, so every output is a
+    product of cosines of x + θ and training can only shift the inputs. Hence the default of two.
+
+    Args:
+        qubits: n, the number of input features and of outputs.
+        layers: L; the circuit has L·n weights, layer by layer.
+    """
+    _check(qubits, layers)
+    x, w = ParameterVector("x", qubits), ParameterVector("w", layers * qubits)
+    circuit = QuantumCircuit(qubits)
+    for q in range(qubits):
+        circuit.ry(x[q], q)
+    for layer in range(layers):
+        for q in range(qubits):
+            circuit.ry(w[layer * qubits + q], q)
+        cnot_ring(circuit)
+    return _make("ry-ring", layers, circuit, x, w)
+
+
+def rx_rz_ring(qubits: int, layers: int = 2) -> QNNCircuit:
+    """RX encoding, then ``layers`` times [RX and RZ rotations, CNOT ring]: 2·L·n weights.
+
+    Amplitudes are complex and the RZ angles matter from the second layer on.
+    """
+    _check(qubits, layers)
+    x, w = ParameterVector("x", qubits), ParameterVector("w", 2 * layers * qubits)
+    circuit = QuantumCircuit(qubits)
+    for q in range(qubits):
+        circuit.rx(x[q], q)
+    for layer in range(layers):
+        first = 2 * layer * qubits
+        for q in range(qubits):
+            circuit.rx(w[first + q], q)
+        for q in range(qubits):
+            circuit.rz(w[first + qubits + q], q)
+        cnot_ring(circuit)
+    return _make("rx-rz-ring", layers, circuit, x, w)
+
+
+def reupload_ring(qubits: int, layers: int = 2) -> QNNCircuit:
+    """``layers`` times [RY encoding, RY rotations, CNOT ring]: the data enter before every layer.
+
+    Re-uploading widens the frequencies that an output can have in its inputs (Pérez-Salinas et
+    al., Quantum 4, 226, 2020; Schuld et al., Phys. Rev. A 103, 032430, 2021).
+    """
+    _check(qubits, layers)
+    x, w = ParameterVector("x", qubits), ParameterVector("w", layers * qubits)
+    circuit = QuantumCircuit(qubits)
+    for layer in range(layers):
+        for q in range(qubits):
+            circuit.ry(x[q], q)
+        for q in range(qubits):
+            circuit.ry(w[layer * qubits + q], q)
+        cnot_ring(circuit)
+    return _make("reupload-ring", layers, circuit, x, w)
+
+
+def ry_chain(qubits: int, layers: int = 2) -> QNNCircuit:
+    """RY encoding, then ``layers`` times [RY rotations, CZ on the edges of a line].
+
+    A line embeds in a heavy-hex lattice without SWAPs, and its CZs run in two moments. The CZs
+    of a layer commute, so a last layer of RY follows: (L+1)·n weights.
+    """
+    _check(qubits, layers)
+    x, w = ParameterVector("x", qubits), ParameterVector("w", (layers + 1) * qubits)
+    circuit = QuantumCircuit(qubits)
+    for q in range(qubits):
+        circuit.ry(x[q], q)
+    for layer in range(layers):
+        for q in range(qubits):
+            circuit.ry(w[layer * qubits + q], q)
+        for first in (0, 1):
+            for q in range(first, qubits - 1, 2):
+                circuit.cz(q, q + 1)
+    for q in range(qubits):
+        circuit.ry(w[layers * qubits + q], q)
+    return _make("ry-chain", layers, circuit, x, w)
+
+
+FAMILIES: dict[str, Callable[[int, int], QNNCircuit]] = {
+    "ry-ring": ry_ring,
+    "rx-rz-ring": rx_rz_ring,
+    "reupload-ring": reupload_ring,
+    "ry-chain": ry_chain,
+}
+"""Every family by the name that configs use."""
+
+
+def build_circuit(family: str, qubits: int, layers: int = 2) -> QNNCircuit:
+    """The circuit of a family by name.
+
+    Raises:
+        CircuitError: If the family is unknown or the sizes are not positive.
+    """
+    if family not in FAMILIES:
+        raise CircuitError(unknown("circuit family", family, FAMILIES))
+    return FAMILIES[family](qubits, layers)
+
+
+def _check(qubits: int, layers: int) -> None:
+    if qubits < 1 or layers < 1:
+        raise CircuitError(
+            f"Expected at least one qubit and one layer, but got {qubits} and {layers}."
+        )
+
+
+def _make(
+    family: str,
+    layers: int,
+    circuit: QuantumCircuit,
+    x: Sequence[Parameter],
+    w: Sequence[Parameter],
+) -> QNNCircuit:
+    observables = z_observables(circuit.num_qubits)
+    return QNNCircuit(circuit, tuple(x), tuple(w), observables, family, layers)

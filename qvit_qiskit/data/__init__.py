@@ -1,0 +1,37 @@
+"""Images: MedMNIST's 2D sets, an embedded synthetic set, and subsets of both."""
+
+from pathlib import Path
+
+from qvit_qiskit.data import medmnist
+from qvit_qiskit.data.images import MedImages, Split
+from qvit_qiskit.data.phantom import NAME as PHANTOM
+from qvit_qiskit.data.phantom import phantom
+from qvit_qiskit.data.subset import stratified_subset
+
+__all__ = ["MedImages", "Split", "load", "names", "stratified_subset"]
+
+
+def names() -> tuple[str, ...]:
+    """Every name that `load` accepts: the single-label 2D sets of MedMNIST and `phantom`."""
+    return (*medmnist.names(), PHANTOM)
+
+
+def load(name: str, root: Path | None = None, *, download: bool = True) -> MedImages:
+    """Load a data set by name, in any case.
+
+    Args:
+        name: A MedMNIST 2D set such as `retinamnist` or `RetinaMNIST`, or `phantom`, the embedded
+            synthetic set, which needs neither files nor a network.
+        root: The folder of the `.npz` files. Without it `QVIT_DATA_ROOT` counts, then
+            `./data/medmnist`.
+        download: Whether a file that is not there may be fetched.
+
+    Returns:
+        The three official splits.
+
+    Raises:
+        DataError: If the name is unknown or the file is missing, damaged or cannot be fetched.
+    """
+    if name.strip().lower() == PHANTOM:
+        return phantom()
+    return medmnist.load_medmnist(name, root, download=download)

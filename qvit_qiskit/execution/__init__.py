@@ -1,0 +1,1 @@
+"""Where circuits run: profiles, routes, estimators and gradients."""

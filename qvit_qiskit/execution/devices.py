@@ -1,0 +1,175 @@
+"""Bundled device snapshots, and the few qubits of one that a circuit uses.
+
+A 4-qubit circuit on a 156-qubit device is simulated on a `Region`: the circuit transpiled to the
+whole device, the qubits it ended on, and the device's target restricted to them. Error rates
+stay the device's own; what is lost is nothing but idle qubits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from qiskit import transpile
+from qiskit.circuit import QuantumCircuit
+from qiskit.providers import BackendV2, Options
+from qiskit.transpiler import InstructionProperties, Target
+
+from qvit_qiskit.exceptions import RouteError
+from qvit_qiskit.suggest import unknown
+
+
+@lru_cache(maxsize=8)
+def bundled_device(name: str) -> BackendV2:
+    """A device snapshot of qiskit-ibm-runtime by name, e.g. ``"fake_boston"``.
+
+    Raises:
+        RouteError: If no snapshot has this name.
+    """
+    from qiskit_ibm_runtime import fake_provider
+
+    classes = {
+        attribute.removeprefix("Fake").lower(): attribute
+        for attribute in dir(fake_provider)
+        if attribute.startswith("Fake") and not attribute.startswith("FakeProvider")
+    }
+    key = name.lower().removeprefix("fake").strip("_").replace("_", "")
+    if key not in classes:
+        raise RouteError(unknown("device snapshot", name, (f"fake_{c}" for c in classes)))
+    return getattr(fake_provider, classes[key])()
+
+
+@dataclass(frozen=True)
+class Region:
+    """A circuit compiled to some qubits of a device."""
+
+    circuit: QuantumCircuit
+    """ISA circuit on ``len(qubits)`` qubits, global phase 0."""
+    target: Target
+    """The device's target, restricted to ``qubits``."""
+    qubits: tuple[int, ...]
+    """Physical qubits; wire ``i`` of ``circuit`` is ``qubits[i]``."""
+    outputs: tuple[int, ...]
+    """The wire of ``circuit`` on which each virtual qubit ends."""
+
+    def describe(self, device: str) -> str:
+        """One line: which qubits, how many two-qubit gates."""
+        pairs = sum(1 for item in self.circuit.data if item.operation.num_qubits == 2)
+        where = ", ".join(str(q) for q in self.qubits)
+        return f"{device}, qubits {where}, {pairs} two-qubit gates"
+
+    def backend(self) -> BackendV2:
+        """The region as a backend that `AerSimulator.from_backend` accepts."""
+        return _RegionBackend(self.target)
+
+    def readout(self) -> np.ndarray:
+        """Confusion matrices by virtual qubit, shape (n, 2, 2): ``[i, read, prepared]``."""
+        entries = [self.target["measure"][(wire,)] for wire in self.outputs]
+        p01 = np.array([entry.prob_meas1_prep0 for entry in entries])
+        p10 = np.array([entry.prob_meas0_prep1 for entry in entries])
+        return np.stack([np.stack([1 - p01, p10], -1), np.stack([p01, 1 - p10], -1)], axis=1)
+
+
+def compile_region(circuit: QuantumCircuit, device: BackendV2, seed: int) -> Region:
+    """Transpile to a device and keep the qubits that the circuit uses.
+
+    Parameters stay unbound. A global phase is dropped: it changes no measurement, and Aer mixes
+    up parameterised ones when several bindings are given.
+
+    Raises:
+        RouteError: If the device has too few qubits.
+    """
+    if circuit.num_qubits > device.num_qubits:
+        raise RouteError(
+            f"The circuit needs {circuit.num_qubits} qubits, but {device.name} has "
+            f"{device.num_qubits}. Choose a larger device or a narrower model."
+        )
+    isa = transpile(circuit, backend=device, optimization_level=3, seed_transpiler=seed)
+    final = isa.layout.final_index_layout(filter_ancillas=True)
+    touched = {isa.find_bit(q).index for item in isa.data for q in item.qubits}
+    qubits = tuple(sorted(touched | set(final)))
+    place = {physical: wire for wire, physical in enumerate(qubits)}
+    small = QuantumCircuit(len(qubits))
+    for item in isa.data:
+        if item.operation.name != "barrier":
+            wires = [place[isa.find_bit(q).index] for q in item.qubits]
+            small.append(item.operation, wires)
+    outputs = tuple(place[physical] for physical in final)
+    target = _with_readout(slice_target(device.target, qubits), device, qubits)
+    return Region(small, target, qubits, outputs)
+
+
+def slice_target(target: Target, qubits: Sequence[int]) -> Target:
+    """A target restricted to some qubits, renumbered in the given order, errors kept."""
+    place = {physical: wire for wire, physical in enumerate(qubits)}
+    properties = target.qubit_properties
+    small = Target(
+        num_qubits=len(qubits),
+        dt=target.dt,
+        qubit_properties=[properties[q] for q in qubits] if properties else None,
+    )
+    for name in target.operation_names:
+        entries = target[name]
+        if entries is None or None in entries:
+            continue
+        kept = {
+            tuple(place[q] for q in wires): entry
+            for wires, entry in entries.items()
+            if all(q in place for q in wires)
+        }
+        if kept:
+            small.add_instruction(target.operation_from_name(name), kept)
+    return small
+
+
+class _MeasureProperties(InstructionProperties):
+    """A measurement's errors by prepared state; Aer's noise models read these attributes."""
+
+    prob_meas1_prep0: float
+    prob_meas0_prep1: float
+
+
+def _with_readout(target: Target, device: BackendV2, qubits: Sequence[int]) -> Target:
+    """Give a sliced target the two readout errors of every qubit.
+
+    A `Target` keeps their mean; the device's properties know both.
+    """
+    properties = device.properties() if hasattr(device, "properties") else None
+    for wire, physical in enumerate(qubits):
+        old = target["measure"][(wire,)]
+        mean = float(old.error or 0.0)
+        known = properties.qubit_property(physical) if properties else {}
+        new = _MeasureProperties(duration=old.duration, error=old.error)
+        new.prob_meas1_prep0 = known.get("prob_meas1_prep0", (mean,))[0]
+        new.prob_meas0_prep1 = known.get("prob_meas0_prep1", (mean,))[0]
+        target.update_instruction_properties("measure", (wire,), new)
+    return target
+
+
+class _RegionBackend(BackendV2):
+    """A `BackendV2` that only carries a target."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(name="region")
+        self._target = target
+
+    @property
+    def target(self) -> Target:
+        """The region's target."""
+        return self._target
+
+    @property
+    def max_circuits(self) -> None:
+        """No limit."""
+        return None
+
+    @classmethod
+    def _default_options(cls) -> Options:
+        return Options(shots=1024)
+
+    def run(self, run_input: Any, **options: Any) -> Any:
+        """Regions are simulated by Aer, never run."""
+        raise NotImplementedError

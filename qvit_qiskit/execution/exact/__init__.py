@@ -1,0 +1,1 @@
+"""Exact simulation of many rows through one shared circuit."""

@@ -1,0 +1,262 @@
+"""Exact expectation values of many rows through one shared circuit, and their pullback.
+
+All tokens of a mini-batch share the trainable circuit. Aer simulates its shared part once per
+weight set, as a unitary; every row is then a column of one matrix product. Wider circuits evolve
+the batched state with fused layers. Rows run in chunks, so memory stays bounded and in cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qvit_qiskit.execution.exact.program import Program, torch_dtype
+from qvit_qiskit.execution.exact.stages import (
+    Angles,
+    LocalStage,
+    ProductStage,
+    UnitaryStage,
+    reduce_to,
+)
+from qvit_qiskit.execution.exact.sweep import sweep
+from qvit_qiskit.execution.exact.unitaries import AerUnitaries
+
+CHUNK_BYTES = 2**21
+"""Bytes of one state tensor: rows are processed in chunks of about this size (measured)."""
+TAPE_BYTES = 2**28
+"""Above this the forward states are not kept, but computed again on the way back."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One program at R rows for G weight sets."""
+
+    program: Program
+    rows: np.ndarray  # shape: (P_row, R)
+    shared: np.ndarray  # shape: (G, P_shared)
+    diagonal: np.ndarray  # shape: (2**n, observables)
+
+    @property
+    def num_rows(self) -> int:
+        """R."""
+        return int(self.rows.shape[1])
+
+
+Pullback = Callable[[Sequence[np.ndarray]], list[tuple[np.ndarray, np.ndarray]]]
+
+
+class Engine:
+    """Runs requests; several requests share one Aer job."""
+
+    def __init__(self, *, single: bool = False) -> None:
+        self.single = single
+        self.unitaries = AerUnitaries()
+
+    def values(self, requests: Sequence[Request]) -> list[np.ndarray]:
+        """Expectation values of every request, each of shape (G, observables, R)."""
+        return [task.run(keep=False) for task in self._start(requests)]
+
+    def probabilities(self, request: Request) -> np.ndarray:
+        """Probabilities of the basis states, shape (G, 2**n, R)."""
+        task = self._start([request])[0]
+        dim = 2**request.program.num_qubits
+        out = np.empty((len(request.shared), dim, request.num_rows))
+        for chunk in task.chunks():
+            out[:, :, chunk] = _squared(task.forward(chunk)[0]).numpy()
+        return out
+
+    def linearize(self, requests: Sequence[Request]) -> tuple[list[np.ndarray], Pullback]:
+        """Values and their vector–Jacobian product.
+
+        Returns:
+            The values, each (G, observables, R), and a function from cotangents of these shapes
+            to pairs (∂L/∂rows summed over G, shape (P_row, R); ∂L/∂shared summed over rows,
+            shape (G, P_shared)).
+        """
+        tasks = self._start(requests)
+        values = [task.run(keep=True) for task in tasks]
+
+        def pullback(cotangents: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+            return [task.pullback(g) for task, g in zip(tasks, cotangents, strict=True)]
+
+        return values, pullback
+
+    def _start(self, requests: Sequence[Request]) -> list[_Task]:
+        tasks = [_Task(request, self.single) for request in requests]
+        by_width: dict[int, list[tuple[_Task, int]]] = {}
+        for task in tasks:
+            for place in task.program.segments:
+                by_width.setdefault(task.program.num_qubits, []).append((task, place))
+        for width, wanted in by_width.items():
+            asked = [(task.program.segments[place], task.shared) for task, place in wanted]
+            job = self.unitaries.submit(width, asked)
+            found = _Later(partial(self.unitaries.collect, job, asked))
+            for k, (task, place) in enumerate(wanted):
+                task.unitaries[place] = (found, k)
+        return tasks
+
+
+class _Later:
+    """A result fetched on first use, so that Aer works while the encoding is built."""
+
+    def __init__(self, fetch: Callable[[], list[np.ndarray]]) -> None:
+        self._fetch = fetch
+        self._value: list[np.ndarray] | None = None
+
+    def __getitem__(self, k: int) -> np.ndarray:
+        if self._value is None:
+            self._value = self._fetch()
+        return self._value[k]
+
+
+class _Task:
+    """One request on its way through its program's stages."""
+
+    def __init__(self, request: Request, single: bool) -> None:
+        self.request, self.program = request, request.program
+        self.dtype = torch_dtype(self.program.real, single)
+        self.real_dtype = torch_dtype(True, single)
+        table, groups = self.program.table, len(request.shared)
+        everything = np.zeros((len(table.slope.T), groups))
+        everything[self.program.shared_columns] = request.shared.T
+        self.shared_values = everything  # (P, G), zero where a parameter varies by row
+        self.shared = np.zeros((groups, len(table)))  # (G, m), zero for row rotations
+        rotations = list(self.program.shared_rotations)
+        self.shared[:, rotations] = table.evaluate(rotations, everything).T
+        self.unitaries: dict[int, tuple[_Later, int]] = {}
+        self.matrices: list[Any] | None = None
+        self.diagonal = torch.from_numpy(request.diagonal).to(self.real_dtype)
+        self.tape: list[tuple[Tensor, list[Any]]] | None = None
+
+    def chunks(self) -> list[slice]:
+        """Slices of rows whose state tensors stay near `CHUNK_BYTES`."""
+        size = self.dtype.itemsize * len(self.request.shared) * 2**self.program.num_qubits
+        step = max(16, CHUNK_BYTES // size)
+        rows = self.request.num_rows
+        count = max(1, -(-rows // step))
+        edges = [rows * k // count for k in range(count + 1)]
+        return [slice(a, b) for a, b in pairwise(edges)]
+
+    def run(self, *, keep: bool) -> np.ndarray:
+        """Values of all rows, shape (G, observables, R)."""
+        groups, rows = len(self.request.shared), self.request.num_rows
+        out = np.empty((groups, self.diagonal.shape[1], rows))
+        state_bytes = self.dtype.itemsize * groups * 2**self.program.num_qubits * rows
+        keep = keep and state_bytes * self._states_kept() <= TAPE_BYTES
+        self.tape = [] if keep else None
+        for chunk in self.chunks():
+            state, memory = self.forward(chunk)
+            out[:, :, chunk] = (self.diagonal.T @ _squared(state)).numpy()
+            if self.tape is not None:
+                self.tape.append((state, memory))
+        return out
+
+    def _states_kept(self) -> int:
+        return sum(
+            len(getattr(stage, "operations", ())) + len(getattr(stage, "blocks", ())) + 1
+            for stage in self.program.stages
+        )
+
+    def forward(self, chunk: slice) -> tuple[Tensor, list[Any]]:
+        """The final states of some rows, (1 or G, 2**n, 1 or r), and each stage's memory."""
+        angles = self._angles(chunk)
+        state = torch.empty(0)
+        memory: list[Any] = [angles]
+        for place, stage in enumerate(self.program.stages):
+            matrices = None if isinstance(stage, ProductStage) else self._matrices()[place]
+            state, kept = stage.forward(matrices, angles, state)
+            memory.append(kept)
+        return state, memory
+
+    def pullback(self, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """∂L/∂rows (P_row, R) and ∂L/∂shared (G, P_shared) from ∂L/∂values."""
+        program, table = self.program, self.program.table
+        by_value = np.zeros((len(self.shared_values), self.request.num_rows))
+        by_shared = np.zeros_like(self.shared_values)
+        sums: list[Any] = [None] * len(program.stages)
+        for k, chunk in enumerate(self.chunks()):
+            state, memory = self.forward(chunk) if self.tape is None else self.tape[k]
+            pulled = torch.from_numpy(np.ascontiguousarray(cotangent[:, :, chunk]))
+            lam = 2 * (self.diagonal @ pulled.to(self.real_dtype)) * state
+            lam = reduce_to(lam, state.shape)
+            angles = self._pull_stages(lam, memory, sums)
+            if program.row_rotations:
+                values = self._row_values(chunk)
+                grads = np.stack([angles.row_grads[i].double() for i in program.row_rotations])
+                back = table.pullback(program.row_rotations, values, grads)  # (P, 1 or G, r)
+                by_value[:, chunk] = back.sum(axis=1)
+                if program.mixed:
+                    by_shared += back.sum(axis=2)
+        grads = self._finish(sums)
+        rotations = list(program.shared_rotations)
+        by_shared += table.pullback(rotations, self.shared_values, grads[:, rotations].T)
+        return by_value[program.row_columns], by_shared[program.shared_columns].T
+
+    def _pull_stages(self, lam: Tensor, memory: list[Any], sums: list[Any]) -> Angles:
+        angles: Angles = memory[0]
+        angles.row_grads.clear()
+        for place in range(len(self.program.stages) - 1, -1, -1):
+            stage, kept = self.program.stages[place], memory[place + 1]
+            matrices = self._matrices()[place]
+            lam, sums[place] = stage.pullback(matrices, angles, kept, lam, sums[place])
+        return angles
+
+    def _finish(self, sums: list[Any]) -> np.ndarray:
+        """∂L/∂(shared angles), shape (G, m)."""
+        grads = np.zeros_like(self.shared)
+        for place, stage in enumerate(self.program.stages):
+            if isinstance(stage, ProductStage):
+                grads += sums[place]
+            elif isinstance(stage, UnitaryStage):
+                overlap = torch.bmm(self._matrices()[place], sums[place].mH).numpy()
+                layers = self.program.segments[place].layers
+                sweep(layers, self.program.num_qubits, self.shared, overlap, grads)
+            elif isinstance(stage, LocalStage):
+                stage.finish(self._matrices()[place], self.shared, sums[place], grads)
+        return grads
+
+    def _matrices(self) -> list[Any]:
+        if self.matrices is None:
+            self.matrices = [None] * len(self.program.stages)
+            for place, stage in enumerate(self.program.stages):
+                if isinstance(stage, LocalStage):
+                    self.matrices[place] = stage.prepare(self.shared, self.dtype)
+                elif isinstance(stage, UnitaryStage):
+                    later, k = self.unitaries[place]
+                    found = later[k] if self.dtype.is_complex else later[k].real
+                    self.matrices[place] = torch.from_numpy(np.ascontiguousarray(found)).to(
+                        self.dtype
+                    )
+        return self.matrices
+
+    def _row_values(self, chunk: slice) -> np.ndarray:
+        """All parameter values of a chunk's rows, shape (P, 1 or G, r)."""
+        groups = len(self.request.shared) if self.program.mixed else 1
+        rows = self.request.rows[:, chunk]
+        values = np.zeros((len(self.shared_values), groups, rows.shape[1]))
+        if self.program.mixed:
+            values += self.shared_values[:, :, None]
+        values[self.program.row_columns] = rows[:, None]
+        return values
+
+    def _angles(self, chunk: slice) -> Angles:
+        rotations = self.program.row_rotations
+        row: dict[int, Tensor] = {}
+        if rotations:
+            found = self.program.table.evaluate(rotations, self._row_values(chunk))
+            tensors = torch.from_numpy(found).to(self.real_dtype)
+            row = dict(zip(rotations, tensors, strict=True))
+        return Angles(self.shared, row, {}, self.dtype)
+
+
+def _squared(state: Tensor) -> Tensor:
+    if state.is_complex():
+        return state.real.square() + state.imag.square()
+    return state.square()

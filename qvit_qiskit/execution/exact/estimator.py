@@ -1,0 +1,139 @@
+"""The exact engine as a Qiskit estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from qiskit.circuit import QuantumCircuit
+from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveJob, PrimitiveResult, PubResult
+from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
+
+from qvit_qiskit.circuits import QNNCircuit
+from qvit_qiskit.execution.exact.engine import Engine, Request
+from qvit_qiskit.execution.exact.program import Program, compile_program
+from qvit_qiskit.execution.exact.readout import Basis, measurement_bases
+from qvit_qiskit.execution.memo import Memo
+from qvit_qiskit.execution.pubs import FlatPub, flatten
+
+MAX_UNITARY_QUBITS = 6
+"""Up to this width a shared segment becomes one unitary; wider ones run layer by layer."""
+
+Columns = tuple[int, ...]
+Pass = tuple[Program, np.ndarray]
+"""A program for one measurement basis, and the observables' diagonals in that basis."""
+
+
+class Compiler:
+    """Compiles each circuit once per measurement basis and choice of varying columns."""
+
+    def __init__(self, max_unitary_qubits: int = MAX_UNITARY_QUBITS) -> None:
+        self.max_unitary_qubits = max_unitary_qubits
+        self._programs: Memo[Program] = Memo()
+        self._passes: Memo[list[Pass]] = Memo()
+
+    def program(self, circuit: QuantumCircuit, basis: Basis, columns: Columns) -> Program:
+        """A circuit measured in a basis.
+
+        Args:
+            circuit: The circuit.
+            basis: The measurement basis.
+            columns: Columns of the parameter values that differ from row to row.
+        """
+        key = (basis, columns)
+        width = self.max_unitary_qubits
+        return self._programs.get(circuit, key, lambda c, k: compile_program(c, k[0], k[1], width))
+
+    def passes(
+        self, circuit: QuantumCircuit, observables: Sequence[Mapping[str, Any]], columns: Columns
+    ) -> list[Pass]:
+        """One program per measurement basis, with the observables' diagonals.
+
+        Args:
+            circuit: The circuit.
+            observables: Pauli strings to coefficients, one mapping per observable.
+            columns: Columns of the parameter values that differ from row to row.
+        """
+
+        def make(circuit: QuantumCircuit, key: Any) -> list[Pass]:
+            bases = measurement_bases(observables)
+            count = len(observables)
+            return [(self.program(circuit, b, columns), b.diagonal(count)) for b in bases]
+
+        readout = tuple(tuple(sorted(o.items())) for o in observables)
+        return self._passes.get(circuit, (readout, columns), make)
+
+
+def varying_columns(circuit: QuantumCircuit, values: np.ndarray) -> Columns:
+    """Columns to treat as row data: the inputs of a network, and whatever else is not constant.
+
+    ``EstimatorQNN`` names its input parameters ``inputs``.
+    """
+    constant = (values == values[:1]).all(axis=0)
+    named = [getattr(p, "vector", None) is not None for p in circuit.parameters]
+    return tuple(
+        k
+        for k, parameter in enumerate(circuit.parameters)
+        if not constant[k] or (named[k] and parameter.vector.name == "inputs")
+    )
+
+
+class ExactEstimator(BaseEstimatorV2):
+    """Exact expectation values of a noiseless simulator; ``precision`` is not needed.
+
+    Rows of a PUB that share trained parameters share their simulation (see `Engine`).
+    """
+
+    def __init__(self, engine: Engine | None = None, compiler: Compiler | None = None) -> None:
+        self.engine = engine or Engine()
+        self.compiler = compiler or Compiler()
+
+    def run(
+        self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None
+    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
+        """Evaluate PUBs; all of them share one Aer job.
+
+        Args:
+            pubs: The PUBs.
+            precision: Ignored: values are exact, and so ``stds`` is 0.
+        """
+        coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
+        job = PrimitiveJob(self._run, coerced)
+        job._submit()
+        return job
+
+    def describe(self, circuit: QNNCircuit) -> str:
+        """One line: which engine a circuit gets."""
+        basis = measurement_bases(circuit.pauli_terms)[0]
+        columns = tuple(range(circuit.num_inputs))
+        return self.compiler.program(circuit.canonical, basis, columns).describe()
+
+    def _run(self, pubs: list[EstimatorPub]) -> PrimitiveResult[PubResult]:
+        flats = [flatten(pub) for pub in pubs]
+        owners: list[int] = []
+        requests: list[Request] = []
+        for k, flat in enumerate(flats):
+            if len(flat.values):
+                for request in self._requests(flat):
+                    owners.append(k)
+                    requests.append(request)
+        tables = [np.zeros((len(flat.observables), len(flat.values))) for flat in flats]
+        for k, values in zip(owners, self.engine.values(requests), strict=True):
+            tables[k] += values[0]
+        results = []
+        for flat, table in zip(flats, tables, strict=True):
+            evs = flat.pick(table)
+            data = DataBin(evs=evs, stds=np.zeros_like(evs), shape=flat.shape)
+            results.append(PubResult(data, metadata={"exact": True}))
+        return PrimitiveResult(results)
+
+    def _requests(self, flat: FlatPub) -> list[Request]:
+        columns = varying_columns(flat.circuit, flat.values)
+        found = self.compiler.passes(flat.circuit, flat.observables, columns)
+        return [_request(program, diagonal, flat.values) for program, diagonal in found]
+
+
+def _request(program: Program, diagonal: np.ndarray, values: np.ndarray) -> Request:
+    rows = np.ascontiguousarray(values[:, program.row_columns].T)
+    return Request(program, rows, values[:1, program.shared_columns], diagonal)

@@ -1,0 +1,188 @@
+"""A Qiskit circuit as three kinds of operation: rotations, one-qubit matrices, monomials.
+
+Every standard gate reduces to these by its own definition. Global phases are dropped, since no
+expectation value and no derivative of one depends on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from qiskit.circuit import Gate, Instruction, Parameter, ParameterExpression, QuantumCircuit
+from qiskit.circuit.library import UnitaryGate
+
+from qvit_qiskit.exceptions import CircuitError
+
+_DROPPED = {"barrier", "delay", "id", "global_phase"}
+_AXES = {"rx": "x", "ry": "y", "rz": "z", "p": "z", "u1": "z"}
+_MAX_MATRIX_QUBITS = 6
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """exp(−i φ P / 2) for the Pauli P of ``axis``; φ is ``angles[index]`` of the circuit."""
+
+    axis: str
+    qubits: tuple[int, ...]
+    index: int
+
+
+@dataclass(frozen=True)
+class OneQubit:
+    """A constant one-qubit matrix."""
+
+    matrix: np.ndarray  # shape: (2, 2), complex
+    qubits: tuple[int, ...]
+    gate: Gate
+
+
+@dataclass(frozen=True)
+class Monomial:
+    """A constant gate with one entry per row, e.g. CX or CZ: ``out[i] = phase[i] * in[source[i]]``.
+
+    Bit ``k`` of ``i`` belongs to ``qubits[k]``.
+    """
+
+    source: np.ndarray  # shape: (2**k,), int
+    phase: np.ndarray  # shape: (2**k,), complex
+    qubits: tuple[int, ...]
+    gate: Gate
+
+
+Operation = Rotation | OneQubit | Monomial
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A circuit's operations in order, with the expressions of its rotation angles."""
+
+    num_qubits: int
+    operations: tuple[Operation, ...]
+    angles: tuple[ParameterExpression, ...]
+    """The angle of every `Rotation`, by its ``index``."""
+    parameters: tuple[Parameter, ...]
+    """``circuit.parameters``, the order in which values are given."""
+
+
+def lower(circuit: QuantumCircuit) -> Lowered:
+    """Reduce a circuit to rotations, one-qubit matrices and monomials.
+
+    Raises:
+        CircuitError: If an instruction is no unitary gate; the message names it.
+    """
+    operations: list[Operation] = []
+    angles: list[ParameterExpression] = []
+    _walk(circuit, list(range(circuit.num_qubits)), operations, angles)
+    parameters = tuple(circuit.parameters)
+    return Lowered(circuit.num_qubits, tuple(operations), tuple(angles), parameters)
+
+
+def _walk(
+    circuit: QuantumCircuit,
+    wires: Sequence[int],
+    operations: list[Operation],
+    angles: list[ParameterExpression],
+) -> None:
+    for item in circuit.data:
+        qubits = tuple(wires[circuit.find_bit(bit).index] for bit in item.qubits)
+        gate = item.operation
+        if gate.name in _DROPPED:
+            continue
+        if item.clbits or getattr(gate, "blocks", ()) or gate.name in {"measure", "reset"}:
+            raise _refusal(gate.name)
+        if gate.name in _AXES:
+            _rotation(_AXES[gate.name], gate.params[0], qubits, operations, angles)
+        elif gate.name in ("u", "u3") and type(gate).__name__ in ("UGate", "U3Gate"):
+            theta, phi, lam = gate.params
+            for axis, angle in (("z", lam), ("y", theta), ("z", phi)):
+                _rotation(axis, angle, qubits, operations, angles)
+        else:
+            _constant_or_definition(gate, qubits, operations, angles)
+
+
+def _rotation(
+    axis: str,
+    angle: ParameterExpression | float,
+    qubits: tuple[int, ...],
+    operations: list[Operation],
+    angles: list[ParameterExpression],
+) -> None:
+    if isinstance(angle, ParameterExpression) and angle.parameters:
+        operations.append(Rotation(axis, qubits, len(angles)))
+        angles.append(angle)
+    else:
+        matrix = rotation_matrix(axis, np.asarray(float(angle)))
+        operations.append(OneQubit(matrix, qubits, UnitaryGate(matrix)))
+
+
+def _constant_or_definition(
+    gate: Instruction,
+    qubits: tuple[int, ...],
+    operations: list[Operation],
+    angles: list[ParameterExpression],
+) -> None:
+    parametric = any(isinstance(p, ParameterExpression) and p.parameters for p in gate.params)
+    if isinstance(gate, Gate) and not parametric and len(qubits) <= _MAX_MATRIX_QUBITS:
+        matrix = _matrix(gate)
+        if matrix is not None and len(qubits) == 1:
+            operations.append(OneQubit(matrix, qubits, gate))
+            return
+        monomial = None if matrix is None else _monomial(matrix, qubits, gate)
+        if monomial is not None:
+            operations.append(monomial)
+            return
+    if gate.definition is None:
+        raise _refusal(gate.name)
+    _walk(gate.definition, qubits, operations, angles)
+
+
+def _matrix(gate: Gate) -> np.ndarray | None:
+    try:
+        return np.asarray(gate.to_matrix(), dtype=complex)
+    except Exception:  # Qiskit raises CircuitError or its own for gates without a matrix
+        return None
+
+
+def _monomial(matrix: np.ndarray, qubits: tuple[int, ...], gate: Gate) -> Monomial | None:
+    present = np.abs(matrix) > 1e-14
+    if not (present.sum(axis=0) == 1).all() or not (present.sum(axis=1) == 1).all():
+        return None
+    source = present.argmax(axis=1)
+    return Monomial(source, matrix[np.arange(len(matrix)), source], qubits, gate)
+
+
+def _refusal(name: str) -> CircuitError:
+    return CircuitError(
+        f"Expected a circuit of unitary gates, but got the instruction {name!r}. Remove it, or "
+        'choose a profile with engine = "aer", which simulates every instruction Aer knows.'
+    )
+
+
+def rotation_matrix(axis: str, angle: np.ndarray) -> np.ndarray:
+    """exp(−i φ P / 2) for angles of any shape.
+
+    Args:
+        axis: ``"x"``, ``"y"`` or ``"z"``.
+        angle: φ in radians, any shape (...,).
+
+    Returns:
+        Complex matrices, shape (..., 2, 2).
+    """
+    c, s = np.cos(angle / 2), np.sin(angle / 2)
+    out = np.zeros((*np.shape(angle), 2, 2), dtype=complex)
+    if axis == "z":
+        out[..., 0, 0], out[..., 1, 1] = c - 1j * s, c + 1j * s
+        return out
+    out[..., 0, 0] = out[..., 1, 1] = c
+    out[..., 0, 1], out[..., 1, 0] = (-1j * s, -1j * s) if axis == "x" else (-s, s)
+    return out
+
+
+PAULI = {
+    "x": np.array([[0, 1], [1, 0]], dtype=complex),
+    "y": np.array([[0, -1j], [1j, 0]]),
+    "z": np.array([[1, 0], [0, -1]], dtype=complex),
+}
+"""The generators of the rotations."""

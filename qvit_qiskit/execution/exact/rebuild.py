@@ -1,0 +1,46 @@
+"""Lowered operations as a Qiskit circuit again, with one parameter per rotation."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from qiskit.circuit import ParameterVector, QuantumCircuit
+from qiskit.circuit.library import UnitaryGate
+
+from qvit_qiskit.execution.exact.lower import Monomial, OneQubit, Operation, Rotation
+
+
+def rebuild(
+    num_qubits: int, operations: Sequence[Operation], native: Collection[str] | None = None
+) -> tuple[QuantumCircuit, list[int]]:
+    """A circuit whose every rotation has a parameter of its own.
+
+    Args:
+        num_qubits: n.
+        operations: The operations.
+        native: Names of constant gates to keep; others become unitaries. ``None`` keeps all.
+
+    Returns:
+        The circuit, and for each of its ``parameters`` the index of the rotation.
+    """
+    used = [op.index for op in operations if isinstance(op, Rotation)]
+    parameters = dict(zip(used, ParameterVector("angle", len(used)), strict=True))
+    circuit = QuantumCircuit(num_qubits)
+    for operation in operations:
+        if isinstance(operation, Rotation):
+            rotation = getattr(circuit, f"r{operation.axis}")
+            rotation(parameters[operation.index], operation.qubits[0])
+        elif native is None or operation.gate.name in native:
+            circuit.append(operation.gate, operation.qubits)
+        else:
+            circuit.append(UnitaryGate(_dense(operation)), operation.qubits)
+    return circuit, used
+
+
+def _dense(operation: OneQubit | Monomial) -> np.ndarray:
+    if isinstance(operation, OneQubit):
+        return operation.matrix
+    matrix = np.zeros((len(operation.source),) * 2, dtype=complex)
+    matrix[np.arange(len(matrix)), operation.source] = operation.phase
+    return matrix

@@ -1,0 +1,149 @@
+"""Order a circuit's operations into parts that depend on the row and parts that all rows share.
+
+A circuit becomes a `Plan`: a product state per row, then alternating shared layers and row
+rotations. Only operations on disjoint qubits change places, so the plan is the same unitary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from qvit_qiskit.execution.exact.lower import Lowered, Monomial, OneQubit, Operation, Rotation
+
+
+@dataclass(frozen=True)
+class LocalLayer:
+    """One-qubit operations: for each touched qubit its operations in order."""
+
+    operations: dict[int, list[Rotation | OneQubit]]
+
+
+@dataclass(frozen=True)
+class MonomialLayer:
+    """Constant monomials merged into one: ``out[i] = phase[i] * in[source[i]]``."""
+
+    source: np.ndarray  # shape: (2**n,), int
+    phase: np.ndarray  # shape: (2**n,), complex
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Operations that are the same for every row, as layers and in their original form."""
+
+    layers: tuple[LocalLayer | MonomialLayer, ...]
+    operations: tuple[Operation, ...]
+
+
+@dataclass(frozen=True)
+class RowRotations:
+    """Rotations whose angle differs from row to row."""
+
+    operations: tuple[Rotation, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A circuit, scheduled."""
+
+    num_qubits: int
+    product: LocalLayer
+    """Operations on |0…0⟩ up to the last row rotation before a qubit is entangled."""
+    parts: list[Shared | RowRotations] = field(default_factory=list)
+
+
+def schedule(lowered: Lowered, row_rotations: Collection[int]) -> Plan:
+    """Separate what depends on the row from what does not.
+
+    Args:
+        lowered: The circuit.
+        row_rotations: Indices of the rotations whose angle differs from row to row.
+    """
+    row = set(row_rotations)
+
+    def depends(operation: Operation) -> bool:
+        return isinstance(operation, Rotation) and operation.index in row
+
+    prefix, rest = _take(lowered.operations, lambda op: not isinstance(op, Monomial))
+    sequences = _by_qubit(prefix)
+    after: list[Operation] = []
+    for qubit, operations in sequences.items():
+        while operations and not depends(operations[-1]):
+            after.insert(0, operations.pop())
+        sequences[qubit] = operations
+    plan = Plan(lowered.num_qubits, LocalLayer({q: ops for q, ops in sequences.items() if ops}))
+    rest = (*_in_order(after, lowered.operations), *rest)
+    while rest:
+        taken, rest = _take(rest, lambda op: not depends(op))
+        if taken:
+            plan.parts.append(Shared(_layers(taken, lowered.num_qubits), taken))
+        rotations, rest = _take(rest, depends)
+        if rotations:
+            kept = tuple(op for op in rotations if isinstance(op, Rotation))
+            plan.parts.append(RowRotations(kept))
+    return plan
+
+
+def _take(
+    operations: Collection[Operation], accept: Callable[[Operation], bool]
+) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
+    """All operations that are accepted and that nothing refused stands in front of."""
+    taken: list[Operation] = []
+    left: list[Operation] = []
+    blocked: set[int] = set()
+    for operation in operations:
+        if accept(operation) and blocked.isdisjoint(operation.qubits):
+            taken.append(operation)
+        else:
+            blocked.update(operation.qubits)
+            left.append(operation)
+    return tuple(taken), tuple(left)
+
+
+def _by_qubit(operations: Collection[Operation]) -> dict[int, list[Rotation | OneQubit]]:
+    out: dict[int, list[Rotation | OneQubit]] = {}
+    for operation in operations:
+        if not isinstance(operation, Monomial):
+            out.setdefault(operation.qubits[0], []).append(operation)
+    return out
+
+
+def _in_order(
+    chosen: Collection[Operation], operations: Collection[Operation]
+) -> tuple[Operation, ...]:
+    wanted = {id(operation) for operation in chosen}
+    return tuple(operation for operation in operations if id(operation) in wanted)
+
+
+def _layers(
+    operations: tuple[Operation, ...], num_qubits: int
+) -> tuple[LocalLayer | MonomialLayer, ...]:
+    layers: list[LocalLayer | MonomialLayer] = []
+    while operations:
+        local, operations = _take(operations, lambda op: not isinstance(op, Monomial))
+        if local:
+            layers.append(LocalLayer(_by_qubit(local)))
+        monomial, operations = _take(operations, lambda op: isinstance(op, Monomial))
+        if monomial:
+            layers.append(_merge(monomial, num_qubits))
+    return tuple(layers)
+
+
+def _merge(operations: Collection[Operation], num_qubits: int) -> MonomialLayer:
+    source = np.arange(2**num_qubits)
+    phase = np.ones(2**num_qubits, dtype=complex)
+    states = np.arange(2**num_qubits)
+    for operation in operations:
+        assert isinstance(operation, Monomial)
+        small = np.zeros_like(states)
+        cleared = states.copy()
+        for k, qubit in enumerate(operation.qubits):
+            small |= ((states >> qubit) & 1) << k
+            cleared &= ~(1 << qubit)
+        big = cleared.copy()
+        for k, qubit in enumerate(operation.qubits):
+            big |= ((operation.source[small] >> k) & 1) << qubit
+        source, phase = source[big], operation.phase[small] * phase[big]
+    return MonomialLayer(source, phase)

@@ -1,0 +1,77 @@
+"""Unitaries of shared segments, simulated by Aer: all weight sets of all segments in one job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from qiskit.circuit import QuantumCircuit
+
+from qvit_qiskit.execution.exact.rebuild import rebuild
+from qvit_qiskit.execution.exact.schedule import Shared
+
+
+class AerUnitaries:
+    """Aer's ``unitary`` method behind a cache of template circuits."""
+
+    def __init__(self) -> None:
+        self._templates: dict[int, tuple[Shared, QuantumCircuit, list[int]]] = {}
+
+    @cached_property
+    def _simulator(self) -> Any:
+        from qiskit_aer import AerSimulator
+
+        # One thread: the matrices are small, and the row contractions own the cores.
+        return AerSimulator(method="unitary", max_parallel_threads=1, fusion_enable=False)
+
+    def submit(self, num_qubits: int, requests: Sequence[tuple[Shared, np.ndarray]]) -> Any:
+        """Start one job; requests for the same segment share its circuit.
+
+        Args:
+            num_qubits: n.
+            requests: Segments with their shared angles, shape (G, m).
+
+        Returns:
+            The running job, for `collect`.
+        """
+        circuits, binds = [], []
+        for segment, members in _by_segment(requests).values():
+            circuit, used = self._template(num_qubits, segment)
+            values = np.concatenate([requests[k][1] for k in members])[:, used]
+            circuits.append(circuit)
+            binds.append({p: values[:, k].tolist() for k, p in enumerate(circuit.parameters)})
+        return self._simulator.run(circuits, parameter_binds=binds)
+
+    def collect(self, job: Any, requests: Sequence[tuple[Shared, np.ndarray]]) -> list[np.ndarray]:
+        """The unitaries of a job, for each request an array of shape (G, 2**n, 2**n)."""
+        result = job.result()
+        if not result.success:
+            raise RuntimeError(f"Aer could not simulate a shared unitary: {result.status}")
+        out: dict[int, np.ndarray] = {}
+        place = 0
+        for _, members in _by_segment(requests).values():
+            for k in members:
+                span = range(place, place + len(requests[k][1]))
+                out[k] = np.stack([np.asarray(result.data(i)["unitary"]) for i in span])
+                place = span.stop
+        return [out[k] for k in range(len(requests))]
+
+    def _template(self, num_qubits: int, segment: Shared) -> tuple[QuantumCircuit, list[int]]:
+        key = id(segment)
+        if key not in self._templates:
+            native = self._simulator.configuration().basis_gates
+            circuit, used = rebuild(num_qubits, segment.operations, set(native))
+            circuit.save_unitary()
+            self._templates[key] = (segment, circuit, used)
+        return self._templates[key][1:]
+
+
+def _by_segment(
+    requests: Sequence[tuple[Shared, np.ndarray]],
+) -> dict[int, tuple[Shared, list[int]]]:
+    groups: dict[int, tuple[Shared, list[int]]] = {}
+    for k, (segment, _) in enumerate(requests):
+        groups.setdefault(id(segment), (segment, []))[1].append(k)
+    return groups

@@ -1,0 +1,109 @@
+"""Backend profiles: TOML files that say where and how circuits run."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from qvit_qiskit.exceptions import ProfileError
+from qvit_qiskit.suggest import unknown
+
+Shots = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class _Profile(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    description: str = ""
+    """One line for ``qvit backends``."""
+    seed: int = Field(default=0, ge=0)
+    """Seeds shots and layouts; runs draw independent streams from it."""
+
+
+class AerProfile(_Profile):
+    """Simulation on qiskit-aer: exact, with shots, or with the noise of a device."""
+
+    kind: Literal["aer"]
+    shots: Shots | None = None
+    """Bitstrings drawn per row; without it values are exact expectation values."""
+    noise: str | None = None
+    """A bundled device snapshot, e.g. ``"fake_boston"``; without it there is no noise."""
+    engine: Literal["exact", "aer"] = "exact"
+    """``"exact"`` shares one simulation between rows; ``"aer"`` is Aer's own estimator."""
+    precision: Literal["double", "single"] = "double"
+    """Of the exact engine: float64/complex128 or float32/complex64 inside."""
+    gradient: Literal["auto", "param-shift", "spsa"] = "auto"
+    """``"auto"``: the adjoint method where values are exact, else the parameter-shift rule."""
+    spsa_samples: int = Field(default=1, ge=1)
+    """Random directions averaged per SPSA gradient."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AerProfile:
+        if self.noise and self.precision == "single":
+            raise ValueError('precision = "single" is for noiseless profiles; remove it')
+        if self.engine == "aer" and (self.shots or self.noise):
+            raise ValueError('engine = "aer" is for exact values; remove shots and noise')
+        return self
+
+    @property
+    def simulates(self) -> str:
+        """What this profile simulates, in a few words."""
+        what = f"noise of {self.noise}" if self.noise else "no noise"
+        return f"{what}, {f'{self.shots} shots' if self.shots else 'exact values'}"
+
+
+class FakeProfile(_Profile):
+    """The IBM client's local mode on a bundled device snapshot: a rehearsal without an account."""
+
+    kind: Literal["fake"]
+    device: str
+    """A bundled device snapshot, e.g. ``"fake_torino"``."""
+    shots: Shots = 1024
+    """Bitstrings per row."""
+
+    @property
+    def simulates(self) -> str:
+        """What this profile simulates, in a few words."""
+        return f"{self.device} through the IBM client, {self.shots} shots"
+
+
+Profile = Annotated[AerProfile | FakeProfile, Field(discriminator="kind")]
+_KINDS: dict[str, type[AerProfile] | type[FakeProfile]] = {"aer": AerProfile, "fake": FakeProfile}
+_ADAPTER: TypeAdapter[AerProfile | FakeProfile] = TypeAdapter(Profile)
+
+
+def load_profile(path: Path) -> AerProfile | FakeProfile:
+    """Read and validate one profile.
+
+    Raises:
+        ProfileError: If the file cannot be read or a key or value is wrong.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProfileError(f"Cannot read the profile {path}: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileError(f"{path} is not valid TOML: {error}.") from error
+    kind = data.get("kind")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ProfileError(f"{path}: {unknown('kind', str(kind), _KINDS)}")
+    fields = _KINDS[kind].model_fields
+    for key in data:
+        if key not in fields:
+            raise ProfileError(f"{path}: {unknown('key', key, fields)}")
+    try:
+        return _ADAPTER.validate_python(data)
+    except ValidationError as error:
+        raise ProfileError(f"{path}: {first_complaint(error)}") from error
+
+
+def first_complaint(error: ValidationError) -> str:
+    """The first error of a pydantic validation as one sentence."""
+    detail: Any = error.errors()[0]
+    where = [str(part) for part in detail["loc"] if part not in _KINDS]
+    got = "" if detail["type"] in {"missing", "value_error"} else f", but got {detail['input']!r}"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    return f"{'.'.join(where) + ': ' if where else ''}{message}{got}."

@@ -1,0 +1,145 @@
+"""Profiles by name, and the routes that models are bound to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qvit_qiskit.exceptions import ProfileError
+from qvit_qiskit.execution.profile import AerProfile, FakeProfile, load_profile
+from qvit_qiskit.suggest import unknown
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from qvit_qiskit.execution.route import Route
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Found:
+    """A profile file."""
+
+    name: str
+    path: Path
+    shadows: tuple[Path, ...] = ()
+    """Files of the same name that stand further back in the search order."""
+
+    def load(self) -> AerProfile | FakeProfile:
+        """Read the profile."""
+        return load_profile(self.path)
+
+
+def folders(backends_dir: Path | None = None) -> list[Path]:
+    """Where profiles are looked for, first hit wins.
+
+    ``backends_dir`` or the environment's ``QVIT_BACKENDS``; ``./backends``; the checkout's
+    ``backends/`` where the package runs from one; the copies inside the package.
+
+    Raises:
+        ProfileError: If a folder that was asked for does not exist.
+    """
+    asked = backends_dir or os.environ.get("QVIT_BACKENDS")
+    out: list[Path] = []
+    if asked:
+        if not Path(asked).is_dir():
+            raise ProfileError(
+                f"The backends folder {asked} does not exist. Create it or unset it."
+            )
+        out.append(Path(asked))
+    out.append(Path.cwd() / "backends")
+    checkout = PACKAGE.parent
+    if (checkout / "pyproject.toml").is_file():
+        out.append(checkout / "backends")
+    out.append(PACKAGE / "packaged" / "backends")
+    unique = {folder.resolve(): folder for folder in reversed(out) if folder.is_dir()}
+    return [folder for folder in out if unique.get(folder.resolve()) is folder]
+
+
+def available(backends_dir: Path | None = None) -> list[Found]:
+    """Every profile that can be named, sorted."""
+    files: dict[str, list[Path]] = {}
+    for folder in folders(backends_dir):
+        for path in sorted(folder.glob("*.toml")):
+            files.setdefault(path.stem, []).append(path)
+    return [Found(name, p[0], tuple(p[1:])) for name, p in sorted(files.items())]
+
+
+def find(name: str, backends_dir: Path | None = None) -> Found:
+    """A profile by name, or by path if it ends in ``.toml``.
+
+    Raises:
+        ProfileError: If there is none; the message names the nearest.
+    """
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise ProfileError(f"The profile file {name} does not exist.")
+        return Found(path.stem, path)
+    known = {found.name: found for found in available(backends_dir)}
+    if name not in known:
+        raise ProfileError(unknown("backend profile", name, known))
+    return known[name]
+
+
+def open(name: str, *, backends_dir: Path | None = None, training: bool = False) -> Route:
+    """Open a profile.
+
+    Args:
+        name: A profile's name or path.
+        backends_dir: A folder to search first.
+        training: Whether a model is to be trained on it.
+
+    Raises:
+        ProfileError: If the profile is missing or malformed.
+        RouteError: If it names an unknown device, or is not for training.
+    """
+    from qvit_qiskit.execution.route import open_route, refuse_training
+
+    found = find(name, backends_dir)
+    opened = open_route(found.name, found.load(), found.path)
+    if training and not opened.trainable:
+        raise refuse_training(opened)
+    return opened
+
+
+@lru_cache(maxsize=1)
+def default_route() -> Route:
+    """The route of layers that nobody bound: exact values on Aer."""
+    from qvit_qiskit.execution.profile import AerProfile
+    from qvit_qiskit.execution.route import open_route
+
+    return open_route("aer-exact", AerProfile(kind="aer"), Path("built in"))
+
+
+@contextmanager
+def route(
+    model: nn.Module, name: str | Route, *, backends_dir: Path | None = None
+) -> Iterator[Route]:
+    """Bind every quantum layer of a model to a profile; restore the old routes afterwards.
+
+    Args:
+        model: Any module that holds quantum layers.
+        name: A profile's name or path, or a route that is already open.
+        backends_dir: A folder to search first.
+
+    Raises:
+        ProfileError: If the profile is missing or malformed.
+        RouteError: If the profile cannot be opened.
+    """
+    new = open(name, backends_dir=backends_dir) if isinstance(name, str) else name
+    layers: list[Any] = [m for m in model.modules() if hasattr(m, "bind") and hasattr(m, "route")]
+    before = [layer.route for layer in layers]
+    try:
+        for layer in layers:
+            layer.bind(new)
+        yield new
+    finally:
+        for layer, old in zip(layers, before, strict=True):
+            layer.bind(old)

@@ -1,0 +1,122 @@
+"""A profile opened: the estimator and gradient that a model's quantum layers are bound to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qiskit.primitives import BaseEstimatorV2
+from qiskit_machine_learning.gradients import BaseEstimatorGradient
+
+from qvit_qiskit.circuits import QNNCircuit
+from qvit_qiskit.exceptions import RouteError
+from qvit_qiskit.execution.bitstrings import BitstringEstimator
+from qvit_qiskit.execution.devices import Region, bundled_device
+from qvit_qiskit.execution.exact.engine import Engine
+from qvit_qiskit.execution.exact.estimator import Compiler, ExactEstimator
+from qvit_qiskit.execution.exact.gradient import AdjointGradient
+from qvit_qiskit.execution.gradients import ParameterShiftGradient, SPSAGradient
+from qvit_qiskit.execution.profile import AerProfile, FakeProfile
+from qvit_qiskit.execution.sources import ExactSource, NoisySource, SamplerSource
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where circuits run. Model code never asks which one it is."""
+
+    name: str
+    profile: AerProfile | FakeProfile
+    path: Path
+    """The file the profile came from."""
+    estimator: BaseEstimatorV2
+    gradient: BaseEstimatorGradient | None
+    """``None`` where training is refused."""
+
+    def __deepcopy__(self, memo: Any) -> Route:
+        return self  # a copied model runs on the same route
+
+    @property
+    def trainable(self) -> bool:
+        """Whether models may be trained on this route."""
+        return self.gradient is not None
+
+    def reseed(self, *seed: int) -> None:
+        """Start all random streams anew from the profile's seed and these numbers.
+
+        Training reseeds at every epoch, so that a resumed run draws what it would have drawn.
+        """
+        for part in (self.estimator, self.gradient):
+            reseed = getattr(part, "reseed", None)
+            if reseed is not None:
+                reseed(self.profile.seed, *seed)
+
+    def describe(self, circuit: QNNCircuit) -> str:
+        """One line: how this route evaluates a circuit."""
+        describe = getattr(self.estimator, "describe", None)
+        return describe(circuit) if describe else "Aer's own estimator, one simulation per row"
+
+
+def open_route(name: str, profile: AerProfile | FakeProfile, path: Path) -> Route:
+    """Build the estimator and gradient of a profile.
+
+    Raises:
+        RouteError: If the profile names a device that does not exist.
+    """
+    if isinstance(profile, FakeProfile):
+        return _open_fake(name, profile, path)
+    compiler = Compiler()
+    if profile.engine == "aer":
+        estimator: BaseEstimatorV2 = _aer_estimator(profile)
+    elif profile.noise:
+        device = bundled_device(profile.noise)
+        source = NoisySource(device, profile.seed)
+        estimator = BitstringEstimator(source, profile.shots, profile.seed)
+    else:
+        engine = Engine(single=profile.precision == "single")
+        if profile.shots is None:
+            estimator = ExactEstimator(engine, compiler)
+        else:
+            exact = ExactSource(engine, compiler)
+            estimator = BitstringEstimator(exact, profile.shots, profile.seed)
+    return Route(name, profile, path, estimator, _gradient(profile, estimator))
+
+
+def _gradient(profile: AerProfile, estimator: BaseEstimatorV2) -> BaseEstimatorGradient:
+    if profile.gradient == "spsa":
+        return SPSAGradient(estimator, profile.spsa_samples, seed=profile.seed)
+    if profile.gradient == "auto" and isinstance(estimator, ExactEstimator):
+        return AdjointGradient(estimator)
+    return ParameterShiftGradient(estimator)
+
+
+def _aer_estimator(profile: AerProfile) -> BaseEstimatorV2:
+    from qiskit_aer.primitives import EstimatorV2
+
+    options = {"default_precision": 0.0, "backend_options": {"seed_simulator": profile.seed}}
+    return EstimatorV2(options=options)
+
+
+def _open_fake(name: str, profile: FakeProfile, path: Path) -> Route:
+    device = bundled_device(profile.device)
+    source = SamplerSource(device, profile.seed, local_sampler)
+    estimator = BitstringEstimator(source, profile.shots, profile.seed)
+    return Route(name, profile, path, estimator, gradient=None)
+
+
+def local_sampler(region: Region, seed: int) -> Any:
+    """The IBM client's own sampler in its local mode, on a region of a device snapshot."""
+    from qiskit_aer import AerSimulator
+    from qiskit_ibm_runtime.executor_sampler import Sampler
+
+    simulator = AerSimulator.from_backend(region.backend(), seed_simulator=seed)
+    return Sampler(mode=simulator)
+
+
+def refuse_training(route: Route) -> RouteError:
+    """Why a route does not train, and what to do."""
+    return RouteError(
+        f"The profile {route.name!r} is of kind {route.profile.kind!r}, which only evaluates: "
+        "training would send thousands of jobs. Train on a profile of kind 'aer', e.g. "
+        "--backend aer-exact, and evaluate the checkpoint there afterwards."
+    )

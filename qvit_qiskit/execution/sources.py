@@ -1,0 +1,192 @@
+"""Where bitstrings come from: the exact engine, Aer with device noise, or any Qiskit sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from qiskit.circuit import QuantumCircuit
+from qiskit.primitives import BaseSamplerV2
+from qiskit.providers import BackendV2
+
+from qvit_qiskit.circuits import QNNCircuit
+from qvit_qiskit.execution.devices import Region, compile_region
+from qvit_qiskit.execution.exact.engine import Engine, Request
+from qvit_qiskit.execution.exact.estimator import Compiler, varying_columns
+from qvit_qiskit.execution.exact.readout import Basis
+from qvit_qiskit.execution.memo import Memo
+
+
+class BitstringSource(Protocol):
+    """Relative frequencies of basis states, measured in a basis."""
+
+    def frequencies(
+        self,
+        circuit: QuantumCircuit,
+        basis: Basis,
+        values: np.ndarray,
+        shots: int | None,
+        seed: np.random.SeedSequence,
+    ) -> np.ndarray:
+        """Frequencies for every row.
+
+        Args:
+            circuit: The circuit, without measurements.
+            basis: The measurement basis.
+            values: Parameter values, shape (R, P).
+            shots: Bitstrings per row; ``None`` asks for exact probabilities.
+            seed: The stream for this call.
+
+        Returns:
+            Shape (2**n, R), little-endian; columns add up to 1.
+        """
+
+    def describe(self, circuit: QNNCircuit, basis: Basis) -> str:
+        """One line for people: how a circuit is run."""
+
+
+class ExactSource:
+    """Noiseless: a multinomial draw from the exact engine's probabilities."""
+
+    def __init__(self, engine: Engine, compiler: Compiler) -> None:
+        self.engine, self.compiler = engine, compiler
+
+    def frequencies(
+        self,
+        circuit: QuantumCircuit,
+        basis: Basis,
+        values: np.ndarray,
+        shots: int | None,
+        seed: np.random.SeedSequence,
+    ) -> np.ndarray:
+        """See `BitstringSource`."""
+        columns = varying_columns(circuit, values)
+        program = self.compiler.program(circuit, basis, columns)
+        rows = np.ascontiguousarray(values[:, program.row_columns].T)
+        request = Request(program, rows, values[:1, program.shared_columns], np.zeros((1, 0)))
+        return draw(self.engine.probabilities(request)[0], shots, seed)
+
+    def describe(self, circuit: QNNCircuit, basis: Basis) -> str:
+        """See `BitstringSource`."""
+        columns = tuple(range(circuit.num_inputs))
+        program = self.compiler.program(circuit.canonical, basis, columns)
+        return f"bitstrings from: {program.describe()}"
+
+
+class NoisySource:
+    """A device's gate and readout errors, by Aer's density-matrix method on the used qubits."""
+
+    def __init__(self, device: BackendV2, seed: int) -> None:
+        self.device, self.seed = device, seed
+        self._compiled: Memo[tuple[Region, Any]] = Memo()
+
+    def frequencies(
+        self,
+        circuit: QuantumCircuit,
+        basis: Basis,
+        values: np.ndarray,
+        shots: int | None,
+        seed: np.random.SeedSequence,
+    ) -> np.ndarray:
+        """See `BitstringSource`."""
+        region, simulator = self._compiled.get(circuit, basis, self._compile)
+        order = {p: k for k, p in enumerate(circuit.parameters)}
+        binds = {p: values[:, order[p]].tolist() for p in region.circuit.parameters}
+        result = simulator.run(region.circuit, parameter_binds=[binds] if binds else None).result()
+        if not result.success:
+            raise RuntimeError(f"Aer could not simulate the noisy circuit: {result.status}")
+        found = [result.data(k)["probabilities"] for k in range(len(values) if binds else 1)]
+        table = np.stack([np.asarray(p) for p in found], axis=1)
+        table = np.broadcast_to(table, (len(table), len(values)))
+        return draw(misread(table, region.readout()), shots, seed)
+
+    def describe(self, circuit: QNNCircuit, basis: Basis) -> str:
+        """See `BitstringSource`."""
+        region = self._compiled.get(circuit.canonical, basis, self._compile)[0]
+        return f"density matrices on {region.describe(self.device.name)}"
+
+    def _compile(self, circuit: QuantumCircuit, basis: Basis) -> tuple[Region, Any]:
+        from qiskit_aer import AerSimulator
+        from qiskit_aer.library import SaveProbabilities
+
+        region = compile_region(circuit.compose(basis.rotation()), self.device, self.seed)
+        save = SaveProbabilities(len(region.outputs))
+        region.circuit.append(save, region.outputs)
+        # Pinned: "automatic" would switch wide circuits to random trajectories.
+        simulator = AerSimulator.from_backend(region.backend(), method="density_matrix")
+        return region, simulator
+
+
+class SamplerSource:
+    """Any Qiskit sampler behind a device: the IBM client's, locally or on hardware."""
+
+    def __init__(
+        self, device: BackendV2, seed: int, make_sampler: Callable[[Region, int], BaseSamplerV2]
+    ) -> None:
+        self.device, self.seed, self.make_sampler = device, seed, make_sampler
+        self._compiled: Memo[Region] = Memo()
+
+    def frequencies(
+        self,
+        circuit: QuantumCircuit,
+        basis: Basis,
+        values: np.ndarray,
+        shots: int | None,
+        seed: np.random.SeedSequence,
+    ) -> np.ndarray:
+        """See `BitstringSource`; ``shots`` is required."""
+        region = self._compiled.get(circuit, basis, self._compile)
+        order = {p: k for k, p in enumerate(circuit.parameters)}
+        columns = [order[p] for p in region.circuit.parameters]
+        sampler = self.make_sampler(region, int(seed.generate_state(1)[0]))
+        job = sampler.run([(region.circuit, values[:, columns])], shots=shots)
+        bits = job.result()[0].data.meas.array  # (R, shots, bytes), big-endian bytes
+        weights = 256 ** np.arange(bits.shape[-1])[::-1]
+        states = (bits.astype(np.int64) * weights).sum(axis=-1)  # (R, shots)
+        dim = 2**circuit.num_qubits
+        flat = (states + dim * np.arange(len(states))[:, None]).ravel()
+        counts = np.bincount(flat, minlength=dim * len(states)).reshape(len(states), dim)
+        return counts.T / states.shape[1]
+
+    def describe(self, circuit: QNNCircuit, basis: Basis) -> str:
+        """See `BitstringSource`."""
+        region = self._compiled.get(circuit.canonical, basis, self._compile)
+        return f"client-side sampler on {region.describe(self.device.name)}"
+
+    def _compile(self, circuit: QuantumCircuit, basis: Basis) -> Region:
+        from qiskit.circuit import ClassicalRegister
+
+        region = compile_region(circuit.compose(basis.rotation()), self.device, self.seed)
+        region.circuit.add_register(ClassicalRegister(circuit.num_qubits, "meas"))
+        region.circuit.measure(list(region.outputs), list(range(circuit.num_qubits)))
+        return region
+
+
+def draw(probabilities: np.ndarray, shots: int | None, seed: np.random.SeedSequence) -> np.ndarray:
+    """Multinomial frequencies per column, or the probabilities themselves without shots.
+
+    Args:
+        probabilities: Shape (2**n, R).
+        shots: Draws per row.
+        seed: The random stream.
+    """
+    if shots is None:
+        return probabilities
+    clipped = np.clip(probabilities.T, 0.0, None)
+    clipped /= clipped.sum(axis=1, keepdims=True)
+    return np.random.default_rng(seed).multinomial(shots, clipped).T / shots
+
+
+def misread(probabilities: np.ndarray, readout: np.ndarray) -> np.ndarray:
+    """Apply each qubit's confusion matrix.
+
+    Args:
+        probabilities: Shape (2**n, R).
+        readout: Shape (n, 2, 2), ``[qubit, read, prepared]``.
+    """
+    rows = probabilities.shape[1]
+    for qubit, confusion in enumerate(readout):
+        view = probabilities.reshape(-1, 2, 2**qubit, rows)
+        probabilities = np.einsum("ab,hblr->halr", confusion, view).reshape(-1, rows)
+    return probabilities

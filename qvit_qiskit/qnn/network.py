@@ -1,0 +1,125 @@
+"""`EstimatorQNN` with one PUB for all rows and outputs, standard errors, and a pullback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from qiskit.circuit import QuantumCircuit
+from qiskit_machine_learning.neural_networks import EstimatorQNN
+
+from qvit_qiskit.circuits import QNNCircuit
+from qvit_qiskit.execution.bundle import Bundle, Measurement, SupportsVJP
+from qvit_qiskit.execution.gradients import estimate
+from qvit_qiskit.execution.route import Route, refuse_training
+
+Pull = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+class BroadcastEstimatorQNN(EstimatorQNN):
+    """An `EstimatorQNN` whose forward pass measures every row once.
+
+    The stock network sends one PUB per observable, lets a default precision override the shots
+    of the estimator, and drops standard errors. This one sends ``(circuit, [[Z0], [Z1], …],
+    rows)``, leaves shots to the route, and keeps the last `Measurement`.
+    """
+
+    def __init__(self, circuit: QNNCircuit, route: Route) -> None:
+        self.qnn_circuit = circuit
+        self.route = route
+        self.last: Measurement | None = None
+        """What the last forward pass measured, with standard errors and covariances."""
+        count = circuit.num_inputs
+        parameters = list(circuit.canonical.parameters)
+        super().__init__(
+            circuit=circuit.canonical,
+            estimator=route.estimator,
+            observables=list(circuit.observables),
+            input_params=parameters[:count],
+            weight_params=parameters[count:],
+            gradient=route.gradient,
+            input_gradients=True,
+        )
+        self.bind(route)
+
+    def __deepcopy__(self, memo: Any) -> BroadcastEstimatorQNN:
+        return BroadcastEstimatorQNN(self.qnn_circuit, self.route)
+
+    def bind(self, route: Route) -> None:
+        """Run on another route from now on. Weights live in the connector and stay."""
+        self.route, self.estimator, self.gradient = route, route.estimator, route.gradient
+
+    def vjp(self, inputs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, Pull]:
+        """Values and their vector–Jacobian product.
+
+        Args:
+            inputs: Angles in radians, shape (R, num_inputs).
+            weights: Shape (num_weights,).
+
+        Returns:
+            Values, shape (R, num_outputs), and a function from ∂L/∂values to
+            (∂L/∂inputs, ∂L/∂weights summed over rows).
+
+        Raises:
+            RouteError: If the route does not train.
+        """
+        values, pullback = linearize([Bundle((self.qnn_circuit,), (weights,), inputs)], [[self]])
+
+        def pull(cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            gradient = pullback([[cotangent]])[0]
+            return gradient.inputs, gradient.weights[0]
+
+        return values[0][0], pull
+
+    def _reparameterize_circuit(
+        self, circuit: QuantumCircuit, *args: Any, **kwargs: Any
+    ) -> QuantumCircuit:
+        return circuit  # already canonical, and shared so that it is compiled once
+
+    def _forward(self, input_data: np.ndarray | None, weights: np.ndarray | None) -> np.ndarray:
+        rows, weights = self._arrays(input_data, weights)
+        bundle = Bundle((self.qnn_circuit,), (weights,), rows)
+        measure([bundle], [[self]])
+        assert self.last is not None
+        return self.last.values
+
+    def _backward(
+        self, input_data: np.ndarray | None, weights: np.ndarray | None
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        if self.gradient is None:
+            raise refuse_training(self.route)
+        rows, weights = self._arrays(input_data, weights)
+        found: tuple[np.ndarray | None, np.ndarray | None] = super()._backward(rows, weights)
+        return found
+
+    def _arrays(
+        self, input_data: np.ndarray | None, weights: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.zeros((1, 0)) if input_data is None else np.asarray(input_data, dtype=float)
+        return rows, np.zeros(0) if weights is None else np.asarray(weights, dtype=float)
+
+
+Networks = Sequence[Sequence[BroadcastEstimatorQNN]]
+"""For each bundle the networks of its circuits; all of them are on one route."""
+
+
+def measure(bundles: Sequence[Bundle], networks: Networks) -> list[list[np.ndarray]]:
+    """Values of all networks from one estimator call; each keeps its `Measurement`."""
+    found = estimate(networks[0][0].estimator, bundles)
+    for row, members in zip(found, networks, strict=True):
+        for measurement, network in zip(row, members, strict=True):
+            network.last = measurement
+    return [[m.values for m in row] for row in found]
+
+
+def linearize(bundles: Sequence[Bundle], networks: Networks) -> Any:
+    """Values and pullback of all networks (see `SupportsVJP.vjp`).
+
+    Raises:
+        RouteError: If the route does not train.
+    """
+    network = networks[0][0]
+    if not isinstance(network.gradient, SupportsVJP):
+        raise refuse_training(network.route)
+    return network.gradient.vjp(bundles)

@@ -1,0 +1,108 @@
+"""All quantum projections of an attention layer, evaluated together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor, nn
+
+from qvit_qiskit.circuits import QNNCircuit
+from qvit_qiskit.exceptions import CircuitError, RouteError
+from qvit_qiskit.execution.bundle import Bundle
+from qvit_qiskit.execution.route import Route
+from qvit_qiskit.qnn.connector import Arrays, PullArrays, apply
+from qvit_qiskit.qnn.linear import QuantumLinear
+from qvit_qiskit.qnn.network import linearize, measure
+
+
+class QuantumProjections(nn.Module):
+    """The 3 × heads projections Q, K and V of a multi-head self-attention layer.
+
+    Head h projects features ``h*n … (h+1)*n - 1`` of every token with three QNNs of n qubits.
+    Each `QuantumLinear` can be used alone; together they are one estimator call with one PUB
+    per projection.
+    """
+
+    def __init__(self, circuit: QNNCircuit, heads: int, route: Route | None = None) -> None:
+        super().__init__()
+        self.heads = heads
+
+        def layers() -> nn.ModuleList:
+            return nn.ModuleList(QuantumLinear(circuit, route) for _ in range(heads))
+
+        self.query, self.key, self.value = layers(), layers(), layers()
+
+    @property
+    def circuit(self) -> QNNCircuit:
+        """The circuit that all projections share."""
+        return self._of_head(0)[0].circuit
+
+    def bind(self, route: Route) -> None:
+        """Run all projections on another route from now on; the weights stay."""
+        for layer in self._all():
+            layer.bind(route)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Project every token.
+
+        Args:
+            x: Tokens, angles in radians, shape (B, N, heads * num_inputs).
+
+        Returns:
+            Queries, keys and values, each of shape (B, heads, N, num_outputs).
+
+        Raises:
+            CircuitError: If the width does not fit, or an angle is NaN.
+            RouteError: If the projections are bound to different routes.
+        """
+        count = self.circuit.num_inputs
+        if x.ndim != 3 or x.shape[-1] != self.heads * count:
+            raise CircuitError(
+                f"Expected tokens of shape (B, N, {self.heads * count}) for {self.heads} heads of "
+                f"{count} inputs, but got {tuple(x.shape)}."
+            )
+        batch, tokens, _ = x.shape
+        rows = x.reshape(batch * tokens, self.heads, count)
+        inputs = [rows[:, h] for h in range(self.heads)]  # each (B*N, n)
+        weights = [layer.weight for layer in self._all()]
+        flat = apply(self._evaluate, *inputs, *weights)  # 3*heads of (B*N, num_outputs)
+        split = [o.reshape(batch, tokens, -1) for o in flat]
+        q, k, v = (split[part::3] for part in range(3))
+        return _stack(q), _stack(k), _stack(v)
+
+    def _evaluate(self, arrays: Arrays, differentiate: bool) -> tuple[Arrays, PullArrays | None]:
+        inputs, weights = arrays[: self.heads], arrays[self.heads :]
+        networks = [[layer.network for layer in self._of_head(h)] for h in range(self.heads)]
+        if len({id(n.route) for one in networks for n in one}) > 1:
+            raise RouteError(
+                "The projections of one layer are bound to different routes: bind all."
+            )
+        if len(inputs[0]) == 0:
+            empty = np.zeros((0, self.circuit.num_outputs))
+            return [empty] * (3 * self.heads), lambda _: [np.zeros_like(a) for a in arrays]
+        bundles = [
+            Bundle((self.circuit,) * 3, tuple(weights[3 * h : 3 * h + 3]), inputs[h])
+            for h in range(self.heads)
+        ]
+        if not differentiate:
+            return [v for one in measure(bundles, networks) for v in one], None
+        values, pullback = linearize(bundles, networks)
+
+        def pull(cotangents: Arrays) -> Sequence[np.ndarray]:
+            found = pullback([list(cotangents[3 * h : 3 * h + 3]) for h in range(self.heads)])
+            return [g.inputs for g in found] + [w for g in found for w in g.weights]
+
+        return [v for one in values for v in one], pull
+
+    def _of_head(self, head: int) -> list[QuantumLinear]:
+        return [self.query[head], self.key[head], self.value[head]]  # type: ignore[list-item]
+
+    def _all(self) -> list[QuantumLinear]:
+        return [layer for head in range(self.heads) for layer in self._of_head(head)]
+
+
+def _stack(parts: Sequence[Tensor]) -> Tensor:
+    from torch import stack
+
+    return stack(list(parts), dim=1)  # (B, heads, N, num_outputs)

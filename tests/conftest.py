@@ -1,0 +1,31 @@
+"""Fixtures for all tests: a generator derived from the test's id, and a quiet environment."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(1)  # two pytest workers share two cores
+for variable in ("QVIT_BACKENDS",):
+    os.environ.pop(variable, None)
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """A generator seeded by the test's id, the same on every machine and in any order."""
+    digest = hashlib.sha256(request.node.nodeid.encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "little"))
+
+
+@pytest.fixture
+def data_root() -> Path:
+    """The folder of official MedMNIST files; tests that need it skip without it."""
+    root = os.environ.get("QVIT_DATA_ROOT")
+    if not root:
+        pytest.skip("QVIT_DATA_ROOT is not set: the official MedMNIST files are not at hand")
+    return Path(root)

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+import torch
+
+from qvit_qiskit.data import MedImages, Split, load, names, stratified_subset
+from qvit_qiskit.exceptions import DataError
+
+
+def grey(n=4, classes=2):
+    return Split(np.zeros((n, 28, 28), np.uint8), np.arange(n, dtype=np.int64) % classes)
+
+
+def colour(n=4):
+    return Split(np.zeros((n, 28, 28, 3), np.uint8), np.zeros(n, np.int64))
+
+
+def images(**changes):
+    fields = {
+        "name": "toy",
+        "train": grey(6),
+        "val": grey(2),
+        "test": grey(3),
+        "task": "binary-class",
+        "class_names": ("a", "b"),
+        "channels": 1,
+        "md5": "0",
+        "synthetic": True,
+    }
+    return MedImages(**(fields | changes))
+
+
+@pytest.mark.parametrize("shape", [(5, 28, 28), (5, 28, 28, 3)])
+def test_tensors_equal_the_pixelwise_formula(rng, shape):
+    raw = rng.integers(0, 256, shape, dtype=np.uint8)
+    labels = rng.integers(0, 3, 5)
+    x, y = Split(raw, labels).tensors()
+    assert x.shape == (5, 1 if len(shape) == 3 else 3, 28, 28)
+    assert (x.dtype, y.dtype) == (torch.float32, torch.int64)
+    expected = (raw.reshape(5, 28, 28, -1).transpose(0, 3, 1, 2) / 255 - 0.5) / 0.5
+    np.testing.assert_allclose(x.numpy(), expected, atol=1e-6)
+    np.testing.assert_array_equal(y.numpy(), labels)
+
+
+def test_tensors_are_copies():
+    split = grey()
+    x, y = split.tensors()
+    x.fill_(1)
+    y.fill_(7)
+    assert split.images.max() == 0
+    assert split.labels.max() == 1
+
+
+@pytest.mark.parametrize(
+    ("pixels", "labels", "words"),
+    [
+        (np.zeros((2, 28, 28)), np.zeros(2, np.int64), "float64"),
+        ([[1]], np.zeros(2, np.int64), "list"),
+        (np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.uint8), "labels as a int64 array"),
+        (np.zeros((2, 64, 64), np.uint8), np.zeros(2, np.int64), r"\(2, 64, 64\)"),
+        (np.zeros((2, 28, 28, 28), np.uint8), np.zeros(2, np.int64), "volumes"),
+        (np.zeros((2, 28, 28), np.uint8), np.zeros(3, np.int64), "one per image"),
+        (np.zeros((2, 28, 28), np.uint8), np.zeros((2, 1), np.int64), "one per image"),
+        (np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64), "at least one image"),
+    ],
+)
+def test_split_refuses_what_does_not_fit(pixels, labels, words):
+    with pytest.raises(DataError, match=words):
+        Split(pixels, labels)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"task": "multi-label, binary-class"}, "single-label"),
+        ({"class_names": ("a", "b", "c")}, "got 3 for toy"),
+        ({"class_names": ("a",), "task": "multi-class"}, "got 1 for toy"),
+        ({"channels": 3}, r"3 channel\(s\) in toy/train, got 1"),
+        ({"val": colour()}, "toy/val, got 3"),
+        ({"test": grey(6, 3)}, "toy/test, got 0…2"),
+        ({"test": Split(grey().images, np.full(4, -1))}, "got -1…-1"),
+    ],
+)
+def test_images_refuse_what_contradicts(changes, words):
+    with pytest.raises(DataError, match=words):
+        images(**changes)
+
+
+def test_split_by_name():
+    data = images()
+    assert data.split("val") is data.val
+    assert data.num_classes == 2
+    assert repr(data) == "MedImages(toy: synthetic, 6/2/3 images, 2 classes)"
+    assert repr(data.val) == "Split(images=(2, 28, 28), labels=(2,))"
+    with pytest.raises(DataError, match=r"train, val and test, got 'dev'"):
+        data.split("dev")
+
+
+def test_load_knows_phantom_and_medmnist(tmp_path):
+    assert load("Phantom").synthetic
+    assert "phantom" in names()
+    assert "retinamnist" in names()
+    with pytest.raises(DataError, match=r"breastmnist\.npz"):
+        load("BreastMNIST", tmp_path, download=False)
+    assert len(stratified_subset(load("phantom").test, 10, 0)) == 10
