@@ -1,3 +1,65 @@
-"""Quantum vision transformers: trained on Aer, evaluated on IBM quantum processors."""
+"""Quantum vision transformers: trained on Aer, evaluated on IBM quantum processors.
+
+The names below load on first use, so that importing the package is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "QNNCircuit": "circuits",
+    "build_circuit": "circuits",
+    "registry": "execution",
+    "QuantumLinear": "qnn",
+    "QuantumProjections": "qnn",
+    "ViTConfig": "models",
+    "build_model": "models",
+    "TrainConfig": "training",
+    "fit": "training",
+    "load_checkpoint": "training",
+    "save_checkpoint": "training",
+    "evaluate": "runs",
+    "load": "data",
+}
+
+if TYPE_CHECKING:
+    from qvit_qiskit.circuits import QNNCircuit, build_circuit
+    from qvit_qiskit.data import load
+    from qvit_qiskit.execution import registry
+    from qvit_qiskit.models import ViTConfig, build_model
+    from qvit_qiskit.qnn import QuantumLinear, QuantumProjections
+    from qvit_qiskit.runs import evaluate
+    from qvit_qiskit.training import TrainConfig, fit, load_checkpoint, save_checkpoint
+
+__all__ = [
+    "QNNCircuit",
+    "QuantumLinear",
+    "QuantumProjections",
+    "TrainConfig",
+    "ViTConfig",
+    "build_circuit",
+    "build_model",
+    "evaluate",
+    "fit",
+    "load",
+    "load_checkpoint",
+    "registry",
+    "save_checkpoint",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = f"{__name__}.{_HOMES[name]}"
+    if name == "registry":
+        return import_module(f"{home}.registry")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

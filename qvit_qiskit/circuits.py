@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
@@ -209,8 +209,9 @@ FAMILIES: dict[str, Callable[[int, int], QNNCircuit]] = {
 """Every family by the name that configs use."""
 
 
+@lru_cache(maxsize=64)
 def build_circuit(family: str, qubits: int, layers: int = 2) -> QNNCircuit:
-    """The circuit of a family by name.
+    """The circuit of a family by name; the same object every time, so that it is compiled once.
 
     Raises:
         CircuitError: If the family is unknown or the sizes are not positive.

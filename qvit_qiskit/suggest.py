@@ -1,9 +1,13 @@
-"""One voice for names that do not exist."""
+"""One voice for names that do not exist and values that do not fit."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
@@ -18,3 +22,17 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, choices, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"Unknown {kind} {name!r}.{hint} Choose from: {', '.join(choices) or '(none)'}."
+
+
+def first_complaint(error: ValidationError, skip: Container[str] = ()) -> str:
+    """The first error of a pydantic validation as one sentence.
+
+    Args:
+        error: The error.
+        skip: Parts of the location that mean nothing to a user.
+    """
+    detail: Any = error.errors()[0]
+    where = ".".join(str(part) for part in detail["loc"] if part not in skip)
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    got = "" if detail["type"] in {"missing", "value_error"} else f", but got {detail['input']!r}"
+    return f"{where + ': ' if where else ''}{message}{got}."

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from qiskit import transpile
-from qiskit.circuit import QuantumCircuit
+from qiskit.circuit import Gate, QuantumCircuit
 from qiskit.providers import BackendV2, Options
 from qiskit.transpiler import InstructionProperties, Target
 
@@ -32,11 +32,11 @@ def bundled_device(name: str) -> BackendV2:
     from qiskit_ibm_runtime import fake_provider
 
     classes = {
-        attribute.removeprefix("Fake").lower(): attribute
+        attribute.removeprefix("Fake").removesuffix("V2").lower(): attribute
         for attribute in dir(fake_provider)
         if attribute.startswith("Fake") and not attribute.startswith("FakeProvider")
     }
-    key = name.lower().removeprefix("fake").strip("_").replace("_", "")
+    key = name.lower().removeprefix("fake").replace("_", "").removesuffix("v2")
     if key not in classes:
         raise RouteError(unknown("device snapshot", name, (f"fake_{c}" for c in classes)))
     return getattr(fake_provider, classes[key])()
@@ -57,7 +57,8 @@ class Region:
 
     def describe(self, device: str) -> str:
         """One line: which qubits, how many two-qubit gates."""
-        pairs = sum(1 for item in self.circuit.data if item.operation.num_qubits == 2)
+        gates = [item.operation for item in self.circuit.data if isinstance(item.operation, Gate)]
+        pairs = sum(gate.num_qubits == 2 for gate in gates)
         where = ", ".join(str(q) for q in self.qubits)
         return f"{device}, qubits {where}, {pairs} two-qubit gates"
 

@@ -15,7 +15,8 @@ class Memo(Generic[T]):
     """Remembers what was made from (circuit, key); the oldest goes first.
 
     Circuits are compared by identity: projections share one circuit object, and hashing a
-    circuit's contents in every training step would cost more than it saves.
+    circuit's contents in every training step would cost more than it saves. Its numbers of gates and
+    parameters belong to the key, so that a circuit that was extended or bound in place is new.
     """
 
     def __init__(self, size: int = 128) -> None:
@@ -24,7 +25,7 @@ class Memo(Generic[T]):
 
     def get(self, circuit: QuantumCircuit, key: K, make: Callable[[QuantumCircuit, K], T]) -> T:
         """What ``make(circuit, key)`` returned the first time."""
-        full = (id(circuit), key)
+        full = (id(circuit), len(circuit.data), circuit.num_parameters, key)
         if full not in self._made:
             while len(self._made) >= self._size:
                 self._made.pop(next(iter(self._made)))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from qvit_qiskit.exceptions import ProfileError
-from qvit_qiskit.suggest import unknown
+from qvit_qiskit.suggest import first_complaint, unknown
 
 Shots = Annotated[int, Field(ge=1, le=10_000_000)]
 
@@ -97,13 +97,4 @@ def load_profile(path: Path) -> AerProfile | FakeProfile:
     try:
         return _ADAPTER.validate_python(data)
     except ValidationError as error:
-        raise ProfileError(f"{path}: {first_complaint(error)}") from error
-
-
-def first_complaint(error: ValidationError) -> str:
-    """The first error of a pydantic validation as one sentence."""
-    detail: Any = error.errors()[0]
-    where = [str(part) for part in detail["loc"] if part not in _KINDS]
-    got = "" if detail["type"] in {"missing", "value_error"} else f", but got {detail['input']!r}"
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    return f"{'.'.join(where) + ': ' if where else ''}{message}{got}."
+        raise ProfileError(f"{path}: {first_complaint(error, skip=_KINDS)}") from error

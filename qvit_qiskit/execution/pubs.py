@@ -42,7 +42,7 @@ def flatten(pub: EstimatorPub) -> FlatPub:
         CircuitError: If a parameter value is NaN or infinite.
     """
     rows = pub.parameter_values
-    values = rows.as_array(pub.circuit.parameters).reshape(rows.size, -1)
+    values = rows.as_array(pub.circuit.parameters).reshape(rows.size, rows.num_parameters)
     check_finite(values, "parameter values")
     observables = pub.observables
     which = np.arange(observables.size).reshape(observables.shape)

@@ -6,6 +6,7 @@ matrix product. Anything else (``x0*x1``, ``cos(w)``) goes through sympy's numpy
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -62,7 +63,7 @@ class AngleTable:
             Shape (m', ...), radians.
         """
         picked = np.asarray(rows, dtype=int)
-        flat = values.reshape(len(values), -1)
+        flat = _flat(values)
         out = self.slope[picked] @ flat + self.offset[picked, None]
         for item in self.curved:
             for place in np.flatnonzero(picked == item.index):
@@ -81,14 +82,18 @@ class AngleTable:
             ∂L/∂p, shape (P, ...).
         """
         picked = np.asarray(rows, dtype=int)
-        flat = grads.reshape(len(picked), -1)
+        flat = _flat(grads)
         out = self.slope[picked].T @ flat
-        values = values.reshape(len(values), -1)
+        values = _flat(values)
         for item in self.curved:
             for place in np.flatnonzero(picked == item.index):
                 for column, partial in zip(item.columns, item.partials, strict=True):
                     out[column] += flat[place] * partial(*values[list(item.columns)])
         return out.reshape(len(out), *grads.shape[1:])
+
+
+def _flat(array: np.ndarray) -> np.ndarray:
+    return array.reshape(len(array), math.prod(array.shape[1:]))  # -1 fails on empty arrays
 
 
 def _constant(expression: ParameterExpression | float) -> float | None:

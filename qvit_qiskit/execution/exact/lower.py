@@ -16,6 +16,7 @@ from qiskit.circuit.library import UnitaryGate
 from qvit_qiskit.exceptions import CircuitError
 
 _DROPPED = {"barrier", "delay", "id", "global_phase"}
+_REFUSED = {"measure", "reset", "initialize"}
 _AXES = {"rx": "x", "ry": "y", "rz": "z", "p": "z", "u1": "z"}
 _MAX_MATRIX_QUBITS = 6
 
@@ -90,7 +91,7 @@ def _walk(
         gate = item.operation
         if gate.name in _DROPPED:
             continue
-        if item.clbits or getattr(gate, "blocks", ()) or gate.name in {"measure", "reset"}:
+        if item.clbits or getattr(gate, "blocks", ()) or gate.name in _REFUSED:
             raise _refusal(gate.name)
         if gate.name in _AXES:
             _rotation(_AXES[gate.name], gate.params[0], qubits, operations, angles)
@@ -123,7 +124,9 @@ def _constant_or_definition(
     operations: list[Operation],
     angles: list[ParameterExpression],
 ) -> None:
-    parametric = any(isinstance(p, ParameterExpression) and p.parameters for p in gate.params)
+    # An Operation that is no Instruction, such as a Clifford, may have neither attribute.
+    params, definition = getattr(gate, "params", ()), getattr(gate, "definition", None)
+    parametric = any(isinstance(p, ParameterExpression) and p.parameters for p in params)
     if isinstance(gate, Gate) and not parametric and len(qubits) <= _MAX_MATRIX_QUBITS:
         matrix = _matrix(gate)
         if matrix is not None and len(qubits) == 1:
@@ -133,9 +136,9 @@ def _constant_or_definition(
         if monomial is not None:
             operations.append(monomial)
             return
-    if gate.definition is None:
+    if definition is None:
         raise _refusal(gate.name)
-    _walk(gate.definition, qubits, operations, angles)
+    _walk(definition, qubits, operations, angles)
 
 
 def _matrix(gate: Gate) -> np.ndarray | None:

@@ -1,0 +1,47 @@
+"""The command line, ``qvit``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run ``qvit`` and exit: 0 on success, 2 on bad input, 130 when interrupted.
+
+    Args:
+        argv: Arguments without the program's name; by default those of the process.
+    """
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run ``qvit`` and return its exit code. A user's mistake is one sentence, no traceback."""
+    from typer.exceptions import Abort, Exit, TyperException
+    from typer.main import get_command
+
+    from qvit_qiskit.cli.app import app
+    from qvit_qiskit.exceptions import QvitError
+
+    try:
+        code = get_command(app).main(args=list(argv), prog_name="qvit", standalone_mode=False)
+    except Exit as stop:
+        return int(stop.exit_code)
+    except (Abort, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return 130
+    except TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "qvit"
+        print(f"error: {error.format_message()} See `{command} --help`.", file=sys.stderr)
+        return 2
+    except QvitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"error: {error.strerror or error}{where}. Check the path.", file=sys.stderr)
+        return 2
+    return int(code) if isinstance(code, int) else 0

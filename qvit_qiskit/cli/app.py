@@ -1,0 +1,38 @@
+"""The commands, put together. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import typer
+
+from qvit_qiskit import __version__
+from qvit_qiskit.cli import backends, demo, evaluate, train
+
+app = typer.Typer(
+    name="qvit",
+    help="Train quantum vision transformers on Aer and evaluate them on quantum processors.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"qvit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Train quantum vision transformers on Aer and evaluate them on quantum processors."""
+
+
+app.command("demo")(demo.demo)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.add_typer(backends.app, name="backends")

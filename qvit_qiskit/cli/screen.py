@@ -1,0 +1,76 @@
+"""What a person sees: tables and progress. Quiet when standard error is no terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qvit_qiskit.training.fit import Epoch
+
+
+def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows with the same keys as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(title=title, title_justify="left")
+    for place, key in enumerate(rows[0]):
+        number = isinstance(rows[0][key], int | float)
+        justify: Any = "right" if number else "left"
+        shown.add_column(key, justify=justify, overflow="fold", no_wrap=place == 0)
+    for row in rows:
+        shown.add_row(*(_text(value) for value in row.values()))
+    Console().print(shown)
+
+
+def as_json(value: Any) -> None:
+    """Print JSON."""
+    print(json.dumps(value, indent=2, default=str))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return "–" if math.isnan(value) else f"{value:.3f}"
+    return str(value)
+
+
+def _progress(*columns: Any) -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Left
+
+    console = Console(stderr=True)
+    parts = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+    left = TextColumn("time left")
+    return Progress(
+        *parts, *columns, left, Left(), console=console, disable=not console.is_terminal
+    )
+
+
+@contextmanager
+def epochs(label: str) -> Iterator[Callable[[Epoch, int], None]]:
+    """A progress bar over epochs with loss and validation scores."""
+    from rich.progress import TextColumn
+
+    with _progress(TextColumn("{task.fields[scores]}")) as bar:
+        task = bar.add_task(label, total=None, scores="")
+
+        def show(record: Epoch, total: int) -> None:
+            scores = (
+                f"loss {record.loss:.3f}  val AUC {record.val_auc:.3f}  ACC {record.val_acc:.3f}"
+            )
+            bar.update(task, total=total, completed=record.epoch, scores=scores)
+
+        yield show
+
+
+@contextmanager
+def images(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar over images."""
+    with _progress() as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.update(task, advance=done)

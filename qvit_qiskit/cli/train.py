@@ -1,0 +1,145 @@
+"""``qvit train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qvit_qiskit.cli import screen
+from qvit_qiskit.cli.options import AsJson, DataRoot
+
+if TYPE_CHECKING:
+    from qvit_qiskit.training import FitResult
+
+DEFAULT_OUT = Path("checkpoints")
+
+
+def train(
+    dataset: Annotated[str, typer.Option(help="A MedMNIST set, or phantom (synthetic).")] = "",
+    model: Annotated[
+        str, typer.Option(help="qvit, vit, or vit-matched (as many parameters as the qvit).")
+    ] = "qvit",
+    width: Annotated[int, typer.Option(help="Features of a token.")] = 8,
+    heads: Annotated[int, typer.Option(help="Attention heads; width/heads qubits each.")] = 2,
+    depth: Annotated[int, typer.Option(help="Transformer blocks.")] = 1,
+    patch: Annotated[int, typer.Option(help="Pixels on a side of a patch: 4, 7 or 14.")] = 7,
+    pool: Annotated[str, typer.Option(help="mean or cls.")] = "mean",
+    mlp_ratio: Annotated[float, typer.Option(help="Hidden MLP units by width.")] = 1.0,
+    circuit: Annotated[str, typer.Option(help="Circuit family.")] = "ry-ring",
+    layers: Annotated[int, typer.Option(help="Circuit layers.")] = 2,
+    backend: Annotated[str, typer.Option(help="A profile of kind aer.")] = "aer-exact",
+    epochs: Annotated[int, typer.Option(help="Epochs.")] = 60,
+    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 32,
+    learning_rate: Annotated[float, typer.Option(help="Peak rate of AdamW.")] = 5e-3,
+    weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = 1e-2,
+    class_weights: Annotated[
+        bool, typer.Option("--class-weights", help="Weight classes by inverse frequency.")
+    ] = False,
+    subset: Annotated[
+        int | None, typer.Option(help="Train on a stratified subset of this size.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order and shots.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for checkpoints and history.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Continue the training in this folder.")
+    ] = None,
+    data_root: DataRoot = None,
+    json: AsJson = False,
+) -> None:
+    """Train a QViT (or ViT) on Aer.
+
+    Example: qvit train --dataset breastmnist --data-root DIR --out checkpoints/breast
+    """
+    if resume is not None:
+        result = _resume(resume, data_root)
+    else:
+        from qvit_qiskit.exceptions import DataError
+
+        if not dataset:
+            raise DataError(
+                "Expected --dataset with a MedMNIST name, e.g. --dataset breastmnist, or "
+                "--dataset phantom for the synthetic set."
+            )
+        shape = dict(
+            width=width, heads=heads, depth=depth, patch_size=patch, pool=pool,
+            mlp_ratio=mlp_ratio, circuit=circuit, circuit_layers=layers,
+        )  # fmt: skip
+        how = dict(
+            dataset=dataset, subset=subset, backend=backend, epochs=epochs,
+            batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay,
+            class_weights=class_weights, seed=seed,
+        )  # fmt: skip
+        result = _fit(model, shape, how, out, data_root)
+    _report(result, json)
+    if result.interrupted:
+        raise typer.Exit(130)
+
+
+def _fit(
+    model: str, shape: dict[str, Any], how: dict[str, Any], out: Path | None, data_root: Path | None
+) -> FitResult:
+    from qvit_qiskit.data import load
+    from qvit_qiskit.execution import registry
+    from qvit_qiskit.training import TrainConfig, fit
+
+    options = TrainConfig.create(**how)
+    route = registry.open(options.backend, training=True)
+    config = _config(model, shape, channels=1, classes=2)  # before any download
+    data = load(options.dataset, data_root)
+    config = _config(model, shape, channels=data.channels, classes=data.num_classes)
+    folder = out or _free(DEFAULT_OUT / f"{data.name}-{model}-seed{options.seed}")
+    with screen.epochs(f"{model} on {data.name}") as show:
+        return fit(config, options, data, folder=folder, route=route, on_epoch=show)
+
+
+def _config(model: str, shape: dict[str, Any], **data: int) -> Any:
+    from qvit_qiskit.exceptions import ConfigError
+    from qvit_qiskit.models import ViTConfig
+    from qvit_qiskit.suggest import unknown
+
+    kinds = {"qvit": "qnn", "vit": "linear", "vit-matched": "qnn"}
+    if model not in kinds:
+        raise ConfigError(unknown("model", model, kinds))
+    config = ViTConfig.create(projection=kinds[model], **shape, **data)
+    return config.parameter_matched() if model == "vit-matched" else config
+
+
+def _resume(folder: Path, data_root: Path | None) -> FitResult:
+    from qvit_qiskit.data import load
+    from qvit_qiskit.training import resume
+
+    with screen.epochs(f"resuming {folder}") as show:
+        return resume(folder, lambda name: load(name, data_root), on_epoch=show)
+
+
+def _free(folder: Path) -> Path:
+    """The folder, or the first numbered neighbour that does not exist."""
+    count, free = 1, folder
+    while free.exists():
+        count += 1
+        free = folder.with_name(f"{folder.name}-{count}")
+    return free
+
+
+def _report(result: FitResult, json: bool) -> None:
+    best = result.best
+    cost = result.model.cost()
+    row = {
+        "model": result.model.config.name,
+        "parameters": cost.parameters,
+        "epochs": len(result.history),
+        "best epoch": best.epoch,
+        "val AUC": best.val_auc,
+        "val ACC": best.val_acc,
+        "seconds": sum(record.seconds for record in result.history),
+    }
+    if json:
+        screen.as_json({**row, "folder": result.folder, "interrupted": result.interrupted})
+        return
+    screen.table("Best epoch by validation AUC", [row])
+    if result.interrupted:
+        print(f"interrupted after epoch {len(result.history)}; what was trained is kept.")
+        print(f"continue:  qvit train --resume {result.folder}")
+    print(f"evaluate:  qvit evaluate {result.folder} --backend aer-shots")

@@ -1,0 +1,120 @@
+"""The one configuration of ViT and QViT."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from qvit_qiskit.exceptions import ConfigError
+from qvit_qiskit.suggest import first_complaint, unknown
+
+MAX_QUBITS = 20
+
+
+class ViTConfig(BaseModel):
+    """A vision transformer for 28 x 28 images; a QViT is one with ``projection = "qnn"``.
+
+    The paper leaves most sizes open; this is our reconstruction after Boucher et al.
+    (arXiv 2503.07294): pre-norm blocks, mean pooling, and per head three QNNs whose qubits are
+    the head's features.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    channels: int = Field(default=1, ge=1)
+    classes: int = Field(default=2, ge=2)
+    image_size: int = Field(default=28, ge=1)
+    """Pixels on a side."""
+    patch_size: int = Field(default=7, ge=1)
+    """Pixels on a side of a patch; 4, 7 and 14 divide 28 into 49, 16 and 4 tokens."""
+    width: int = Field(default=8, ge=1)
+    """D, features of a token."""
+    depth: int = Field(default=1, ge=1)
+    """Transformer blocks."""
+    heads: int = Field(default=2, ge=1)
+    """Attention heads; each sees D/heads features of every token."""
+    mlp_ratio: float = Field(default=1.0, gt=0)
+    """Hidden units of a block's MLP by width."""
+    pool: Literal["mean", "cls"] = "mean"
+    """Mean over tokens, or a class token."""
+    projection: Literal["linear", "qnn"] = "qnn"
+    """What Q, K and V of a head are: bias-free linear maps, or QNNs."""
+    circuit: str = "ry-ring"
+    """The QNNs' circuit family."""
+    circuit_layers: int = Field(default=2, ge=1)
+    """The QNNs' layers."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> ViTConfig:
+        if self.image_size % self.patch_size:
+            raise ValueError(
+                f"patch_size {self.patch_size} does not divide image_size {self.image_size}; "
+                "choose 4, 7 or 14 for 28"
+            )
+        if self.width % self.heads:
+            raise ValueError(
+                f"width {self.width} cannot be split over {self.heads} heads; "
+                "choose a width that is a multiple of the number of heads"
+            )
+        if self.projection == "qnn":
+            from qvit_qiskit.circuits import FAMILIES
+
+            if self.circuit not in FAMILIES:
+                raise ValueError(unknown("circuit family", self.circuit, FAMILIES).rstrip("."))
+            if self.head_width > MAX_QUBITS:
+                raise ValueError(
+                    f"{self.head_width} qubits per head are more than the {MAX_QUBITS} that can "
+                    "be simulated; choose more heads or a smaller width"
+                )
+        return self
+
+    @classmethod
+    def create(cls, **values: Any) -> ViTConfig:
+        """Validate values.
+
+        Raises:
+            ConfigError: If a name is unknown or a value does not fit.
+        """
+        for key in values:
+            if key not in cls.model_fields:
+                raise ConfigError(unknown("model option", key, cls.model_fields))
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigError(first_complaint(error)) from error
+
+    @property
+    def tokens(self) -> int:
+        """N: patches, and the class token where there is one."""
+        return int((self.image_size // self.patch_size) ** 2) + (self.pool == "cls")
+
+    @property
+    def head_width(self) -> int:
+        """Features of a head: the qubits of its QNNs."""
+        return self.width // self.heads
+
+    @property
+    def mlp_width(self) -> int:
+        """Hidden units of a block's MLP."""
+        return max(1, round(self.mlp_ratio * self.width))
+
+    @property
+    def name(self) -> str:
+        """``"qvit"`` or ``"vit"``."""
+        return "qvit" if self.projection == "qnn" else "vit"
+
+    def parameter_matched(self) -> ViTConfig:
+        """The classical ViT of the same shape with as nearly as many parameters.
+
+        Linear projections have more parameters than QNNs, so the MLP gives up hidden units:
+        each is worth 2·D + 1 parameters.
+        """
+        if self.projection == "linear":
+            return self
+        from qvit_qiskit.circuits import build_circuit
+
+        weights = build_circuit(self.circuit, self.head_width, self.circuit_layers).num_weights
+        surplus = 3 * self.heads * (self.head_width**2 - weights)
+        hidden = max(1, self.mlp_width - round(surplus / (2 * self.width + 1)))
+        return self.model_copy(update={"projection": "linear", "mlp_ratio": hidden / self.width})

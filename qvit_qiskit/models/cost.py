@@ -1,0 +1,55 @@
+"""What a model costs: parameters, FLOPs of its classical part, circuit rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from qvit_qiskit.execution import registry
+from qvit_qiskit.execution.counting import CountingEstimator, counting_route
+from qvit_qiskit.qnn import QuantumLinear
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """The cost of one image; a QPU run costs executions, not FLOPs, so they stand apart."""
+
+    parameters: int
+    """Trained parameters of the whole model."""
+    quantum_parameters: int
+    """Those of them that are circuit weights."""
+    classical_flops: int
+    """FLOPs of the matrix products outside circuits, as torch's counter has them."""
+    circuit_rows: int
+    """Circuits to run per image: one for each token, projection and block."""
+
+    def executions(self, shots: int) -> int:
+        """Circuit executions per image, all outputs being read from the same shots."""
+        return self.circuit_rows * shots
+
+
+def count_cost(model: nn.Module, image: Tensor) -> ModelCost:
+    """Count one forward pass.
+
+    Args:
+        model: Any model whose quantum layers are ours.
+        image: One input, shape (1, ...).
+    """
+    route = counting_route()
+    training = model.training
+    model.eval()
+    with torch.no_grad(), registry.route(model, route), FlopCounterMode(display=False) as flops:
+        model(image)
+    model.train(training)
+    assert isinstance(route.estimator, CountingEstimator)
+    circuits = [m for m in model.modules() if isinstance(m, QuantumLinear)]
+    weights = {id(layer.weight): layer.weight.numel() for layer in circuits}
+    return ModelCost(
+        parameters=sum(p.numel() for p in model.parameters()),
+        quantum_parameters=sum(weights.values()),
+        classical_flops=int(flops.get_total_flops()),
+        circuit_rows=route.estimator.rows,
+    )

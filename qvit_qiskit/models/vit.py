@@ -1,0 +1,135 @@
+"""ViT and QViT in one file: one attention, two kinds of projection."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from qvit_qiskit.circuits import build_circuit
+from qvit_qiskit.exceptions import DataError
+from qvit_qiskit.models.config import ViTConfig
+from qvit_qiskit.models.cost import ModelCost, count_cost
+from qvit_qiskit.qnn import QuantumProjections
+
+
+class LinearProjections(nn.Module):
+    """Q, K and V of every head as bias-free linear maps of the head's features."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads, size = heads, width // heads
+        self.weight = nn.Parameter(torch.empty(3, heads, size, size))
+        nn.init.uniform_(self.weight, -(size**-0.5), size**-0.5)  # as nn.Linear
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Project tokens (B, N, D) to queries, keys and values, each (B, heads, N, D/heads)."""
+        split = x.unflatten(-1, (self.heads, -1))  # (B, N, heads, D/heads)
+        q, k, v = torch.einsum("bnhi,phoi->pbhno", split, self.weight)
+        return q, k, v
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention."""
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.projections: nn.Module
+        if config.projection == "qnn":
+            circuit = build_circuit(config.circuit, config.head_width, config.circuit_layers)
+            self.projections = QuantumProjections(circuit, config.heads)
+        else:
+            self.projections = LinearProjections(config.width, config.heads)
+        self.out = nn.Linear(config.width, config.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix tokens (B, N, D)."""
+        q, k, v = self.projections(x)  # (B, heads, N, d)
+        scores = q @ k.transpose(-2, -1) * k.shape[-1] ** -0.5  # (B, heads, N, N)
+        mixed = scores.softmax(dim=-1) @ v  # (B, heads, N, d)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block."""
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.width)
+        self.attention = Attention(config)
+        self.norm2 = nn.LayerNorm(config.width)
+        self.mlp = nn.Sequential(
+            nn.Linear(config.width, config.mlp_width),
+            nn.GELU(),
+            nn.Linear(config.mlp_width, config.width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens (B, N, D) to (B, N, D)."""
+        x = x + self.attention(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class ViT(nn.Module):
+    """Images (B, C, 28, 28) to logits (B, classes).
+
+    After Dosovitskiy et al. (arXiv 2010.11929). The layer norm before attention keeps the
+    angles of the QNNs near one radian.
+    """
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        size = config.patch_size
+        self.embed = nn.Conv2d(config.channels, config.width, size, stride=size)
+        self.position = nn.Parameter(torch.randn(1, config.tokens, config.width) * 0.02)
+        if config.pool == "cls":
+            self.cls = nn.Parameter(torch.zeros(1, 1, config.width))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width)
+        self.head = nn.Linear(config.width, config.classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Classify images.
+
+        Args:
+            images: Shape (B, C, H, W), the range of `Split.tensors`.
+
+        Returns:
+            Logits, shape (B, classes).
+
+        Raises:
+            DataError: If the images' shape does not fit the configuration.
+        """
+        c = self.config
+        if images.shape[1:] != (c.channels, c.image_size, c.image_size):
+            raise DataError(
+                f"Expected images of shape (B, {c.channels}, {c.image_size}, {c.image_size}), "
+                f"but got {tuple(images.shape)}. Choose a data set that fits the model."
+            )
+        x = self.embed(images).flatten(2).transpose(1, 2)  # (B, N, D)
+        if c.pool == "cls":
+            x = torch.cat([self.cls.expand(len(x), -1, -1), x], dim=1)
+        x = x + self.position
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm(x)
+        return self.head(x[:, 0] if c.pool == "cls" else x.mean(dim=1))
+
+    def cost(self) -> ModelCost:
+        """Parameters, classical FLOPs and circuit rows of one image."""
+        c = self.config
+        return count_cost(self, torch.zeros(1, c.channels, c.image_size, c.image_size))
+
+
+def build_model(config: ViTConfig, seed: int | None = None) -> ViT:
+    """A fresh model.
+
+    Args:
+        config: The configuration.
+        seed: Seeds the initial weights and leaves torch's global generator as it was.
+    """
+    if seed is None:
+        return ViT(config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ViT(config)

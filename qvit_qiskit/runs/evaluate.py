@@ -1,0 +1,70 @@
+"""Evaluate a model on a backend."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from qvit_qiskit import metrics
+from qvit_qiskit.data import Split
+from qvit_qiskit.exceptions import DataError
+from qvit_qiskit.execution import registry
+from qvit_qiskit.execution.route import Route
+from qvit_qiskit.prediction import predict
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's answers on one backend."""
+
+    backend: str
+    logits: np.ndarray  # shape: (n, classes)
+    labels: np.ndarray  # shape: (n,)
+    scores: metrics.Scores
+    seconds: float
+    """Wall time on this machine."""
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Predicted classes, shape (n,)."""
+        return self.logits.argmax(axis=1)
+
+    def agreement(self, other: Evaluation) -> float:
+        """The share of images on which two evaluations predict the same class."""
+        return float((self.predicted == other.predicted).mean())
+
+
+def evaluate(
+    model: nn.Module,
+    split: Split,
+    backend: str | Route = "aer-exact",
+    *,
+    batch_size: int = 64,
+    tick: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Run a model over a split on a backend; its own routes are restored afterwards.
+
+    Args:
+        model: A classifier; quantum layers of ours run on the backend.
+        split: Images and labels.
+        backend: A profile of kind ``aer`` or ``fake``, or an open route.
+        batch_size: Images per forward pass.
+        tick: Called with the number of images done after every batch.
+
+    Raises:
+        DataError: If a logit is not finite.
+        ProfileError: If the profile is missing or malformed.
+    """
+    images, _ = split.tensors()
+    started = time.perf_counter()
+    with registry.route(model, backend) as route:
+        route.reseed()
+        logits = predict(model, images, batch_size, tick)
+    if not np.isfinite(logits).all():
+        raise DataError("The model returned NaN logits. Was it trained to the end?")
+    scores = metrics.score(split.labels, logits)
+    return Evaluation(route.name, logits, split.labels, scores, time.perf_counter() - started)

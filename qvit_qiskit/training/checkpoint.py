@@ -1,0 +1,110 @@
+"""Checkpoints: one safetensors file with weights, configuration and provenance."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from qvit_qiskit.exceptions import CheckpointError, ConfigError
+from qvit_qiskit.files import atomic
+from qvit_qiskit.models import ViT, ViTConfig, build_model
+
+FORMAT = "qvit-checkpoint-1"
+_PACKAGES = ("qiskit", "qiskit-aer", "qiskit-machine-learning", "qiskit-ibm-runtime", "torch")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model and where it came from."""
+
+    model: ViT
+    provenance: dict[str, Any]
+    """Data set and its MD5, seed, epoch, validation scores, versions, git commit."""
+    path: Path
+
+
+def save_checkpoint(path: Path, model: ViT, provenance: dict[str, Any]) -> None:
+    """Write a checkpoint atomically.
+
+    Args:
+        path: The file, by convention ``*.safetensors``.
+        model: The model.
+        provenance: Anything JSON can hold; versions are added.
+    """
+    metadata = {
+        "format": FORMAT,
+        "config": model.config.model_dump_json(),
+        "provenance": json.dumps({**provenance, "versions": versions()}),
+    }
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def load_checkpoint(path: Path | str) -> Checkpoint:
+    """Read a checkpoint and rebuild its model.
+
+    Args:
+        path: A checkpoint, or a training folder, whose ``best.safetensors`` is taken.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, or not one of ours.
+    """
+    path = Path(path)
+    path = path / "best.safetensors" if path.is_dir() else path
+    if not path.is_file():
+        raise CheckpointError(
+            f"The checkpoint {path} does not exist. Give a .safetensors file or a training "
+            "folder of `qvit train`."
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or no safetensors file ({error}). Train again or restore a copy."
+        ) from error
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"Expected a checkpoint of format {FORMAT}, but {path} has "
+            f"{metadata.get('format')!r}. Save it with qvit_qiskit.save_checkpoint."
+        )
+    try:
+        config = ViTConfig.create(**json.loads(metadata["config"]))
+        provenance = json.loads(metadata["provenance"])
+        model = build_model(config, seed=0)
+        model.load_state_dict(tensors)
+    except (KeyError, ValueError, TypeError, RuntimeError, ConfigError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path} does not hold a usable model: {reason}") from error
+    return Checkpoint(model.eval(), provenance, path)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what produced a result; nothing of the environment."""
+    found = {name: version(name) for name in _PACKAGES}
+    found |= {"qvit-qiskit": version("qvit-qiskit"), "python": platform.python_version()}
+    commit = _git_commit()
+    return found | ({"git": commit} if commit else {})
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout this package runs from, if it runs from one."""
+    folder = Path(__file__).resolve().parent.parent.parent
+    if not (folder / ".git").exists():
+        return None
+    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

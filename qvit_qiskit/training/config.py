@@ -1,0 +1,49 @@
+"""How a model is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qvit_qiskit.exceptions import ConfigError
+from qvit_qiskit.suggest import first_complaint, unknown
+
+
+class TrainConfig(BaseModel):
+    """Data, optimiser and seeds of one training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str = "phantom"
+    """A MedMNIST name, or ``"phantom"``."""
+    subset: int | None = Field(default=None, ge=2)
+    """Train on a stratified subset of this many images."""
+    backend: str = "aer-exact"
+    """The profile to train on; of kind ``aer``."""
+    epochs: int = Field(default=60, ge=1, le=100_000)
+    batch_size: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=5e-3, gt=0, le=10)
+    """Of AdamW, after the warm-up."""
+    weight_decay: float = Field(default=1e-2, ge=0)
+    warmup_epochs: int = Field(default=2, ge=0)
+    """Epochs of linear warm-up before the cosine."""
+    class_weights: bool = False
+    """Weight the loss by inverse class frequency."""
+    seed: int = Field(default=0, ge=0)
+    """Seeds initial weights, the order of images and shots."""
+
+    @classmethod
+    def create(cls, **values: Any) -> TrainConfig:
+        """Validate values.
+
+        Raises:
+            ConfigError: If a name is unknown or a value does not fit.
+        """
+        for key in values:
+            if key not in cls.model_fields:
+                raise ConfigError(unknown("training option", key, cls.model_fields))
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigError(first_complaint(error)) from error
