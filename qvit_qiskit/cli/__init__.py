@@ -24,7 +24,8 @@ def run(argv: Sequence[str]) -> int:
     from qvit_qiskit.exceptions import QvitError
 
     try:
-        code = get_command(app).main(args=list(argv), prog_name="qvit", standalone_mode=False)
+        args = list(argv) or ["--help"]
+        code = get_command(app).main(args=args, prog_name="qvit", standalone_mode=False)
     except Exit as stop:
         return int(stop.exit_code)
     except (Abort, KeyboardInterrupt):
@@ -33,7 +34,8 @@ def run(argv: Sequence[str]) -> int:
     except TyperException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "qvit"
-        print(f"error: {error.format_message()} See `{command} --help`.", file=sys.stderr)
+        message = error.format_message().rstrip(".")
+        print(f"error: {message}. See `{command} --help`.", file=sys.stderr)
         return 2
     except QvitError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -37,7 +37,7 @@ def demo(
     config = ViTConfig(channels=data.channels, classes=data.num_classes)
     folder = out or _free(DEFAULT_OUT / "demo")
     with screen.epochs("training a QViT on Aer") as show:
-        how = TrainConfig(dataset="phantom", epochs=epochs, seed=seed)
+        how = TrainConfig.create(dataset="phantom", epochs=epochs, seed=seed)
         result = fit(config, how, data, folder=folder, on_epoch=show)
     if result.interrupted:
         raise typer.Exit(130)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qvit_qiskit.training.fit import Epoch
+    from qvit_qiskit.training.loop import Epoch
 
 
 def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -28,8 +28,16 @@ def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def as_json(value: Any) -> None:
-    """Print JSON."""
-    print(json.dumps(value, indent=2, default=str))
+    """Print JSON; a number that is not finite becomes null."""
+    print(json.dumps(_finite(value), indent=2, default=str))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _text(value: Any) -> str:

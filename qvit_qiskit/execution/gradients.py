@@ -59,11 +59,13 @@ class _Shiftable:
     def of(cls, circuit: QuantumCircuit, _: None = None) -> _Shiftable:
         lowered: Lowered = lower(circuit)
         rebuilt, used = rebuild(lowered.num_qubits, lowered.operations)
-        return cls(rebuilt, np.asarray(used, int), AngleTable(lowered.angles, lowered.parameters))
+        return cls(
+            rebuilt, np.asarray(used, int), AngleTable.of(lowered.angles, lowered.parameters)
+        )
 
     def shifted(self, values: np.ndarray) -> np.ndarray:
         """All angles, all shifts: (2m, R, m) for parameter values (R, P)."""
-        angles = self.table.evaluate(range(len(self.table)), values.T).T[:, self.order]  # (R, m)
+        angles = self.table.evaluate(values.T).T[:, self.order]  # (R, m)
         steps = np.eye(angles.shape[1]) * (np.pi / 2)
         return np.concatenate([angles + steps[:, None], angles - steps[:, None]])
 
@@ -71,7 +73,7 @@ class _Shiftable:
         """∂/∂parameters (P, ...) from ∂/∂angles (m, ...)."""
         grads = np.empty_like(by_angle)
         grads[self.order] = by_angle
-        return self.table.pullback(range(len(self.table)), values, grads)
+        return self.table.pullback(values, grads)
 
 
 class ParameterShiftGradient(BaseEstimatorGradient):

@@ -15,8 +15,8 @@ class Memo(Generic[T]):
     """Remembers what was made from (circuit, key); the oldest goes first.
 
     Circuits are compared by identity: projections share one circuit object, and hashing a
-    circuit's contents in every training step would cost more than it saves. Its numbers of gates and
-    parameters belong to the key, so that a circuit that was extended or bound in place is new.
+    circuit's contents in every training step would cost more than it saves. Its numbers of gates
+    and parameters belong to the key, so that a circuit that was extended or bound is new.
     """
 
     def __init__(self, size: int = 128) -> None:

@@ -34,7 +34,7 @@ class ViTConfig(BaseModel):
     """Transformer blocks."""
     heads: int = Field(default=2, ge=1)
     """Attention heads; each sees D/heads features of every token."""
-    mlp_ratio: float = Field(default=1.0, gt=0)
+    mlp_ratio: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Hidden units of a block's MLP by width."""
     pool: Literal["mean", "cls"] = "mean"
     """Mean over tokens, or a class token."""

@@ -1,5 +1,5 @@
 """Evaluation of trained models."""
 
-from qvit_qiskit.runs.evaluate import Evaluation, evaluate
+from qvit_qiskit.runs.evaluation import Evaluation, evaluate
 
 __all__ = ["Evaluation", "evaluate"]

@@ -2,7 +2,7 @@
 
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from qvit_qiskit.training.config import TrainConfig
-from qvit_qiskit.training.fit import FitResult, fit, resume
+from qvit_qiskit.training.loop import FitResult, fit, resume
 
 __all__ = [
     "Checkpoint",

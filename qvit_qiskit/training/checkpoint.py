@@ -80,12 +80,14 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         )
     try:
         config = ViTConfig.create(**json.loads(metadata["config"]))
-        provenance = json.loads(metadata["provenance"])
+        provenance = dict(json.loads(metadata["provenance"]))
         model = build_model(config, seed=0)
         model.load_state_dict(tensors)
     except (KeyError, ValueError, TypeError, RuntimeError, ConfigError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path} does not hold a usable model: {reason}") from error
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2]).rstrip(".")
+        raise CheckpointError(
+            f"{path} does not hold a usable model: {reason}. Train again or restore a copy."
+        ) from error
     return Checkpoint(model.eval(), provenance, path)
 
 

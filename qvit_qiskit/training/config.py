@@ -25,12 +25,12 @@ class TrainConfig(BaseModel):
     batch_size: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=5e-3, gt=0, le=10)
     """Of AdamW, after the warm-up."""
-    weight_decay: float = Field(default=1e-2, ge=0)
+    weight_decay: float = Field(default=1e-2, ge=0, allow_inf_nan=False)
     warmup_epochs: int = Field(default=2, ge=0)
     """Epochs of linear warm-up before the cosine."""
     class_weights: bool = False
     """Weight the loss by inverse class frequency."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Seeds initial weights, the order of images and shots."""
 
     @classmethod

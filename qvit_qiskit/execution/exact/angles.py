@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from qiskit.circuit import Parameter, ParameterExpression
@@ -27,69 +27,98 @@ class _Curved:
 
 
 class AngleTable:
-    """All rotation angles φ = c + A·p (and a few curved ones) of a circuit."""
+    """Rotation angles φ = c + A·p (and a few curved ones) of some parameters."""
 
     def __init__(
-        self, angles: Sequence[ParameterExpression], parameters: Sequence[Parameter]
+        self,
+        offset: np.ndarray,
+        slope: np.ndarray,
+        depends: np.ndarray,
+        curved: Sequence[_Curved] = (),
     ) -> None:
+        self.offset = offset  # shape: (m,)
+        self.slope = slope  # shape: (m, P)
+        self.depends = depends  # shape: (m, P), bool
+        self.curved = curved
+
+    @classmethod
+    def of(
+        cls, angles: Sequence[ParameterExpression], parameters: Sequence[Parameter]
+    ) -> AngleTable:
+        """The table of expressions.
+
+        Args:
+            angles: m angles.
+            parameters: The P parameters they are made of, in the order of values.
+        """
         columns = {parameter: k for k, parameter in enumerate(parameters)}
-        self.offset = np.zeros(len(angles))  # shape: (m,)
-        self.slope = np.zeros((len(angles), len(parameters)))  # shape: (m, P)
-        self.depends = np.zeros((len(angles), len(parameters)), dtype=bool)
-        self.curved: list[_Curved] = []
+        table = cls(
+            np.zeros(len(angles)),
+            np.zeros((len(angles), len(parameters))),
+            np.zeros((len(angles), len(parameters)), dtype=bool),
+        )
+        curved: list[_Curved] = []
         for index, angle in enumerate(angles):
             used = tuple(sorted(columns[p] for p in angle.parameters))
-            self.depends[index, list(used)] = True
+            table.depends[index, list(used)] = True
             slopes = [_constant(angle.gradient(parameters[c])) for c in used]
             if None in slopes:
-                self.curved.append(_curved(index, angle, used, parameters))
+                curved.append(_curved(index, angle, used, parameters))
             else:
-                self.slope[index, list(used)] = slopes
+                table.slope[index, list(used)] = slopes
                 zeros = {parameters[c]: 0.0 for c in used}
-                self.offset[index] = float(angle.bind(zeros).numeric())
-        self._curved_rows = {item.index for item in self.curved}
+                table.offset[index] = float(angle.bind(zeros).numeric())
+        table.curved = curved
+        return table
 
     def __len__(self) -> int:
         return len(self.offset)
 
-    def evaluate(self, rows: Sequence[int], values: np.ndarray) -> np.ndarray:
-        """The angles of some rotations.
+    def select(self, rotations: Sequence[int], columns: Sequence[int]) -> AngleTable:
+        """The table of some rotations, which depend on some columns alone, renumbered."""
+        row = {index: k for k, index in enumerate(rotations)}
+        column = {index: k for k, index in enumerate(columns)}
+        curved = [
+            replace(c, index=row[c.index], columns=tuple(column[k] for k in c.columns))
+            for c in self.curved
+            if c.index in row
+        ]
+        part = np.ix_(list(rotations), list(columns))
+        offset = self.offset[list(rotations)]
+        return AngleTable(offset, self.slope[part], self.depends[part], curved)
+
+    def evaluate(self, values: np.ndarray) -> np.ndarray:
+        """All angles.
 
         Args:
-            rows: Indices of m' rotations.
             values: Parameter values, shape (P, ...).
 
         Returns:
-            Shape (m', ...), radians.
+            Shape (m, ...), radians.
         """
-        picked = np.asarray(rows, dtype=int)
         flat = _flat(values)
-        out = self.slope[picked] @ flat + self.offset[picked, None]
+        out = self.slope @ flat + self.offset[:, None]
         for item in self.curved:
-            for place in np.flatnonzero(picked == item.index):
-                out[place] = item.value(*flat[list(item.columns)])
-        return out.reshape(len(picked), *values.shape[1:])
+            out[item.index] = item.value(*flat[list(item.columns)])
+        return out.reshape(len(self), *values.shape[1:])
 
-    def pullback(self, rows: Sequence[int], values: np.ndarray, grads: np.ndarray) -> np.ndarray:
+    def pullback(self, values: np.ndarray, grads: np.ndarray) -> np.ndarray:
         """The chain rule: ∂L/∂angles to ∂L/∂parameters.
 
         Args:
-            rows: Indices of m' rotations.
             values: Parameter values, shape (P, ...).
-            grads: ∂L/∂φ, shape (m', ...).
+            grads: ∂L/∂φ, shape (m, ...).
 
         Returns:
             ∂L/∂p, shape (P, ...).
         """
-        picked = np.asarray(rows, dtype=int)
         flat = _flat(grads)
-        out = self.slope[picked].T @ flat
-        values = _flat(values)
+        out = self.slope.T @ flat
+        points = _flat(values)
         for item in self.curved:
-            for place in np.flatnonzero(picked == item.index):
-                for column, partial in zip(item.columns, item.partials, strict=True):
-                    out[column] += flat[place] * partial(*values[list(item.columns)])
-        return out.reshape(len(out), *grads.shape[1:])
+            for column, partial in zip(item.columns, item.partials, strict=True):
+                out[column] += flat[item.index] * partial(*points[list(item.columns)])
+        return out.reshape(values.shape)
 
 
 def _flat(array: np.ndarray) -> np.ndarray:

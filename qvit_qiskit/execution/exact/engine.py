@@ -123,13 +123,11 @@ class _Task:
         self.request, self.program = request, request.program
         self.dtype = torch_dtype(self.program.real, single)
         self.real_dtype = torch_dtype(True, single)
-        table, groups = self.program.table, len(request.shared)
-        everything = np.zeros((len(table.slope.T), groups))
-        everything[self.program.shared_columns] = request.shared.T
-        self.shared_values = everything  # (P, G), zero where a parameter varies by row
-        self.shared = np.zeros((groups, len(table)))  # (G, m), zero for row rotations
-        rotations = list(self.program.shared_rotations)
-        self.shared[:, rotations] = table.evaluate(rotations, everything).T
+        self.weights = np.ascontiguousarray(request.shared.T)  # (P_shared, G)
+        rotations = len(self.program.row_rotations) + len(self.program.shared_rotations)
+        self.shared = np.zeros((len(request.shared), rotations))  # zero for row rotations
+        found = self.program.shared_table.evaluate(self.weights)
+        self.shared[:, list(self.program.shared_rotations)] = found.T
         self.unitaries: dict[int, tuple[_Later, int]] = {}
         self.matrices: list[Any] | None = None
         self.diagonal = torch.from_numpy(request.diagonal).to(self.real_dtype)
@@ -177,27 +175,26 @@ class _Task:
 
     def pullback(self, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """∂L/∂rows (P_row, R) and ∂L/∂shared (G, P_shared) from ∂L/∂values."""
-        program, table = self.program, self.program.table
-        by_value = np.zeros((len(self.shared_values), self.request.num_rows))
-        by_shared = np.zeros_like(self.shared_values)
+        program = self.program
+        by_row = np.empty_like(self.request.rows)
+        by_shared = np.zeros_like(self.weights)
         sums: list[Any] = [None] * len(program.stages)
         for k, chunk in enumerate(self.chunks()):
             state, memory = self.forward(chunk) if self.tape is None else self.tape[k]
             pulled = torch.from_numpy(np.ascontiguousarray(cotangent[:, :, chunk]))
-            lam = 2 * (self.diagonal @ pulled.to(self.real_dtype)) * state
-            lam = reduce_to(lam, state.shape)
-            angles = self._pull_stages(lam, memory, sums)
+            lam = (2 * self.diagonal @ pulled.to(self.real_dtype)) * state
+            angles = self._pull_stages(reduce_to(lam, state.shape), memory, sums)
             if program.row_rotations:
-                values = self._row_values(chunk)
                 grads = np.stack([angles.row_grads[i].double() for i in program.row_rotations])
-                back = table.pullback(program.row_rotations, values, grads)  # (P, 1 or G, r)
-                by_value[:, chunk] = back.sum(axis=1)
+                back = program.row_table.pullback(self._row_values(chunk), grads)
+                by_row[:, chunk] = back[: len(by_row)].sum(axis=1)
                 if program.mixed:
-                    by_shared += back.sum(axis=2)
-        grads = self._finish(sums)
-        rotations = list(program.shared_rotations)
-        by_shared += table.pullback(rotations, self.shared_values, grads[:, rotations].T)
-        return by_value[program.row_columns], by_shared[program.shared_columns].T
+                    by_shared += back[len(by_row) :].sum(axis=2)
+            else:
+                by_row[:, chunk] = 0
+        grads = self._finish(sums)[:, list(program.shared_rotations)]
+        by_shared += program.shared_table.pullback(self.weights, grads.T)
+        return by_row, by_shared.T
 
     def _pull_stages(self, lam: Tensor, memory: list[Any], sums: list[Any]) -> Angles:
         angles: Angles = memory[0]
@@ -237,20 +234,19 @@ class _Task:
         return self.matrices
 
     def _row_values(self, chunk: slice) -> np.ndarray:
-        """All parameter values of a chunk's rows, shape (P, 1 or G, r)."""
-        groups = len(self.request.shared) if self.program.mixed else 1
-        rows = self.request.rows[:, chunk]
-        values = np.zeros((len(self.shared_values), groups, rows.shape[1]))
-        if self.program.mixed:
-            values += self.shared_values[:, :, None]
-        values[self.program.row_columns] = rows[:, None]
-        return values
+        """What the row table needs for a chunk, shape (P', 1 or G, r)."""
+        rows = self.request.rows[:, None, chunk]
+        if not self.program.mixed:
+            return rows
+        groups, count = self.weights.shape[1], rows.shape[2]
+        shared = np.broadcast_to(self.weights[:, :, None], (len(self.weights), groups, count))
+        return np.concatenate([np.broadcast_to(rows, (len(rows), groups, count)), shared])
 
     def _angles(self, chunk: slice) -> Angles:
         rotations = self.program.row_rotations
         row: dict[int, Tensor] = {}
         if rotations:
-            found = self.program.table.evaluate(rotations, self._row_values(chunk))
+            found = self.program.row_table.evaluate(self._row_values(chunk))
             tensors = torch.from_numpy(found).to(self.real_dtype)
             row = dict(zip(rotations, tensors, strict=True))
         return Angles(self.shared, row, {}, self.dtype)

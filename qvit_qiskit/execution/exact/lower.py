@@ -143,7 +143,7 @@ def _constant_or_definition(
 
 def _matrix(gate: Gate) -> np.ndarray | None:
     try:
-        return np.asarray(gate.to_matrix(), dtype=complex)
+        return np.array(gate.to_matrix(), dtype=complex)  # Qiskit's own are read-only
     except Exception:  # Qiskit raises CircuitError or its own for gates without a matrix
         return None
 

@@ -31,9 +31,12 @@ class Program:
     stages: tuple[Stage, ...]
     segments: dict[int, Shared]
     """By the place of a `UnitaryStage` in ``stages``: what its unitary is made of."""
-    table: AngleTable
     row_rotations: tuple[int, ...]
+    row_table: AngleTable
+    """Their angles from the row columns, followed by the shared columns if ``mixed``."""
     shared_rotations: tuple[int, ...]
+    shared_table: AngleTable
+    """Their angles from the shared columns."""
     row_columns: np.ndarray  # shape: (P_row,), columns of the parameter values
     shared_columns: np.ndarray  # shape: (P_shared,)
     mixed: bool
@@ -67,26 +70,29 @@ def compile_program(
         max_unitary_qubits: Up to this width a shared segment becomes one unitary.
     """
     lowered = lower(circuit.compose(basis.rotation()))
-    table = AngleTable(lowered.angles, lowered.parameters)
+    table = AngleTable.of(lowered.angles, lowered.parameters)
     in_row = np.zeros(len(lowered.parameters), dtype=bool)
     in_row[list(row_columns)] = True
     varies = (table.depends & in_row).any(axis=1)
     mixed = bool((table.depends[varies] & ~in_row).any())
-    row_rotations = tuple(int(k) for k in np.flatnonzero(varies))
-    plan = schedule(lowered, row_rotations)
-    stages, segments = _stages(plan, frozenset(row_rotations), max_unitary_qubits)
+    row = tuple(int(k) for k in np.flatnonzero(varies))
+    shared = tuple(int(k) for k in np.flatnonzero(~varies))
+    row_columns, shared_columns = np.flatnonzero(in_row), np.flatnonzero(~in_row)
+    plan = schedule(lowered, row)
+    stages, segments = _stages(plan, frozenset(row), max_unitary_qubits)
     return Program(
-        lowered.num_qubits,
-        stages,
-        segments,
-        table,
-        row_rotations,
-        tuple(int(k) for k in np.flatnonzero(~varies)),
-        np.flatnonzero(in_row),
-        np.flatnonzero(~in_row),
-        mixed,
-        _is_real(lowered),
-        basis,
+        num_qubits=lowered.num_qubits,
+        stages=stages,
+        segments=segments,
+        row_rotations=row,
+        row_table=table.select(row, [*row_columns, *(shared_columns if mixed else ())]),
+        shared_rotations=shared,
+        shared_table=table.select(shared, list(shared_columns)),
+        row_columns=row_columns,
+        shared_columns=shared_columns,
+        mixed=mixed,
+        real=_is_real(lowered),
+        basis=basis,
     )
 
 

@@ -49,8 +49,8 @@ def rotate(axis: str, angle: Tensor, state: Tensor) -> Tensor:
     """exp(−iφP/2) on axis 2 of a state viewed as (G, high, 2, low, R), φ of shape (1 or G, R)."""
     c, s = (angle / 2).cos()[:, None, None], (angle / 2).sin()[:, None, None]
     a, b = state[:, :, 0], state[:, :, 1]
-    shape = torch.broadcast_shapes(a.shape, c.shape)
-    out = torch.empty((*shape[:2], 2, *shape[2:]), dtype=state.dtype)
+    groups, rows = max(len(state), len(angle)), max(state.shape[-1], angle.shape[-1])
+    out = torch.empty((groups, *state.shape[1:-1], rows), dtype=state.dtype)
     if axis == "y":
         torch.mul(a, c, out=out[:, :, 0]).addcmul_(b, s, value=-1)
         torch.mul(a, s, out=out[:, :, 1]).addcmul_(b, c)
@@ -136,7 +136,8 @@ class ProductStage:
             view = cotangent.reshape(cotangent.shape[0], 2, -1, cotangent.shape[-1])
             local = (view * below.conj()[:, None]).sum(2)[:, None, :, None]  # (G, 1, 2, 1, R)
             self._pull_vector(qubit, angles, steps[qubit], local, shared_grads)
-            cotangent = (view * vector.conj().squeeze(3).transpose(1, 2)).sum(1)
+            if qubit:
+                cotangent = (view * vector.conj().squeeze(3).transpose(1, 2)).sum(1)
         return cotangent, shared_grads
 
     def _pull_vector(
@@ -154,7 +155,8 @@ class ProductStage:
                 _add_row_grad(angles, operation.index, grad)
             else:
                 grads[:, operation.index] += reduce_to(grad, angle.shape).numpy()[:, 0]
-            cotangent = rotate(operation.axis, -angle, cotangent)
+            if place:
+                cotangent = rotate(operation.axis, -angle, cotangent)
 
 
 class UnitaryStage:

@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from qvit_qiskit import metrics
 from qvit_qiskit.data import MedImages, stratified_subset
-from qvit_qiskit.exceptions import CheckpointError, ConfigError
+from qvit_qiskit.exceptions import CheckpointError, ConfigError, QvitError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.route import Route
 from qvit_qiskit.files import atomic, write_text
@@ -90,16 +91,25 @@ def fit(
             f"Expected a model for {data.name} with {data.channels} channel(s) and "
             f"{data.num_classes} classes, but got {config.channels} and {config.classes}."
         )
-    if folder is not None:
-        if (folder / SETTINGS).exists():
-            raise CheckpointError(
-                f"{folder} already holds a training. Continue it with --resume {folder}, or "
-                "choose another --out."
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        settings = {"model": config.model_dump(), "train": train.model_dump(), "md5": data.md5}
-        write_text(folder / SETTINGS, json.dumps(settings, indent=2))
-    return _Fit(config, train, data, folder, route).run(on_epoch)
+    if folder is None:
+        return _Fit(config, train, data, None, route).run(on_epoch)
+    if (folder / SETTINGS).exists():
+        raise CheckpointError(
+            f"{folder} already holds a training. Continue it with --resume {folder}, or "
+            "choose another --out."
+        )
+    training = _Fit(config, train, data, folder, route)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {"model": config.model_dump(), "train": train.model_dump(), "md5": data.md5}
+    write_text(folder / SETTINGS, json.dumps(settings, indent=2))
+    try:
+        return training.run(on_epoch)
+    except QvitError:
+        if not (folder / BEST).exists():  # nothing was trained: the folder stays free to use
+            (folder / SETTINGS).unlink()
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def resume(
@@ -238,7 +248,7 @@ class _Fit:
             self.best_weights = {name: tensor.clone() for name, tensor in weights.items()}
             if self.folder:
                 save_checkpoint(self.folder / BEST, self.model, self._provenance(record))
-        if self.folder:
+        if self.folder and record.epoch:  # within the first epoch there is nothing to continue
             _write_history(self.folder, self.history)
             with atomic(self.folder / STATE) as temporary:
                 torch.save(self._state(), temporary)
