@@ -40,6 +40,10 @@ def evaluate(
     loaded = load_checkpoint(checkpoint)
     route = registry.open(backend, backends_dir=backends_dir)
     trained_on = loaded.provenance.get("dataset")
+    if dataset is None and not trained_on:
+        raise DataError(
+            f"{loaded.path} does not say what it was trained on. Name a data set with --dataset."
+        )
     data = load(dataset or str(trained_on), data_root)
     if dataset is None and data.md5 != loaded.provenance.get("md5"):
         raise DataError(

@@ -31,7 +31,7 @@ class Checkpoint:
     path: Path
 
 
-def save_checkpoint(path: Path, model: ViT, provenance: dict[str, Any]) -> None:
+def save_checkpoint(path: Path | str, model: ViT, provenance: dict[str, Any]) -> None:
     """Write a checkpoint atomically.
 
     Args:
@@ -45,7 +45,7 @@ def save_checkpoint(path: Path, model: ViT, provenance: dict[str, Any]) -> None:
         "provenance": json.dumps({**provenance, "versions": versions()}),
     }
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    with atomic(path) as temporary:
+    with atomic(Path(path)) as temporary:
         save_file(tensors, temporary, metadata)
 
 
