@@ -221,6 +221,7 @@ def _download(info: Info, path: Path, progress: bool) -> None:
     import pooch
     import requests
 
+    pooch.get_logger().setLevel("WARNING")  # what happens is said below, once
     try:
         pooch.retrieve(
             info.url,

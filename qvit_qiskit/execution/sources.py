@@ -64,7 +64,9 @@ class ExactSource:
         columns = varying_columns(circuit, values)
         program = self.compiler.program(circuit, basis, columns)
         rows = np.ascontiguousarray(values[:, program.row_columns].T)
-        request = Request(program, rows, values[:1, program.shared_columns], np.zeros((1, 0)))
+        request = Request(
+            program, rows[:, None], values[:1, program.shared_columns], np.zeros((1, 0))
+        )
         return draw(self.engine.probabilities(request)[0], shots, seed)
 
     def describe(self, circuit: QNNCircuit, basis: Basis) -> str:

@@ -24,6 +24,7 @@ from qvit_qiskit.execution.exact.stages import (
     ProductStage,
     UnitaryStage,
     reduce_to,
+    spread,
 )
 from qvit_qiskit.execution.exact.sweep import sweep
 from qvit_qiskit.execution.exact.unitaries import AerUnitaries
@@ -36,17 +37,17 @@ TAPE_BYTES = 2**28
 
 @dataclass(frozen=True)
 class Request:
-    """One program at R rows for G weight sets."""
+    """One program at H arrays of R rows, with G/H weight sets for each array."""
 
     program: Program
-    rows: np.ndarray  # shape: (P_row, R)
-    shared: np.ndarray  # shape: (G, P_shared)
+    rows: np.ndarray  # shape: (P_row, H, R)
+    shared: np.ndarray  # shape: (G, P_shared), G a multiple of H
     diagonal: np.ndarray  # shape: (2**n, observables)
 
     @property
     def num_rows(self) -> int:
         """R."""
-        return int(self.rows.shape[1])
+        return int(self.rows.shape[2])
 
 
 Pullback = Callable[[Sequence[np.ndarray]], list[tuple[np.ndarray, np.ndarray]]]
@@ -69,7 +70,7 @@ class Engine:
         dim = 2**request.program.num_qubits
         out = np.empty((len(request.shared), dim, request.num_rows))
         for chunk in task.chunks():
-            out[:, :, chunk] = _squared(task.forward(chunk)[0]).numpy()
+            out[:, :, chunk] = spread(_squared(task.forward(chunk)[0]), len(out)).numpy()
         return out
 
     def linearize(self, requests: Sequence[Request]) -> tuple[list[np.ndarray], Pullback]:
@@ -77,8 +78,8 @@ class Engine:
 
         Returns:
             The values, each (G, observables, R), and a function from cotangents of these shapes
-            to pairs (∂L/∂rows summed over G, shape (P_row, R); ∂L/∂shared summed over rows,
-            shape (G, P_shared)).
+            to pairs (∂L/∂rows summed over an array's weight sets, shape (P_row, H, R);
+            ∂L/∂shared summed over rows, shape (G, P_shared)).
         """
         tasks = self._start(requests)
         values = [task.run(keep=True) for task in tasks]
@@ -151,7 +152,7 @@ class _Task:
         self.tape = [] if keep else None
         for chunk in self.chunks():
             state, memory = self.forward(chunk)
-            out[:, :, chunk] = (self.diagonal.T @ _squared(state)).numpy()
+            out[:, :, chunk] = spread(self.diagonal.T @ _squared(state), groups).numpy()
             if self.tape is not None:
                 self.tape.append((state, memory))
         return out
@@ -163,7 +164,7 @@ class _Task:
         )
 
     def forward(self, chunk: slice) -> tuple[Tensor, list[Any]]:
-        """The final states of some rows, (1 or G, 2**n, 1 or r), and each stage's memory."""
+        """The final states of some rows, up to (G, 2**n, r), and each stage's memory."""
         angles = self._angles(chunk)
         state = torch.empty(0)
         memory: list[Any] = [angles]
@@ -174,7 +175,7 @@ class _Task:
         return state, memory
 
     def pullback(self, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """∂L/∂rows (P_row, R) and ∂L/∂shared (G, P_shared) from ∂L/∂values."""
+        """∂L/∂rows (P_row, H, R) and ∂L/∂shared (G, P_shared) from ∂L/∂values."""
         program = self.program
         by_row = np.empty_like(self.request.rows)
         by_shared = np.zeros_like(self.weights)
@@ -182,16 +183,17 @@ class _Task:
         for k, chunk in enumerate(self.chunks()):
             state, memory = self.forward(chunk) if self.tape is None else self.tape[k]
             pulled = torch.from_numpy(np.ascontiguousarray(cotangent[:, :, chunk]))
-            lam = (2 * self.diagonal @ pulled.to(self.real_dtype)) * state
+            lam = (2 * self.diagonal @ pulled.to(self.real_dtype)) * spread(state, len(pulled))
             angles = self._pull_stages(reduce_to(lam, state.shape), memory, sums)
             if program.row_rotations:
                 grads = np.stack([angles.row_grads[i].double() for i in program.row_rotations])
                 back = program.row_table.pullback(self._row_values(chunk), grads)
-                by_row[:, chunk] = back[: len(by_row)].sum(axis=1)
+                own = back[: len(by_row)].reshape(*by_row.shape[:2], -1, back.shape[-1])
+                by_row[:, :, chunk] = own.sum(axis=2)
                 if program.mixed:
                     by_shared += back[len(by_row) :].sum(axis=2)
             else:
-                by_row[:, chunk] = 0
+                by_row[:, :, chunk] = 0
         grads = self._finish(sums)[:, list(program.shared_rotations)]
         by_shared += program.shared_table.pullback(self.weights, grads.T)
         return by_row, by_shared.T
@@ -234,13 +236,13 @@ class _Task:
         return self.matrices
 
     def _row_values(self, chunk: slice) -> np.ndarray:
-        """What the row table needs for a chunk, shape (P', 1 or G, r)."""
-        rows = self.request.rows[:, None, chunk]
+        """What the row table needs for a chunk, shape (P', H or G, r)."""
+        rows = self.request.rows[:, :, chunk]
         if not self.program.mixed:
             return rows
         groups, count = self.weights.shape[1], rows.shape[2]
         shared = np.broadcast_to(self.weights[:, :, None], (len(self.weights), groups, count))
-        return np.concatenate([np.broadcast_to(rows, (len(rows), groups, count)), shared])
+        return np.concatenate([np.repeat(rows, groups // rows.shape[1], axis=1), shared])
 
     def _angles(self, chunk: slice) -> Angles:
         rotations = self.program.row_rotations

@@ -136,4 +136,4 @@ class ExactEstimator(BaseEstimatorV2):
 
 def _request(program: Program, diagonal: np.ndarray, values: np.ndarray) -> Request:
     rows = np.ascontiguousarray(values[:, program.row_columns].T)
-    return Request(program, rows, values[:1, program.shared_columns], diagonal)
+    return Request(program, rows[:, None], values[:1, program.shared_columns], diagonal)

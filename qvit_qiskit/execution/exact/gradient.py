@@ -28,40 +28,44 @@ class AdjointGradient(BaseEstimatorGradient):
         self.engine, self.compiler = estimator.engine, estimator.compiler
 
     def vjp(self, bundles: Sequence[Bundle]) -> tuple[Values, Pullback]:
-        """Values and pullback of all bundles; they share one Aer job each way."""
-        plans = [self._plan(bundle) for bundle in bundles]
-        requests = [request for plan in plans for request in plan]
-        values, pull = self.engine.linearize(requests)
-        out: Values = []
-        place = 0
-        for bundle, plan in zip(bundles, plans, strict=True):
-            total = np.sum(values[place : place + len(plan)], axis=0)
-            place += len(plan)
-            out.append([total[g].T for g in range(len(bundle.circuits))])
+        """Values and pullback; bundles of one circuit and size run together, in one Aer job."""
+        groups = _alike_bundles(bundles)
+        plans = [self._plan([bundles[k] for k in members]) for members in groups]
+        values, pull = self.engine.linearize([request for plan in plans for request in plan])
+        found = iter(values)
+        out: Values = [[] for _ in bundles]
+        for members, plan in zip(groups, plans, strict=True):
+            total = np.sum([next(found) for _ in plan], axis=0)  # (G, K, R)
+            for k, own in zip(members, np.split(total, len(members)), strict=True):
+                out[k] = list(own.transpose(0, 2, 1))
 
         def pullback(cotangents: Values) -> list[BundleGradient]:
-            stacked = [np.stack([c.T for c in one]) for one in cotangents]
+            stacked = [
+                np.stack([c.T for k in members for c in cotangents[k]]) for members in groups
+            ]
             spread = [g for g, plan in zip(stacked, plans, strict=True) for _ in plan]
             pulled = iter(pull(spread))
-            grads = []
-            for plan in plans:
+            grads: dict[int, BundleGradient] = {}
+            for members, plan in zip(groups, plans, strict=True):
                 pairs = [next(pulled) for _ in plan]
-                inputs = np.sum([pair[0] for pair in pairs], axis=0).T
-                weights = np.sum([pair[1] for pair in pairs], axis=0)
-                grads.append(BundleGradient(inputs, list(weights)))
-            return grads
+                inputs = np.sum([pair[0] for pair in pairs], axis=0)  # (n, H, R)
+                weights = np.sum([pair[1] for pair in pairs], axis=0)  # (G, P)
+                for h, (k, own) in enumerate(
+                    zip(members, np.split(weights, len(members)), strict=True)
+                ):
+                    grads[k] = BundleGradient(inputs[:, h].T, list(own))
+            return [grads[k] for k in range(len(bundles))]
 
         return out, pullback
 
-    def _plan(self, bundle: Bundle) -> list[Request]:
-        first = bundle.circuits[0]
-        if any(c is not first for c in bundle.circuits):
-            raise ValueError("Expected the circuits of a bundle to be one object.")
-        check_finite(bundle.inputs, "angles")
+    def _plan(self, bundles: Sequence[Bundle]) -> list[Request]:
+        first = bundles[0].circuits[0]
+        for bundle in bundles:
+            check_finite(bundle.inputs, "angles")
         columns = tuple(range(first.num_inputs))
         found = self.compiler.passes(first.canonical, first.pauli_terms, columns)
-        rows = np.ascontiguousarray(bundle.inputs.T, dtype=float)
-        shared = np.stack(bundle.weights).astype(float)
+        rows = np.stack([bundle.inputs.T for bundle in bundles], axis=1).astype(float)
+        shared = np.stack([w for bundle in bundles for w in bundle.weights]).astype(float)
         return [Request(program, rows, shared, diagonal) for program, diagonal in found]
 
     def _run(
@@ -82,10 +86,22 @@ class AdjointGradient(BaseEstimatorGradient):
             total = np.zeros_like(values)
             for program, diagonal in self.compiler.passes(circuit, [terms], everything):
                 request = Request(
-                    program, np.ascontiguousarray(values.T), np.zeros((1, 0)), diagonal
+                    program, np.ascontiguousarray(values.T)[:, None], np.zeros((1, 0)), diagonal
                 )
                 _, pull = self.engine.linearize([request])
-                total += pull([np.ones((1, 1, len(members)))])[0][0].T
+                total += pull([np.ones((1, 1, len(members)))])[0][0][:, 0].T
             scatter(gradients, members, circuit, total, parameters)
         metadata = [{"parameters": wanted} for wanted in parameters]
         return EstimatorGradientResult(gradients, metadata=metadata, options=self._default_options)
+
+
+def _alike_bundles(bundles: Sequence[Bundle]) -> list[list[int]]:
+    """Indices of the bundles that have one circuit, as many weight sets and as many rows."""
+    groups: dict[tuple[int, int, int], list[int]] = {}
+    for k, bundle in enumerate(bundles):
+        first = bundle.circuits[0]
+        if any(circuit is not first for circuit in bundle.circuits):
+            raise ValueError("Expected the circuits of a bundle to be one object.")
+        key = (id(first), len(bundle.circuits), len(bundle.inputs))
+        groups.setdefault(key, []).append(k)
+    return list(groups.values())

@@ -1,7 +1,9 @@
 """The stages a batch of states runs through, forwards and backwards.
 
 A state tensor has shape (G, 2**n, R): G weight sets, basis states little-endian, rows last, so
-that every gate works on contiguous runs of rows. G or R is 1 where nothing depends on it yet.
+that every gate works on contiguous runs of rows. The G weight sets belong to H arrays of rows,
+G/H to each (the Q, K and V of each head); the first dimension is H while nothing depends on the
+weights yet, and 1 while nothing depends on either. R is 1 while nothing depends on the row.
 A cotangent λ has the shape of its state and means dL = Re Σ conj(λ) d(state).
 """
 
@@ -28,7 +30,7 @@ class Angles:
     """What the stages of one pass may read and add to."""
 
     shared: np.ndarray  # shape: (G, m)
-    row: dict[int, Tensor]  # rotation index -> (1 or G, R)
+    row: dict[int, Tensor]  # rotation index -> (H or G, R)
     row_grads: dict[int, Tensor]  # the same shapes
     dtype: torch.dtype
 
@@ -46,10 +48,11 @@ class Stage(Protocol):
 
 
 def rotate(axis: str, angle: Tensor, state: Tensor) -> Tensor:
-    """exp(−iφP/2) on axis 2 of a state viewed as (G, high, 2, low, R), φ of shape (1 or G, R)."""
+    """exp(−iφP/2) on axis 2 of a state viewed as (G, high, 2, low, R), φ of shape (G, R)."""
+    groups, rows = max(len(state), len(angle)), max(state.shape[-1], angle.shape[-1])
+    angle, state = spread(angle, groups), spread(state, groups)
     c, s = (angle / 2).cos()[:, None, None], (angle / 2).sin()[:, None, None]
     a, b = state[:, :, 0], state[:, :, 1]
-    groups, rows = max(len(state), len(angle)), max(state.shape[-1], angle.shape[-1])
     out = torch.empty((groups, *state.shape[1:-1], rows), dtype=state.dtype)
     if axis == "y":
         torch.mul(a, c, out=out[:, :, 0]).addcmul_(b, s, value=-1)
@@ -75,9 +78,20 @@ def rotation_gradient(axis: str, cotangent: Tensor, out: Tensor) -> Tensor:
     return 0.5 * pair.imag.sum((1, 2))
 
 
+def spread(tensor: Tensor, groups: int) -> Tensor:
+    """Repeat each of the H (or 1) leading entries for its weight sets."""
+    if len(tensor) == groups:
+        return tensor
+    if len(tensor) == 1:
+        return tensor.expand(groups, *tensor.shape[1:])
+    return tensor.repeat_interleave(groups // len(tensor), dim=0)
+
+
 def reduce_to(grad: Tensor, shape: torch.Size) -> Tensor:
-    """Sum over the dimensions that were broadcast from 1."""
-    for dim in range(grad.ndim):
+    """Sum over what `spread` and broadcasting repeated."""
+    if len(grad) != shape[0]:
+        grad = grad.reshape(shape[0], -1, *grad.shape[1:]).sum(1)
+    for dim in range(1, grad.ndim):
         if shape[dim] == 1 and grad.shape[dim] > 1:
             grad = grad.sum(dim, keepdim=True)
     return grad
@@ -96,7 +110,7 @@ class ProductStage:
         self.row = row
 
     def forward(self, matrices: Any, angles: Angles, state: Tensor) -> tuple[Tensor, Any]:
-        """Ignore ``state``, return Ψ (1 or G, 2**n, R)."""
+        """Ignore ``state``, return Ψ (1, H or G, 2**n, R)."""
         steps: list[list[Tensor]] = []
         products: list[Tensor] = []
         out = torch.ones((1, 1, 1), dtype=angles.dtype)
@@ -109,7 +123,9 @@ class ProductStage:
                 chain.append(vector)
             steps.append(chain)
             products.append(out)
-            pair = vector.squeeze(3).transpose(1, 2) * out[:, None]
+            groups = max(len(vector), len(out))
+            out = spread(out, groups)
+            pair = spread(vector, groups).squeeze(3).transpose(1, 2) * out[:, None]
             out = pair.reshape(pair.shape[0], -1, pair.shape[-1])
         return out, (steps, products)
 
@@ -132,8 +148,9 @@ class ProductStage:
         steps, products = memory
         shared_grads = np.zeros_like(angles.shared) if sums is None else sums
         for qubit in range(len(self.sequences) - 1, -1, -1):
-            vector, below = steps[qubit][-1], products[qubit]
-            view = cotangent.reshape(cotangent.shape[0], 2, -1, cotangent.shape[-1])
+            groups = len(cotangent)
+            vector, below = spread(steps[qubit][-1], groups), spread(products[qubit], groups)
+            view = cotangent.reshape(groups, 2, -1, cotangent.shape[-1])
             local = (view * below.conj()[:, None]).sum(2)[:, None, :, None]  # (G, 1, 2, 1, R)
             self._pull_vector(qubit, angles, steps[qubit], local, shared_grads)
             if qubit:
@@ -149,7 +166,8 @@ class ProductStage:
                 matrix = _tensor(operation.matrix, angles.dtype).mH
                 cotangent = torch.einsum("ab,ghblr->ghalr", matrix, cotangent)
                 continue
-            grad = rotation_gradient(operation.axis, cotangent, out.expand_as(cotangent))
+            out = spread(out, len(cotangent)).expand_as(cotangent)
+            grad = rotation_gradient(operation.axis, cotangent, out)
             angle = self._angle(operation, angles)
             if operation.index in self.row:
                 _add_row_grad(angles, operation.index, grad)
@@ -164,22 +182,20 @@ class UnitaryStage:
 
     def forward(self, matrices: Tensor, angles: Angles, state: Tensor) -> tuple[Tensor, Any]:
         """U Ψ; ``matrices`` is U, shape (G, 2**n, 2**n)."""
-        if len(state) == 1:  # one product serves all weight sets
-            out = matrices.flatten(0, 1) @ state[0]
-            return out.view(len(matrices), -1, out.shape[-1]), state
-        return torch.bmm(matrices.expand(len(state), -1, -1), state), state
+        out = torch.bmm(self._by_input(matrices, len(state)), state)
+        return out.view(len(matrices), -1, out.shape[-1]), state
+
+    def _by_input(self, matrices: Tensor, inputs: int) -> Tensor:
+        """One tall matrix per array of rows, so that one product serves its weight sets."""
+        return matrices.reshape(inputs, -1, matrices.shape[-1])
 
     def pullback(
         self, matrices: Tensor, angles: Angles, memory: Tensor, cotangent: Tensor, sums: Any
     ) -> tuple[Tensor, Any]:
         """λ_Ψ = U†λ and λ_U = Σ_rows λ Ψ†."""
-        if len(memory) == 1:
-            flat = cotangent.flatten(0, 1)
-            outer = (flat @ memory[0].mH).view(matrices.shape)
-            below = (matrices.flatten(0, 1).mH @ flat)[None]
-        else:
-            outer = torch.bmm(cotangent, memory.mH)
-            below = torch.bmm(matrices.mH.expand(len(memory), -1, -1), cotangent)
+        tall = cotangent.reshape(len(memory), -1, cotangent.shape[-1])
+        outer = torch.bmm(tall, memory.mH).view(matrices.shape)
+        below = torch.bmm(self._by_input(matrices, len(memory)).mH, tall)
         return below, outer if sums is None else sums + outer
 
 
@@ -202,7 +218,7 @@ class LocalStage:
         memory = []
         for block, matrix in zip(self.blocks, matrices, strict=True):
             memory.append(state)
-            view = _block_view(state, block)
+            view = _block_view(spread(state, len(matrix)), block)
             state = torch.matmul(matrix[:, None], view).reshape(-1, *state.shape[1:])
         return state, memory
 
@@ -214,7 +230,8 @@ class LocalStage:
         for place in range(len(self.blocks) - 1, -1, -1):
             block, matrix, before = self.blocks[place], matrices[place], memory[place]
             view = _block_view(cotangent, block)
-            outer = torch.matmul(view, _block_view(before, block).mH).sum(1)
+            below = _block_view(spread(before, len(matrix)), block)
+            outer = torch.matmul(view, below.mH).sum(1)
             sums[place] = outer if sums[place] is None else sums[place] + outer
             cotangent = torch.matmul(matrix.mH[:, None], view).reshape(cotangent.shape)
             cotangent = reduce_to(cotangent, before.shape)
@@ -277,7 +294,7 @@ class RowStage:
             operation = self.operations[place]
             angle = angles.row[operation.index]
             view = _qubit_view(cotangent, operation.qubits[0])
-            out = _qubit_view(memory[place + 1], operation.qubits[0])
+            out = _qubit_view(spread(memory[place + 1], len(view)), operation.qubits[0])
             grad = rotation_gradient(operation.axis, view, out.expand_as(view))
             _add_row_grad(angles, operation.index, grad)
             below = rotate(operation.axis, -angle, view)
