@@ -42,7 +42,7 @@ class Client:
         self.settings = settings
         python = settings.peers_python if side.peer else Path(sys.executable)
         if not python.exists():
-            raise WorkerError(f"no interpreter {python.name} for it (see benchmarks/README.md)")
+            raise WorkerError("no environment for peers, see benchmarks/README.md")
         self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `close`
         self._process = subprocess.Popen(
             [str(python), str(HERE / "worker.py"), side.name],

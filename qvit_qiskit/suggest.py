@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,15 +24,10 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
     return f"Unknown {kind} {name!r}.{hint} Choose from: {', '.join(choices) or '(none)'}."
 
 
-def first_complaint(error: ValidationError, skip: Container[str] = ()) -> str:
-    """The first error of a pydantic validation as one sentence.
-
-    Args:
-        error: The error.
-        skip: Parts of the location that mean nothing to a user.
-    """
+def first_complaint(error: ValidationError) -> str:
+    """The first error of a pydantic validation as one sentence."""
     detail: Any = error.errors()[0]
-    where = ".".join(str(part) for part in detail["loc"] if part not in skip)
+    where = ".".join(str(part) for part in detail["loc"])
     message = str(detail["msg"]).removeprefix("Value error, ")
     got = "" if detail["type"] in {"missing", "value_error"} else f", but got {detail['input']!r}"
     return f"{where + ': ' if where else ''}{message}{got}."

@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run ``qvit`` and return its exit code. A user's mistake is one sentence, no traceback."""
-    from typer.exceptions import Abort, Exit, TyperException
+    from typer.exceptions import Abort, TyperException
     from typer.main import get_command
 
     from qvit_qiskit.cli.app import app
@@ -26,8 +26,6 @@ def run(argv: Sequence[str]) -> int:
     try:
         args = list(argv) or ["--help"]
         code = get_command(app).main(args=args, prog_name="qvit", standalone_mode=False)
-    except Exit as stop:
-        return int(stop.exit_code)
     except (Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return 130

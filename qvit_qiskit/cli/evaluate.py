@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qvit_qiskit.cli import screen
 from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
+
+if TYPE_CHECKING:
+    from qvit_qiskit.data import MedImages
+    from qvit_qiskit.training import Checkpoint
 
 
 def evaluate(
@@ -31,32 +35,14 @@ def evaluate(
 
     Example: qvit evaluate checkpoints/breast --backend aer-boston --data-root DIR
     """
-    from qvit_qiskit.data import load, stratified_subset
-    from qvit_qiskit.exceptions import DataError
+    from qvit_qiskit.data import stratified_subset
     from qvit_qiskit.execution import registry
     from qvit_qiskit.runs import evaluate as run
     from qvit_qiskit.training import load_checkpoint
 
     loaded = load_checkpoint(checkpoint)
     route = registry.open(backend, backends_dir=backends_dir)
-    trained_on = loaded.provenance.get("dataset")
-    if dataset is None and not trained_on:
-        raise DataError(
-            f"{loaded.path} does not say what it was trained on. Name a data set with --dataset."
-        )
-    data = load(dataset or str(trained_on), data_root)
-    if dataset is None and data.md5 != loaded.provenance.get("md5"):
-        raise DataError(
-            f"The checkpoint was trained on {trained_on} with MD5 "
-            f"{loaded.provenance.get('md5')}, but the file at hand has {data.md5}. Point "
-            "--data-root at the original file, or name the set with --dataset."
-        )
-    config = loaded.model.config
-    if (config.channels, config.classes) != (data.channels, data.num_classes):
-        raise DataError(
-            f"Expected images of {config.channels} channel(s) in {config.classes} classes, but "
-            f"{data.name} has {data.channels} and {data.num_classes}. Train a model on it first."
-        )
+    data = _data_for(loaded, dataset, data_root)
     images = data.split(split)
     if subset is not None:
         images = stratified_subset(images, subset, seed)
@@ -75,3 +61,28 @@ def evaluate(
         screen.as_json({**row, "checkpoint": loaded.path, "profile": route.path})
     else:
         screen.table(f"{loaded.path}", [row])
+
+
+def _data_for(loaded: Checkpoint, dataset: str | None, data_root: Path | None) -> MedImages:
+    """The data set that was asked for, or that the checkpoint was trained on."""
+    from qvit_qiskit.data import load
+    from qvit_qiskit.exceptions import DataError
+
+    trained_on, md5 = (loaded.provenance.get(key) for key in ("dataset", "md5"))
+    if dataset is None and not trained_on:
+        raise DataError(
+            f"{loaded.path} does not say what it was trained on. Name a data set with --dataset."
+        )
+    data = load(dataset or str(trained_on), data_root)
+    if dataset is None and data.md5 != md5:
+        raise DataError(
+            f"The checkpoint was trained on {trained_on} with MD5 {md5}, but the file at hand has "
+            f"{data.md5}. Point --data-root at the original file, or name the set with --dataset."
+        )
+    config = loaded.model.config
+    if (config.channels, config.classes) != (data.channels, data.num_classes):
+        raise DataError(
+            f"Expected images of {config.channels} channel(s) in {config.classes} classes, but "
+            f"{data.name} has {data.channels} and {data.num_classes}. Train a model on it first."
+        )
+    return data

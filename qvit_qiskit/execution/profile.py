@@ -6,16 +6,17 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from qvit_qiskit.exceptions import ProfileError
-from qvit_qiskit.suggest import first_complaint, unknown
+from qvit_qiskit.exceptions import ConfigError, ProfileError
+from qvit_qiskit.spec import Spec
+from qvit_qiskit.suggest import unknown
 
 Shots = Annotated[int, Field(ge=1, le=10_000_000)]
 
 
-class _Profile(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Profile(Spec):
+    kind_of_key = "key"
 
     description: str = ""
     """One line for ``qvit backends``."""
@@ -70,9 +71,7 @@ class FakeProfile(_Profile):
         return f"{self.device} through the IBM client, {self.shots} shots"
 
 
-Profile = Annotated[AerProfile | FakeProfile, Field(discriminator="kind")]
 _KINDS: dict[str, type[AerProfile] | type[FakeProfile]] = {"aer": AerProfile, "fake": FakeProfile}
-_ADAPTER: TypeAdapter[AerProfile | FakeProfile] = TypeAdapter(Profile)
 
 
 def load_profile(path: Path) -> AerProfile | FakeProfile:
@@ -90,11 +89,7 @@ def load_profile(path: Path) -> AerProfile | FakeProfile:
     kind = data.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
         raise ProfileError(f"{path}: {unknown('kind', str(kind), _KINDS)}")
-    fields = _KINDS[kind].model_fields
-    for key in data:
-        if key not in fields:
-            raise ProfileError(f"{path}: {unknown('key', key, fields)}")
     try:
-        return _ADAPTER.validate_python(data)
-    except ValidationError as error:
-        raise ProfileError(f"{path}: {first_complaint(error, skip=_KINDS)}") from error
+        return _KINDS[kind].create(**data)
+    except ConfigError as error:
+        raise ProfileError(f"{path}: {error}") from error

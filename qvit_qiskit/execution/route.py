@@ -109,8 +109,9 @@ def local_sampler(region: Region, seed: int) -> Any:
     from qiskit_aer import AerSimulator
     from qiskit_ibm_runtime.executor_sampler import Sampler
 
-    simulator = AerSimulator.from_backend(region.backend(), seed_simulator=seed)
-    return Sampler(mode=simulator)
+    simulator = AerSimulator.from_backend(region.backend())
+    # The client overwrites the simulator's own seed with this option.
+    return Sampler(mode=simulator, options={"simulator": {"seed_simulator": seed}})
 
 
 def refuse_training(route: Route) -> RouteError:

@@ -142,8 +142,13 @@ class SamplerSource:
         order = {p: k for k, p in enumerate(circuit.parameters)}
         columns = [order[p] for p in region.circuit.parameters]
         sampler = self.make_sampler(region, int(seed.generate_state(1)[0]))
-        job = sampler.run([(region.circuit, values[:, columns])], shots=shots)
-        bits = job.result()[0].data.meas.array  # (R, shots, bytes), big-endian bytes
+        assert shots is not None
+        if columns:
+            job = sampler.run([(region.circuit, values[:, columns])], shots=shots)
+        else:  # nothing to bind: all rows are one, and samplers drop their dimension
+            job = sampler.run([region.circuit], shots=shots * len(values))
+        bits = job.result()[0].data.meas.array
+        bits = bits.reshape(len(values), -1, bits.shape[-1])  # (R, shots, bytes), big-endian bytes
         weights = 256 ** np.arange(bits.shape[-1])[::-1]
         states = (bits.astype(np.int64) * weights).sum(axis=-1)  # (R, shots)
         dim = 2**circuit.num_qubits

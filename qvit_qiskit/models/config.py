@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from qvit_qiskit.exceptions import ConfigError
-from qvit_qiskit.suggest import first_complaint, unknown
+from qvit_qiskit.spec import Spec
+from qvit_qiskit.suggest import unknown
 
 MAX_QUBITS = 20
 
 
-class ViTConfig(BaseModel):
+class ViTConfig(Spec):
     """A vision transformer for 28 x 28 images; a QViT is one with ``projection = "qnn"``.
 
     The paper leaves most sizes open; this is our reconstruction after Boucher et al.
@@ -20,7 +20,7 @@ class ViTConfig(BaseModel):
     the head's features.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind_of_key = "model option"
 
     channels: int = Field(default=1, ge=1)
     classes: int = Field(default=2, ge=2)
@@ -68,21 +68,6 @@ class ViTConfig(BaseModel):
                     "be simulated; choose more heads or a smaller width"
                 )
         return self
-
-    @classmethod
-    def create(cls, **values: Any) -> ViTConfig:
-        """Validate values.
-
-        Raises:
-            ConfigError: If a name is unknown or a value does not fit.
-        """
-        for key in values:
-            if key not in cls.model_fields:
-                raise ConfigError(unknown("model option", key, cls.model_fields))
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            raise ConfigError(first_complaint(error)) from error
 
     @property
     def tokens(self) -> int:

@@ -23,7 +23,8 @@ class _Evaluation(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, evaluate: Evaluate, differentiate: bool, *tensors: Tensor) -> Any:
-        arrays = [t.detach().to("cpu", torch.float64).numpy() for t in tensors]
+        # Copies: the pullback reads them later, when the tensors may have been changed in place.
+        arrays = [t.detach().to("cpu", torch.float64, copy=True).numpy() for t in tensors]
         values, ctx.pull = evaluate(arrays, differentiate)
         ctx.like = [(t.dtype, t.device) for t in tensors]
         first = tensors[0]

@@ -67,7 +67,7 @@ class QuantumProjections(nn.Module):
         inputs = [rows[:, h] for h in range(self.heads)]  # each (B*N, n)
         weights = [layer.weight for layer in self._all()]
         flat = apply(self._evaluate, *inputs, *weights)  # 3*heads of (B*N, num_outputs)
-        split = [o.reshape(batch, tokens, -1) for o in flat]
+        split = [o.reshape(batch, tokens, self.circuit.num_outputs) for o in flat]
         q, k, v = (split[part::3] for part in range(3))
         return _stack(q), _stack(k), _stack(v)
 

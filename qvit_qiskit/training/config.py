@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pydantic import Field
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from qvit_qiskit.exceptions import ConfigError
-from qvit_qiskit.suggest import first_complaint, unknown
+from qvit_qiskit.spec import Spec
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(Spec):
     """Data, optimiser and seeds of one training."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind_of_key = "training option"
 
     dataset: str = "phantom"
     """A MedMNIST name, or ``"phantom"``."""
@@ -32,18 +29,3 @@ class TrainConfig(BaseModel):
     """Weight the loss by inverse class frequency."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seeds initial weights, the order of images and shots."""
-
-    @classmethod
-    def create(cls, **values: Any) -> TrainConfig:
-        """Validate values.
-
-        Raises:
-            ConfigError: If a name is unknown or a value does not fit.
-        """
-        for key in values:
-            if key not in cls.model_fields:
-                raise ConfigError(unknown("training option", key, cls.model_fields))
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            raise ConfigError(first_complaint(error)) from error

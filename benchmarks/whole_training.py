@@ -1,0 +1,68 @@
+"""Whole trainings on all of RetinaMNIST: QViT and classical ViT of the same shape, in turn.
+
+    QVIT_DATA_ROOT=DIR python benchmarks/whole_training.py [--epochs 60] [--repeats 3] [--json F]
+
+Wall time of `fit` on a folder of its own, data loading not included. The two models alternate, so
+that a slow minute of the machine hits both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from qvit_qiskit import TrainConfig, ViTConfig, fit, load
+from qvit_qiskit.data import MedImages
+
+SHAPES = {"two heads of 4 qubits": {"heads": 2}, "one head of 8 qubits": {"heads": 1}}
+
+
+def seconds(config: ViTConfig, train: TrainConfig, data: MedImages) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        fit(config, train, data, folder=Path(folder) / "run")
+        return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    data = load("retinamnist")
+    train = TrainConfig(dataset="retinamnist", epochs=options.epochs, batch_size=32)
+    records = []
+    for name, shape in SHAPES.items():
+        qvit = ViTConfig(channels=3, classes=data.num_classes, width=8, **shape)
+        vit = qvit.model_copy(update={"projection": "linear"})
+        warm = train.model_copy(update={"epochs": 1})
+        times: dict[str, list[float]] = {"qvit": [], "vit": []}
+        for config in (qvit, vit):
+            seconds(config, warm, data)
+        for _ in range(options.repeats):
+            for config in (qvit, vit):
+                times[config.name].append(seconds(config, train, data))
+        q, v = median(times["qvit"]), median(times["vit"])
+        ratio = median(a / b for a, b in zip(times["qvit"], times["vit"], strict=True))
+        print(
+            f"{name}: {options.epochs} epochs of {len(data.train)} images; QViT {q:.1f} s, "
+            f"classical ViT of the same shape {v:.1f} s, ratio {ratio:.1f} "
+            f"(medians of {options.repeats}, {options.threads} threads)",
+            flush=True,
+        )
+        records.append({"shape": name, "times": times, "ratio": ratio, "epochs": options.epochs})
+    if options.json:
+        options.json.write_text(json.dumps(records, indent=2))
+
+
+if __name__ == "__main__":
+    main()

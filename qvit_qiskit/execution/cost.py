@@ -1,0 +1,161 @@
+"""The price of an evaluation before anything is sent: executions, QPU seconds, money.
+
+Everything here is arithmetic on plain numbers; no network, no account. The time formula is the one
+IBM publishes: two seconds per sub-job, and for every execution the repetition delay plus the length
+of the circuit. Nearly all of it is the delay.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from qiskit.circuit import QuantumCircuit
+from qiskit.providers import BackendV2
+from qiskit.transpiler import Target
+
+SUBJOB_SECONDS = 2.0
+MAX_EXECUTIONS = 10_000_000
+"""Per job, for jobs that return bitstrings (IBM's job limits)."""
+MAX_JOB_SECONDS = 10_800
+MAX_SUBMISSIONS_PER_MINUTE = 5
+NOISE_FACTORS = (1, 3, 5)
+"""Gate folding at resilience level 2."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one execution takes on a device."""
+
+    device: str
+    rep_delay: float
+    """Seconds of waiting before each execution."""
+    circuit: float
+    """Seconds from the first gate to the end of the measurement."""
+
+    @property
+    def execution(self) -> float:
+        """Seconds per execution."""
+        return self.rep_delay + self.circuit
+
+
+def timing(
+    circuit: QuantumCircuit, target: Target, device: BackendV2, rep_delay: float | None = None
+) -> Timing:
+    """The timing of a compiled circuit.
+
+    Args:
+        circuit: An ISA circuit with its measurements.
+        target: The target it was compiled to.
+        device: The device, for its default repetition delay.
+        rep_delay: Another delay, in seconds.
+    """
+    delay = device.configuration().default_rep_delay if rep_delay is None else rep_delay
+    return Timing(device.name, float(delay), float(circuit.estimate_duration(target)))
+
+
+@dataclass(frozen=True)
+class Mitigation:
+    """What a resilience level adds: 0 nothing, 1 readout, 2 readout and gate folding."""
+
+    level: int
+
+    def split(self, shots: int) -> tuple[int, int]:
+        """(twirls, shots each) for the shots asked for; the client rounds up.
+
+        Without twirling there is one batch. With it, shots come in batches of at least 64 and at
+        most 32 batches, as qiskit-ibm-runtime 0.51 splits them.
+        """
+        if self.level == 0:
+            return 1, shots
+        each = max(64, math.ceil(shots / 32))
+        return math.ceil(shots / each), each
+
+    @property
+    def circuits_per_row(self) -> int:
+        """Circuits run for one row."""
+        return len(NOISE_FACTORS) if self.level == 2 else 1
+
+    @property
+    def calibration_rows(self) -> int:
+        """Extra rows per job, to calibrate the readout."""
+        return 0 if self.level == 0 else 1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What an evaluation costs."""
+
+    rows: int
+    """Circuits with their own angles, over all stages."""
+    stages: int
+    """Queue waits: one per quantum layer."""
+    shots: int
+    """Executed per circuit, rounding included."""
+    executions: int
+    jobs: int
+    seconds: float
+    """QPU time by the published formula."""
+    timing: Timing
+
+    def money(self, plan: str) -> float:
+        """Price on a plan of the dated table, in its currency."""
+        return self.seconds * float(prices()["per_second"][plan])
+
+    @property
+    def open_plan_share(self) -> float:
+        """The share of the Open plan's allowance in 28 days; above 1 it does not fit."""
+        return self.seconds / float(prices()["open_plan_seconds"])
+
+
+def estimate(
+    stage_rows: Sequence[int], shots: int, timing: Timing, mitigation: Mitigation
+) -> Estimate:
+    """Price an evaluation.
+
+    Args:
+        stage_rows: Rows of every stage (quantum layer) for the whole test set.
+        shots: Asked for per row.
+        timing: Of one execution.
+        mitigation: The resilience level.
+    """
+    twirls, each = mitigation.split(shots)
+    per_row = twirls * each * mitigation.circuits_per_row
+    calibration = twirls * each * mitigation.calibration_rows
+    fits = rows_per_job(per_row, calibration, timing)
+    jobs = [math.ceil(rows / fits) for rows in stage_rows]
+    executions = sum(stage_rows) * per_row + sum(jobs) * calibration
+    seconds = sum(jobs) * SUBJOB_SECONDS + executions * timing.execution
+    return Estimate(
+        rows=sum(stage_rows),
+        stages=len(stage_rows),
+        shots=twirls * each,
+        executions=executions,
+        jobs=sum(jobs),
+        seconds=seconds,
+        timing=timing,
+    )
+
+
+def rows_per_job(per_row: int, calibration: int, timing: Timing) -> int:
+    """How many rows fit in one job within IBM's limits; at least one.
+
+    Args:
+        per_row: Executions of one row.
+        calibration: Executions that every job adds.
+        timing: Of one execution.
+    """
+    by_time = int((MAX_JOB_SECONDS - SUBJOB_SECONDS) / timing.execution)
+    return max(1, (min(MAX_EXECUTIONS, by_time) - calibration) // per_row)
+
+
+@lru_cache(maxsize=1)
+def prices() -> dict[str, Any]:
+    """The dated price table (``prices.toml``)."""
+    text = files("qvit_qiskit.execution").joinpath("prices.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
