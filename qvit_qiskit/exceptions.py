@@ -31,3 +31,7 @@ class ProfileError(QvitError):
 
 class RouteError(QvitError):
     """A profile cannot do what it was asked to do."""
+
+
+class JobError(QvitError):
+    """A job spec is missing, malformed, or over its budget."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from qvit_qiskit import __version__
-from qvit_qiskit.cli import backends, demo, evaluate, train
+from qvit_qiskit.cli import backends, demo, estimate, evaluate, train
 
 app = typer.Typer(
     name="qvit",
@@ -35,4 +35,5 @@ def _root(
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("estimate")(estimate.estimate)
 app.add_typer(backends.app, name="backends")

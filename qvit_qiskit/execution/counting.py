@@ -17,10 +17,13 @@ class CountingEstimator(BaseEstimatorV2):
     """Returns zeros and adds up how many circuits would have run."""
 
     def __init__(self) -> None:
-        self.rows = 0
+        self.calls: list[int] = []
+        """Parameter sets of every call of `run` so far."""
+
+    @property
+    def rows(self) -> int:
         """Parameter sets seen so far."""
-        self.calls = 0
-        """Calls of `run` so far."""
+        return sum(self.calls)
 
     def run(
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None
@@ -32,8 +35,7 @@ class CountingEstimator(BaseEstimatorV2):
             precision: Ignored.
         """
         coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
-        self.calls += 1
-        self.rows += sum(pub.parameter_values.size for pub in coerced)
+        self.calls.append(sum(pub.parameter_values.size for pub in coerced))
         zeros = [np.zeros(pub.shape) for pub in coerced]
         data = [DataBin(evs=z, stds=z, shape=z.shape) for z in zeros]
         job = PrimitiveJob(lambda: PrimitiveResult([PubResult(d) for d in data]))

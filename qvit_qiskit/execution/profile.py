@@ -71,10 +71,39 @@ class FakeProfile(_Profile):
         return f"{self.device} through the IBM client, {self.shots} shots"
 
 
-_KINDS: dict[str, type[AerProfile] | type[FakeProfile]] = {"aer": AerProfile, "fake": FakeProfile}
+class IbmProfile(_Profile):
+    """An IBM quantum processor. The account is a name: no token, URL or proxy stands here."""
+
+    kind: Literal["ibm"]
+    device: str
+    """A device's name, e.g. ``"ibm_boston"``."""
+    priced_as: str
+    """The bundled snapshot that offline estimates use, e.g. ``"fake_boston"``."""
+    account: str | None = None
+    """A saved account's name; by default the client's own choice (its environment variables)."""
+    instance: str | None = None
+    """A service instance (CRN or name)."""
+    mode: Literal["job", "batch", "session"] = "batch"
+    shots: Shots = 1024
+    """Bitstrings per row."""
+    resilience_level: Literal[0, 1, 2] = 0
+    """0 measures only; 1 mitigates readout errors; 2 also folds gates."""
+    rep_delay: float | None = Field(default=None, gt=0, le=0.1)
+    """Seconds between executions; by default the device's own."""
+    tags: tuple[str, ...] = ()
+    """Job tags."""
+
+    @property
+    def simulates(self) -> str:
+        """Where this profile runs, in a few words."""
+        return f"{self.device} itself, {self.shots} shots, resilience level {self.resilience_level}"
 
 
-def load_profile(path: Path) -> AerProfile | FakeProfile:
+AnyProfile = AerProfile | FakeProfile | IbmProfile
+_KINDS: dict[str, type[AnyProfile]] = {"aer": AerProfile, "fake": FakeProfile, "ibm": IbmProfile}
+
+
+def load_profile(path: Path) -> AnyProfile:
     """Read and validate one profile.
 
     Raises:

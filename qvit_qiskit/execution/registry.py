@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qvit_qiskit.exceptions import ProfileError
-from qvit_qiskit.execution.profile import AerProfile, FakeProfile, load_profile
+from qvit_qiskit.execution.profile import AnyProfile, load_profile
 from qvit_qiskit.suggest import unknown
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Found:
     shadows: tuple[Path, ...] = ()
     """Files of the same name that stand further back in the search order."""
 
-    def load(self) -> AerProfile | FakeProfile:
+    def load(self) -> AnyProfile:
         """Read the profile."""
         return load_profile(self.path)
 
@@ -98,7 +98,8 @@ def open(name: str, *, backends_dir: Path | None = None, training: bool = False)
 
     Raises:
         ProfileError: If the profile is missing or malformed.
-        RouteError: If it names an unknown device, or is not for training.
+        RouteError: If it names an unknown device, is not for training, or is of kind ``ibm``,
+            which costs QPU time and runs jobs only.
     """
     from qvit_qiskit.execution.route import open_route, refuse_training
 

@@ -17,7 +17,7 @@ from qvit_qiskit.execution.exact.engine import Engine
 from qvit_qiskit.execution.exact.estimator import Compiler, ExactEstimator
 from qvit_qiskit.execution.exact.gradient import AdjointGradient
 from qvit_qiskit.execution.gradients import ParameterShiftGradient, SPSAGradient
-from qvit_qiskit.execution.profile import AerProfile, FakeProfile
+from qvit_qiskit.execution.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
 from qvit_qiskit.execution.sources import ExactSource, NoisySource, SamplerSource
 
 
@@ -26,7 +26,7 @@ class Route:
     """Where circuits run. Model code never asks which one it is."""
 
     name: str
-    profile: AerProfile | FakeProfile
+    profile: AnyProfile
     path: Path
     """The file the profile came from."""
     estimator: BaseEstimatorV2
@@ -57,12 +57,18 @@ class Route:
         return describe(circuit) if describe else "Aer's own estimator, one simulation per row"
 
 
-def open_route(name: str, profile: AerProfile | FakeProfile, path: Path) -> Route:
+def open_route(name: str, profile: AnyProfile, path: Path) -> Route:
     """Build the estimator and gradient of a profile.
 
     Raises:
-        RouteError: If the profile names a device that does not exist.
+        RouteError: If the profile names a device that does not exist, or is of kind ``ibm``.
     """
+    if isinstance(profile, IbmProfile):
+        raise RouteError(
+            f"The profile {name!r} runs on {profile.device} and costs QPU time, so no forward "
+            "pass may start it. Price it offline with `qvit estimate`; sending it comes with "
+            "`qvit submit`. Rehearse on a profile of kind 'fake', e.g. --backend fake-boston."
+        )
     if isinstance(profile, FakeProfile):
         return _open_fake(name, profile, path)
     compiler = Compiler()

@@ -23,8 +23,13 @@ class ModelCost:
     """Those of them that are circuit weights."""
     classical_flops: int
     """FLOPs of the matrix products outside circuits, as torch's counter has them."""
-    circuit_rows: int
-    """Circuits to run per image: one for each token, projection and block."""
+    stage_rows: tuple[int, ...]
+    """Circuits to run per image in every quantum layer: one for each token and projection."""
+
+    @property
+    def circuit_rows(self) -> int:
+        """Circuits to run per image."""
+        return sum(self.stage_rows)
 
     def executions(self, shots: int) -> int:
         """Circuit executions per image, all outputs being read from the same shots."""
@@ -51,5 +56,5 @@ def count_cost(model: nn.Module, image: Tensor) -> ModelCost:
         parameters=sum(p.numel() for p in model.parameters()),
         quantum_parameters=sum(weights.values()),
         classical_flops=int(flops.get_total_flops()),
-        circuit_rows=route.estimator.rows,
+        stage_rows=tuple(route.estimator.calls),
     )

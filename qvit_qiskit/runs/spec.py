@@ -1,0 +1,61 @@
+"""Job specs: TOML files that say which evaluation to run, where, and for how much."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import Field
+
+from qvit_qiskit.exceptions import ConfigError, JobError
+from qvit_qiskit.spec import Spec
+
+
+class JobSpec(Spec):
+    """One evaluation on a quantum processor."""
+
+    kind_of_key = "key"
+
+    description: str = ""
+    dataset: str
+    """A MedMNIST name, or ``"phantom"``."""
+    split: str = "test"
+    subset: int | None = Field(default=None, ge=1)
+    """Evaluate a stratified subset of this many images."""
+    subset_seed: int = Field(default=0, ge=0)
+    checkpoint: str | None = None
+    """A checkpoint, relative to the spec's folder and below it; or given on the command line."""
+    backend: str
+    """A profile's name."""
+    shots: int | None = Field(default=None, ge=1)
+    """Per row, instead of the profile's."""
+    budget_seconds: float = Field(gt=0)
+    """QPU seconds that the evaluation may cost at most."""
+
+
+def load_spec(path: Path) -> JobSpec:
+    """Read and validate a job spec.
+
+    Raises:
+        JobError: If the file cannot be read, a key or value is wrong, or the checkpoint's path
+            leaves the spec's folder.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        spec = JobSpec.create(**data)
+    except FileNotFoundError as error:
+        raise JobError(f"The job spec {path} does not exist; jobs/ holds examples.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobError(f"Cannot read the job spec {path}: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise JobError(f"{path} is not valid TOML: {error}.") from error
+    except ConfigError as error:
+        raise JobError(f"{path}: {error}") from error
+    if spec.checkpoint is not None:
+        folder = path.resolve().parent
+        if not (folder / spec.checkpoint).resolve().is_relative_to(folder):
+            raise JobError(
+                f"{path}: checkpoint: expected a path below {folder}, but got "
+                f"{spec.checkpoint!r}. Copy the checkpoint there, or pass it with --checkpoint."
+            )
+    return spec
