@@ -8,15 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qvit_qiskit.cli import screen
-from qvit_qiskit.cli.options import AsJson, DataRoot
+from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
 
 if TYPE_CHECKING:
     from qvit_qiskit.training import FitResult
 
 DEFAULT_OUT = Path("checkpoints")
+SHAPE = {
+    "width": "width",
+    "heads": "heads",
+    "depth": "depth",
+    "patch": "patch_size",
+    "pool": "pool",
+    "mlp_ratio": "mlp_ratio",
+    "circuit": "circuit",
+    "layers": "circuit_layers",
+}
+"""The model's options by their names in `ViTConfig`."""
 
 
 def train(
+    context: typer.Context,
     dataset: Annotated[str, typer.Option(help="A MedMNIST set, or phantom (synthetic).")] = "",
     model: Annotated[
         str, typer.Option(help="qvit, vit, or vit-matched (as many parameters as the qvit).")
@@ -46,6 +58,7 @@ def train(
         Path | None, typer.Option(help="Continue the training in this folder.")
     ] = None,
     data_root: DataRoot = None,
+    backends_dir: BackendsDir = None,
     json: AsJson = False,
 ) -> None:
     """Train a QViT (or ViT) on Aer.
@@ -53,43 +66,50 @@ def train(
     Example: qvit train --dataset breastmnist --data-root DIR --out checkpoints/breast
     """
     if resume is not None:
-        result = _resume(resume, data_root)
+        _refuse_changes(context)
+        result = _resume(resume, data_root, backends_dir)
     else:
-        from qvit_qiskit.exceptions import DataError
-
-        if not dataset:
-            raise DataError(
-                "Expected --dataset with a MedMNIST name, e.g. --dataset breastmnist, or "
-                "--dataset phantom for the synthetic set."
-            )
-        shape = dict(
-            width=width, heads=heads, depth=depth, patch_size=patch, pool=pool,
-            mlp_ratio=mlp_ratio, circuit=circuit, circuit_layers=layers,
-        )  # fmt: skip
-        how = dict(
-            dataset=dataset, subset=subset, backend=backend, epochs=epochs,
-            batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay,
-            class_weights=class_weights, seed=seed,
-        )  # fmt: skip
-        result = _fit(model, shape, how, out, data_root)
+        result = _fit(context.params)
     _report(result, json)
     if result.interrupted:
         raise typer.Exit(130)
 
 
-def _fit(
-    model: str, shape: dict[str, Any], how: dict[str, Any], out: Path | None, data_root: Path | None
-) -> FitResult:
+def _refuse_changes(context: typer.Context) -> None:
+    """A resumed training keeps its settings; say so rather than ignore an option."""
+    from qvit_qiskit.exceptions import ConfigError
+
+    places = {"resume", "data_root", "backends_dir", "json"}
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in places and source is not None and source.name == "COMMANDLINE":
+            option = "--" + name.replace("_", "-")
+            raise ConfigError(
+                f"--resume keeps the settings the training began with, so {option} has no effect. "
+                "Leave it out, or begin a new training without --resume."
+            )
+
+
+def _fit(given: dict[str, Any]) -> FitResult:
+    """A fresh training from the command's options."""
     from qvit_qiskit.data import load
+    from qvit_qiskit.exceptions import DataError
     from qvit_qiskit.execution import registry
     from qvit_qiskit.training import TrainConfig, fit
 
-    options = TrainConfig.create(**how)
-    route = registry.open(options.backend, training=True)
-    config = _config(model, shape, channels=1, classes=2)  # before any download
-    data = load(options.dataset, data_root)
+    if not given["dataset"]:
+        raise DataError(
+            "Expected --dataset with a MedMNIST name, e.g. --dataset breastmnist, or "
+            "--dataset phantom for the synthetic set."
+        )
+    shape = {key: given[option] for option, key in SHAPE.items()}
+    options = TrainConfig.create(**{key: given[key] for key in TrainConfig.model_fields})
+    route = registry.open(options.backend, backends_dir=given["backends_dir"], training=True)
+    model = given["model"]
+    _config(model, shape, channels=1, classes=2)  # complains before any download
+    data = load(options.dataset, given["data_root"])
     config = _config(model, shape, channels=data.channels, classes=data.num_classes)
-    folder = out or _free(DEFAULT_OUT / f"{data.name}-{model}-seed{options.seed}")
+    folder = given["out"] or _free(DEFAULT_OUT / f"{data.name}-{model}-seed{options.seed}")
     with screen.epochs(f"{model} on {data.name}") as show:
         return fit(config, options, data, folder=folder, route=route, on_epoch=show)
 
@@ -106,12 +126,14 @@ def _config(model: str, shape: dict[str, Any], **data: int) -> Any:
     return config.parameter_matched() if model == "vit-matched" else config
 
 
-def _resume(folder: Path, data_root: Path | None) -> FitResult:
+def _resume(folder: Path, data_root: Path | None, backends_dir: Path | None) -> FitResult:
     from qvit_qiskit.data import load
     from qvit_qiskit.training import resume
 
     with screen.epochs(f"resuming {folder}") as show:
-        return resume(folder, lambda name: load(name, data_root), on_epoch=show)
+        return resume(
+            folder, lambda name: load(name, data_root), backends_dir=backends_dir, on_epoch=show
+        )
 
 
 def _free(folder: Path) -> Path:

@@ -11,6 +11,7 @@ from qiskit.primitives import BaseSamplerV2
 from qiskit.providers import BackendV2
 
 from qvit_qiskit.circuits import QNNCircuit
+from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.devices import Region, compile_region
 from qvit_qiskit.execution.exact.engine import Engine, Request
 from qvit_qiskit.execution.exact.estimator import Compiler, varying_columns
@@ -97,7 +98,10 @@ class NoisySource:
         binds = {p: values[:, order[p]].tolist() for p in region.circuit.parameters}
         result = simulator.run(region.circuit, parameter_binds=[binds] if binds else None).result()
         if not result.success:
-            raise RuntimeError(f"Aer could not simulate the noisy circuit: {result.status}")
+            raise RouteError(
+                f"Aer could not simulate {circuit.num_qubits} qubits with noise: {result.status}. "
+                "Density matrices take 16 * 4**n bytes; choose a narrower model."
+            )
         found = [result.data(k)["probabilities"] for k in range(len(values) if binds else 1)]
         table = np.stack([np.asarray(p) for p in found], axis=1)
         table = np.broadcast_to(table, (len(table), len(values)))

@@ -117,6 +117,7 @@ def resume(
     load_data: Callable[[str], MedImages],
     *,
     route: Route | None = None,
+    backends_dir: Path | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> FitResult:
     """Continue an interrupted training from its last finished epoch.
@@ -125,6 +126,7 @@ def resume(
         folder: The training folder.
         load_data: Gets the data set's name, returns the images.
         route: Where circuits run; by default the profile the training began on.
+        backends_dir: A folder to search for that profile first.
         on_epoch: Called after every epoch.
 
     Raises:
@@ -145,6 +147,7 @@ def resume(
             f"{folder} was trained on {train.dataset} with MD5 {settings.get('md5')}, but the "
             f"file at hand has {data.md5}. Point --data-root at the original file."
         )
+    route = route or registry.open(train.backend, backends_dir=backends_dir, training=True)
     return _Fit(config, train, data, folder, route).run(on_epoch)
 
 
@@ -242,7 +245,7 @@ class _Fit:
         """Remember an epoch, and write it down; the state last, since resuming trusts it."""
         if record.epoch:
             self.history.append(record)
-        if self.best is None or record.val_auc > self.best.val_auc:
+        if self.best is None or _merit(record) > _merit(self.best):
             self.best = record
             weights = self.model.state_dict()
             self.best_weights = {name: tensor.clone() for name, tensor in weights.items()}
@@ -289,6 +292,12 @@ class _Fit:
                 f"{path} is damaged ({type(error).__name__}). The best checkpoint beside it is "
                 "still usable; train again into another --out to continue."
             ) from error
+
+
+def _merit(record: Epoch) -> tuple[float, float]:
+    """What makes an epoch the best: validation AUC, then ACC; an undefined AUC comes last."""
+    auc = -math.inf if math.isnan(record.val_auc) else record.val_auc
+    return auc, record.val_acc
 
 
 def _class_weights(labels: Tensor, classes: int) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from qiskit.circuit import QuantumCircuit
 
+from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.execution.exact.angles import AngleTable
 from qvit_qiskit.execution.exact.lower import Lowered, Rotation, lower
 from qvit_qiskit.execution.exact.readout import Basis
@@ -21,6 +22,9 @@ from qvit_qiskit.execution.exact.stages import (
     Stage,
     UnitaryStage,
 )
+
+MAX_QUBITS = 24
+"""A state of 24 qubits takes 256 MiB per row."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,15 @@ def compile_program(
         basis: The measurement basis; its rotation is appended.
         row_columns: Columns whose values differ from row to row.
         max_unitary_qubits: Up to this width a shared segment becomes one unitary.
+
+    Raises:
+        CircuitError: If the circuit is too wide or holds more than unitary gates.
     """
+    if circuit.num_qubits > MAX_QUBITS:
+        raise CircuitError(
+            f"Expected at most {MAX_QUBITS} qubits for exact simulation, but got "
+            f"{circuit.num_qubits}. Use more heads or a narrower model."
+        )
     lowered = lower(circuit.compose(basis.rotation()))
     table = AngleTable.of(lowered.angles, lowered.parameters)
     in_row = np.zeros(len(lowered.parameters), dtype=bool)

@@ -1,0 +1,122 @@
+"""How the code is laid out: imports run one way, files and functions stay small."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "qvit_qiskit"
+FILES = sorted(PACKAGE.rglob("*.py"))
+TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in FILES}
+
+ROOMS = ["cli", "study", "analysis", "runs", "training", "models", "qnn", "execution", "circuits"]
+LEAVES = ["exceptions", "suggest", "files", "metrics", "calibration", "data", "prediction", "spec"]
+"""Leaves may import leaves, and no room."""
+
+
+def room(parts):
+    """The room of a module, given the parts of its name below the package."""
+    return parts[0].removesuffix(".py") if parts else ""
+
+
+def imports(tree, inside=None):
+    """Every imported module or name with dots, wherever it stands in a file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms_of(tree):
+    for name in imports(tree):
+        if name.split(".")[0] == "qvit_qiskit":
+            yield room(name.split(".")[1:])
+
+
+def allowed(source, target):
+    if target in LEAVES or target == source:
+        return True
+    return source in ROOMS and target in ROOMS and ROOMS.index(source) < ROOMS.index(target)
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_imports_run_one_way(name):
+    source = room(name.split("/"))
+    if name == "__init__.py":
+        return  # the public names, from everywhere
+    assert source in ROOMS + LEAVES
+    for target in rooms_of(TREES[name]):
+        assert allowed(source, target) or target == "__version__", f"{name} imports {target}"
+
+
+def test_the_rule_would_notice():
+    found = list(rooms_of(ast.parse("def f():\n    from qvit_qiskit.training import fit")))
+    assert found == ["training"]
+    assert not allowed("models", "training")
+    assert not allowed("data", "circuits")
+    assert allowed("training", "models")
+    assert allowed("circuits", "suggest")
+
+
+@pytest.mark.parametrize("banned", ["torchvision", "medmnist", "mitiq", "pickle"])
+def test_some_packages_are_never_imported(banned):
+    users = [
+        name for name, tree in TREES.items() if banned in {i.split(".")[0] for i in imports(tree)}
+    ]
+    assert users == []
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_files_and_functions_are_small_and_documented(name):
+    tree, lines = TREES[name], (PACKAGE / name).read_text().count("\n")
+    assert lines <= 400
+    assert ast.get_docstring(tree), "a module says what it is"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno - node.lineno < 60, f"{name}: {node.name}"
+
+
+def test_the_median_file_is_short():
+    sizes = sorted(path.read_text().count("\n") for path in FILES)
+    assert sizes[len(sizes) // 2] <= 120
+
+
+def test_arrays_and_weights_load_without_pickle():
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            call = ast.unparse(node.func)
+            options = {k.arg: ast.unparse(k.value) for k in node.keywords}
+            if call == "np.load":
+                assert options.get("allow_pickle") == "False", name
+            if call == "torch.load":
+                assert options.get("weights_only") == "True", name
+
+
+def test_the_top_level_is_as_agreed():
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    ignored = {"__pycache__", "build", "dist", "checkpoints", "runs", "data"}  # see .gitignore
+    seen = {name for name in folders - ignored if not re.match(r"\.|.*\.egg-info$", name)}
+    fixed = {"qvit_qiskit", "backends", "notebooks", "jobs", "tests"}
+    assert fixed <= seen
+    assert seen <= fixed | {"benchmarks", "docs"}
+    for data in ("backends", "jobs"):
+        assert {path.suffix for path in (ROOT / data).iterdir()} <= {".toml", ".md"}
+
+
+def test_every_dependency_is_used():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {"scikit-learn": "sklearn"}
+    used = {name.split(".")[0] for tree in TREES.values() for name in imports(tree)}
+    read_not_imported = {"medmnist"}  # its table of sets is parsed
+    drawn_by_pooch = {"tqdm"}
+    for dependency in project["dependencies"]:
+        plain = re.match(r"[\w-]+", dependency).group().lower()
+        module = names.get(plain, plain.replace("-", "_"))
+        assert module in used | read_not_imported | drawn_by_pooch, dependency

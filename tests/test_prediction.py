@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from qvit_qiskit.prediction import predict
+
+
+class Model(nn.Module):
+    """Notes what it sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append((len(x), self.training, torch.is_grad_enabled()))
+        return self.linear(x.flatten(1))
+
+
+@pytest.fixture
+def images(rng):
+    return torch.tensor(rng.normal(size=(7, 1, 2, 2)), dtype=torch.float32)
+
+
+def test_logits_of_all_images_in_order(images):
+    model, done = Model(), []
+    logits = predict(model, images, batch_size=3, tick=done.append)
+    assert logits.dtype == np.float64
+    expected = model.linear(images.flatten(1)).detach().double().numpy()
+    np.testing.assert_allclose(logits, expected, rtol=1e-6)
+    assert [count for count, *_ in model.seen] == done == [3, 3, 1]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_mode_without_gradients_and_the_mode_comes_back(images, training):
+    model = Model().train(training)
+    predict(model, images)
+    assert model.seen == [(7, False, False)]
+    assert model.training is training
+
+
+def test_the_mode_comes_back_after_an_error(images):
+    model = Model()
+    with pytest.raises(RuntimeError):
+        predict(model, images[..., :1])
+    assert model.training

@@ -1,0 +1,181 @@
+import json
+import os
+import platform
+from importlib.metadata import version
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from qvit_qiskit.data.phantom import phantom
+from qvit_qiskit.exceptions import CheckpointError
+from qvit_qiskit.models import ViTConfig, build_model
+from qvit_qiskit.training import TrainConfig, checkpoint, fit, load_checkpoint, save_checkpoint
+
+CONFIG = ViTConfig(width=2, heads=1, patch_size=14)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, build_model(CONFIG, seed=1), {"dataset": "phantom"})
+    return path
+
+
+def change(path, **changes):
+    """Rewrite some of a checkpoint's metadata; `None` drops a key."""
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() | changes
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, path, {k: v for k, v in metadata.items() if v is not None})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [CONFIG, ViTConfig(projection="linear", pool="cls", depth=2, channels=3, classes=4)],
+)
+def test_a_checkpoint_is_read_back_to_the_bit(tmp_path, config):
+    model = build_model(config, seed=7)
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, model, {"note": "ü"})
+    loaded = load_checkpoint(str(path))
+    assert loaded.model.config == config
+    assert loaded.path == path
+    assert loaded.provenance["note"] == "ü"
+    assert not loaded.model.training
+    stored, original = loaded.model.state_dict(), model.state_dict()
+    assert stored.keys() == original.keys()
+    assert all(torch.equal(stored[name], original[name]) for name in original)
+    image = torch.linspace(-1, 1, config.channels * 784).reshape(1, config.channels, 28, 28)
+    assert torch.equal(loaded.model(image), model(image))
+
+
+def test_it_says_where_it_came_from_and_nothing_of_the_environment(tmp_path, monkeypatch):
+    secret = "s3cr3t-0123456789"
+    monkeypatch.setenv("QISKIT_IBM_TOKEN", secret)
+    monkeypatch.setenv("HOME", f"/home/{secret}")
+    data = phantom(sizes=(8, 4, 4))
+    fit(CONFIG, TrainConfig(epochs=1, seed=5), data, folder=tmp_path)
+    provenance = load_checkpoint(tmp_path).provenance
+    assert provenance["dataset"] == "phantom"
+    assert provenance["md5"] == data.md5
+    assert provenance["synthetic"] is True
+    assert TrainConfig(**provenance["train"]) == TrainConfig(epochs=1, seed=5)
+    assert provenance["epoch"] == 1
+    assert {"val_auc", "val_acc"} < provenance.keys()
+    found = provenance["versions"]
+    assert found["python"] == platform.python_version()
+    for package in ("torch", "qiskit", "qiskit-aer", "qvit-qiskit"):
+        assert found[package] == version(package)
+    for path in tmp_path.iterdir():
+        assert secret.encode() not in path.read_bytes(), path
+        assert os.environ["PATH"].encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("answer", ["commit", "no git", "no checkout"])
+def test_the_git_commit_is_noted_where_there_is_one(monkeypatch, tmp_path, answer):
+    def run(command, **options):
+        if answer == "no git":
+            raise FileNotFoundError("git")
+        return checkpoint.subprocess.CompletedProcess(command, 0, stdout="abc123\n")
+
+    package = tmp_path / "package"
+    (package / "training").mkdir(parents=True)
+    if answer != "no checkout":
+        (tmp_path / ".git").mkdir()
+    monkeypatch.setattr(checkpoint, "__file__", str(package / "training" / "checkpoint.py"))
+    monkeypatch.setattr(checkpoint.subprocess, "run", run)
+    assert checkpoint.versions().get("git") == ("abc123" if answer == "commit" else None)
+
+
+def test_a_training_folder_stands_for_its_best_checkpoint(saved):
+    saved.rename(saved.with_name("best.safetensors"))
+    assert load_checkpoint(saved.parent).path == saved.with_name("best.safetensors")
+
+
+# --- what cannot be read ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["no.safetensors", "."])
+def test_a_missing_checkpoint_is_answered_with_what_to_give(tmp_path, name):
+    with pytest.raises(CheckpointError, match=r"does not exist. Give a \.safetensors file or"):
+        load_checkpoint(tmp_path / name)
+
+
+@pytest.mark.parametrize("damage", ["cut", "tail", "text", "empty", "header"])
+def test_damaged_files_are_refused(saved, damage):
+    raw = saved.read_bytes()
+    contents = {
+        "cut": raw[:100],
+        "tail": raw[:-8],
+        "text": b"no safetensors file at all",
+        "empty": b"",
+        "header": raw[:8] + b"#" + raw[9:],
+    }
+    saved.write_bytes(contents[damage])
+    with pytest.raises(CheckpointError, match="is damaged or no safetensors file") as caught:
+        load_checkpoint(saved)
+    assert str(saved) in str(caught.value)
+
+
+def test_a_pickle_is_not_run(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "trapped"),))
+
+    torch.save(Trap(), tmp_path / "old.pt")
+    with pytest.raises(CheckpointError, match="no safetensors file"):
+        load_checkpoint(tmp_path / "old.pt")
+    assert not (tmp_path / "trapped").exists()
+
+
+@pytest.mark.parametrize("found", [None, "qvit-checkpoint-99"])
+def test_other_formats_are_refused(saved, found):
+    change(saved, format=found)
+    with pytest.raises(CheckpointError, match=f"format qvit-checkpoint-1, but .* has {found!r}"):
+        load_checkpoint(saved)
+
+
+def config_with(**changes):
+    return json.dumps(CONFIG.model_dump() | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"config": config_with(width=4)}, "size mismatch for position"),
+        ({"config": config_with(depth=2)}, "Missing key.*blocks.1"),
+        ({"config": config_with(projection="linear")}, "Missing key"),
+        ({"config": config_with(widht=4)}, "Did you mean 'width'"),
+        ({"config": config_with(circuit="gone")}, "Unknown circuit family 'gone'"),
+        ({"config": "{"}, "Expecting property name"),
+        ({"config": "[]"}, "mapping"),
+        ({"config": None}, "'config'"),
+        ({"provenance": None}, "'provenance'"),
+        ({"provenance": "[1]"}, "dictionary"),
+    ],
+)
+def test_contents_that_do_not_fit_are_refused_in_one_line(saved, changes, words):
+    change(saved, **changes)
+    with pytest.raises(CheckpointError, match=f"usable model: .*{words}.*Train again") as caught:
+        load_checkpoint(saved)
+    assert "\n" not in str(caught.value)
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_interrupted_save_keeps_the_old_file_and_nothing_else(saved, monkeypatch, error):
+    before = saved.read_bytes()
+
+    def half(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(checkpoint, "save_file", half)
+    with pytest.raises(error):
+        save_checkpoint(saved, build_model(CONFIG, seed=2), {})
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
