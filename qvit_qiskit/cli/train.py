@@ -103,7 +103,9 @@ def _fit(given: dict[str, Any]) -> FitResult:
             "--dataset phantom for the synthetic set."
         )
     shape = {key: given[option] for option, key in SHAPE.items()}
-    options = TrainConfig.create(**{key: given[key] for key in TrainConfig.model_fields})
+    options = TrainConfig.create(
+        **{key: given[key] for key in TrainConfig.model_fields if key in given}
+    )
     route = registry.open(options.backend, backends_dir=given["backends_dir"], training=True)
     model = given["model"]
     _config(model, shape, channels=1, classes=2)  # complains before any download

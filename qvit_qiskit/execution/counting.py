@@ -20,11 +20,6 @@ class CountingEstimator(BaseEstimatorV2):
         self.calls: list[int] = []
         """Parameter sets of every call of `run` so far."""
 
-    @property
-    def rows(self) -> int:
-        """Parameter sets seen so far."""
-        return sum(self.calls)
-
     def run(
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None
     ) -> PrimitiveJob[PrimitiveResult[PubResult]]:

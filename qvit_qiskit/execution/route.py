@@ -125,5 +125,6 @@ def refuse_training(route: Route) -> RouteError:
     return RouteError(
         f"The profile {route.name!r} is of kind {route.profile.kind!r}, which only evaluates: "
         "training would send thousands of jobs. Train on a profile of kind 'aer', e.g. "
-        "--backend aer-exact, and evaluate the checkpoint there afterwards."
+        "--backend aer-exact, and evaluate the checkpoint there afterwards (in your own code, "
+        "under torch.no_grad())."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,14 @@ from qiskit.circuit import QuantumCircuit
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
 from qvit_qiskit.circuits import QNNCircuit
-from qvit_qiskit.execution.bundle import Bundle, Measurement, SupportsVJP
+from qvit_qiskit.execution.bundle import (
+    Bundle,
+    BundleGradient,
+    Measurement,
+    Pullback,
+    SupportsVJP,
+    Values,
+)
 from qvit_qiskit.execution.gradients import estimate
 from qvit_qiskit.execution.route import Route, refuse_training
 
@@ -113,13 +121,31 @@ def measure(bundles: Sequence[Bundle], networks: Networks) -> list[list[np.ndarr
     return [[m.values for m in row] for row in found]
 
 
-def linearize(bundles: Sequence[Bundle], networks: Networks) -> Any:
+def linearize(bundles: Sequence[Bundle], networks: Networks) -> tuple[Values, Pullback]:
     """Values and pullback of all networks (see `SupportsVJP.vjp`).
 
     Raises:
         RouteError: If the route does not train.
     """
     network = networks[0][0]
-    if not isinstance(network.gradient, SupportsVJP):
+    if network.gradient is None:
         raise refuse_training(network.route)
-    return network.gradient.vjp(bundles)
+    if isinstance(network.gradient, SupportsVJP):
+        return network.gradient.vjp(bundles)
+    return measure(bundles, networks), partial(_pull_jacobians, bundles, networks)
+
+
+def _pull_jacobians(
+    bundles: Sequence[Bundle], networks: Networks, cotangents: Values
+) -> list[BundleGradient]:
+    """The pullback of a gradient that knows Jacobians only, e.g. a stock one."""
+    grads = []
+    for bundle, members, one in zip(bundles, networks, cotangents, strict=True):
+        inputs = np.zeros(bundle.inputs.shape)
+        by_weights = []
+        for network, weights, cotangent in zip(members, bundle.weights, one, strict=True):
+            by_input, by_weight = network.backward(bundle.inputs, weights)
+            inputs += np.einsum("rk,rkn->rn", cotangent, by_input)
+            by_weights.append(np.einsum("rk,rkw->w", cotangent, by_weight))
+        grads.append(BundleGradient(inputs, by_weights))
+    return grads

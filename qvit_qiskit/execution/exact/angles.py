@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from qiskit.circuit import Parameter, ParameterExpression
 
+from qvit_qiskit.exceptions import CircuitError
+
 Function = Callable[..., np.ndarray]
 
 
@@ -61,7 +63,7 @@ class AngleTable:
         for index, angle in enumerate(angles):
             used = tuple(sorted(columns[p] for p in angle.parameters))
             table.depends[index, list(used)] = True
-            slopes = [_constant(angle.gradient(parameters[c])) for c in used]
+            slopes = [_constant(_gradient(angle, parameters[c])) for c in used]
             if None in slopes:
                 curved.append(_curved(index, angle, used, parameters))
             else:
@@ -123,6 +125,16 @@ class AngleTable:
 
 def _flat(array: np.ndarray) -> np.ndarray:
     return array.reshape(len(array), math.prod(array.shape[1:]))  # -1 fails on empty arrays
+
+
+def _gradient(angle: ParameterExpression, parameter: Parameter) -> ParameterExpression | float:
+    try:
+        return angle.gradient(parameter)
+    except RuntimeError as error:
+        raise CircuitError(
+            f"Expected differentiable angles, but got {angle}, which has no derivative by "
+            f'{parameter.name}. Rewrite it, or use a profile with engine = "aer".'
+        ) from error
 
 
 def _constant(expression: ParameterExpression | float) -> float | None:

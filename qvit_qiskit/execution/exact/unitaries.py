@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 from qiskit.circuit import QuantumCircuit
 
+from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.exact.rebuild import rebuild
 from qvit_qiskit.execution.exact.schedule import Shared
+
+_TEMPLATES = 256
 
 
 class AerUnitaries:
@@ -48,7 +51,7 @@ class AerUnitaries:
         """The unitaries of a job, for each request an array of shape (G, 2**n, 2**n)."""
         result = job.result()
         if not result.success:
-            raise RuntimeError(f"Aer could not simulate a shared unitary: {result.status}")
+            raise RouteError(f"Aer could not simulate a shared unitary: {result.status}")
         out: dict[int, np.ndarray] = {}
         place = 0
         for _, members in _by_segment(requests).values():
@@ -61,6 +64,8 @@ class AerUnitaries:
     def _template(self, num_qubits: int, segment: Shared) -> tuple[QuantumCircuit, list[int]]:
         key = id(segment)
         if key not in self._templates:
+            while len(self._templates) >= _TEMPLATES:
+                self._templates.pop(next(iter(self._templates)))
             native = self._simulator.configuration().basis_gates
             circuit, used = rebuild(num_qubits, segment.operations, set(native))
             circuit.save_unitary()
