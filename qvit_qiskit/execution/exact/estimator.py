@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,10 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPu
 
 from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.execution.exact.engine import Engine, Request
-from qvit_qiskit.execution.exact.program import Program, compile_program
+from qvit_qiskit.execution.exact.program import Program, compile_program, pays_as_unitary
 from qvit_qiskit.execution.exact.readout import Basis, measurement_bases
 from qvit_qiskit.execution.memo import Memo
 from qvit_qiskit.execution.pubs import FlatPub, flatten
-
-MAX_UNITARY_QUBITS = 6
-"""Up to this width a shared segment becomes one unitary; wider ones run layer by layer."""
 
 Columns = tuple[int, ...]
 Pass = tuple[Program, np.ndarray]
@@ -28,8 +25,8 @@ Pass = tuple[Program, np.ndarray]
 class Compiler:
     """Compiles each circuit once per measurement basis and choice of varying columns."""
 
-    def __init__(self, max_unitary_qubits: int = MAX_UNITARY_QUBITS) -> None:
-        self.max_unitary_qubits = max_unitary_qubits
+    def __init__(self, pays_as_unitary: Callable[[int, int], bool] = pays_as_unitary) -> None:
+        self.pays_as_unitary = pays_as_unitary
         self._programs: Memo[Program] = Memo()
         self._passes: Memo[list[Pass]] = Memo()
 
@@ -42,8 +39,8 @@ class Compiler:
             columns: Columns of the parameter values that differ from row to row.
         """
         key = (basis, columns)
-        width = self.max_unitary_qubits
-        return self._programs.get(circuit, key, lambda c, k: compile_program(c, k[0], k[1], width))
+        pays = self.pays_as_unitary
+        return self._programs.get(circuit, key, lambda c, k: compile_program(c, k[0], k[1], pays))
 
     def passes(
         self, circuit: QuantumCircuit, observables: Sequence[Mapping[str, Any]], columns: Columns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,8 +62,24 @@ class Program:
         return f"exact, {what}{rows}, {number} amplitudes"
 
 
+def pays_as_unitary(num_qubits: int, layers: int) -> bool:
+    """Whether a shared segment is cheaper as one unitary from Aer than layer by layer.
+
+    One matrix product costs 4**n per row whatever is in it, a fused layer about n·2**n: narrow or
+    deep segments pay (measured, see ``benchmarks/scaling.py``).
+
+    Args:
+        num_qubits: n.
+        layers: One-qubit layers of the segment.
+    """
+    return num_qubits <= 4 or (num_qubits <= 6 and layers >= 4)
+
+
 def compile_program(
-    circuit: QuantumCircuit, basis: Basis, row_columns: Collection[int], max_unitary_qubits: int
+    circuit: QuantumCircuit,
+    basis: Basis,
+    row_columns: Collection[int],
+    pays: Callable[[int, int], bool],
 ) -> Program:
     """Lower and schedule a circuit.
 
@@ -71,7 +87,7 @@ def compile_program(
         circuit: The circuit; its ``parameters`` order is the order of the value columns.
         basis: The measurement basis; its rotation is appended.
         row_columns: Columns whose values differ from row to row.
-        max_unitary_qubits: Up to this width a shared segment becomes one unitary.
+        pays: See `pays_as_unitary`.
 
     Raises:
         CircuitError: If the circuit is too wide or holds more than unitary gates.
@@ -91,7 +107,7 @@ def compile_program(
     shared = tuple(int(k) for k in np.flatnonzero(~varies))
     row_columns, shared_columns = np.flatnonzero(in_row), np.flatnonzero(~in_row)
     plan = schedule(lowered, row)
-    stages, segments = _stages(plan, frozenset(row), max_unitary_qubits)
+    stages, segments = _stages(plan, frozenset(row), pays)
     return Program(
         num_qubits=lowered.num_qubits,
         stages=stages,
@@ -109,7 +125,7 @@ def compile_program(
 
 
 def _stages(
-    plan: Plan, row: frozenset[int], max_unitary_qubits: int
+    plan: Plan, row: frozenset[int], pays: Callable[[int, int], bool]
 ) -> tuple[tuple[Stage, ...], dict[int, Shared]]:
     n = plan.num_qubits
     stages: list[Stage] = [ProductStage(n, plan.product, row)]
@@ -117,7 +133,7 @@ def _stages(
     for part in plan.parts:
         if isinstance(part, RowRotations):
             stages.append(RowStage(part))
-        elif n <= max_unitary_qubits and any(isinstance(x, Rotation) for x in part.operations):
+        elif any(isinstance(x, Rotation) for x in part.operations) and pays(n, part.depth):
             segments[len(stages)] = part
             stages.append(UnitaryStage())
         else:

@@ -36,6 +36,11 @@ class Shared:
     layers: tuple[LocalLayer | MonomialLayer, ...]
     operations: tuple[Operation, ...]
 
+    @property
+    def depth(self) -> int:
+        """The number of one-qubit layers."""
+        return sum(isinstance(layer, LocalLayer) for layer in self.layers)
+
 
 @dataclass(frozen=True)
 class RowRotations:

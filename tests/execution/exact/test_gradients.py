@@ -17,8 +17,8 @@ from qvit_qiskit.execution.exact.engine import Engine
 from qvit_qiskit.execution.exact.estimator import Compiler, ExactEstimator
 from qvit_qiskit.execution.exact.gradient import AdjointGradient
 
-MODES = {"unitaries": 99, "layers": 0}
-"""The widest circuit whose shared parts become unitary matrices."""
+MODES = {"unitaries": lambda qubits, layers: True, "layers": lambda qubits, layers: False}
+"""Whether shared parts become unitary matrices."""
 
 
 def adjoint(mode: str = "unitaries", *, single: bool = False) -> AdjointGradient:

@@ -22,8 +22,8 @@ from qvit_qiskit.execution.exact.program import MAX_QUBITS
 from qvit_qiskit.execution.exact.readout import measurement_bases
 from qvit_qiskit.execution.gradients import circuit_pub
 
-MODES = {"unitaries": 99, "layers": 0}
-"""The widest circuit whose shared parts become unitary matrices."""
+MODES = {"unitaries": lambda qubits, layers: True, "layers": lambda qubits, layers: False}
+"""Whether shared parts become unitary matrices."""
 
 
 def estimator(mode: str) -> ExactEstimator:
