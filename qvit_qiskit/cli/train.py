@@ -52,6 +52,7 @@ def train(
     subset: Annotated[
         int | None, typer.Option(help="Train on a stratified subset of this size.")
     ] = None,
+    threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and shots.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for checkpoints and history.")] = None,
     resume: Annotated[

@@ -27,5 +27,8 @@ class TrainConfig(Spec):
     """Epochs of linear warm-up before the cosine."""
     class_weights: bool = False
     """Weight the loss by inverse class frequency."""
+    threads: int = Field(default=1, ge=1, le=1024)
+    """Of torch while training. One is fastest up to about six qubits a head: the matrices are
+    small, and Aer runs beside them. Sums change in the last bit with the number of threads."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seeds initial weights, the order of images and shots."""

@@ -7,8 +7,8 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -187,7 +187,7 @@ class _Fit:
         """Train to the last epoch, or until interrupted."""
         interrupted = False
         self._restore()
-        with registry.route(self.model, self.route):
+        with registry.route(self.model, self.route), _threads(self.train.threads):
             try:
                 for epoch in range(len(self.history) + 1, self.train.epochs + 1):
                     record = self._epoch(epoch)
@@ -292,6 +292,17 @@ class _Fit:
                 f"{path} is damaged ({type(error).__name__}). The best checkpoint beside it is "
                 "still usable; train again into another --out to continue."
             ) from error
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Give torch this many threads; restore afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _merit(record: Epoch) -> tuple[float, float]:

@@ -174,13 +174,13 @@ def test_every_option_of_train_arrives(qvit, tmp_path):
         "train --dataset Phantom --model qvit --width 4 --heads 2 --depth 2 --patch 14 --pool cls "
         "--mlp-ratio 0.5 --circuit ry-chain --layers 1 --backend aer-spsa --epochs 1 "
         "--batch-size 4 --learning-rate 0.02 --weight-decay 0.1 --class-weights --subset 6 "
-        "--seed 3 --out run"
+        "--threads 2 --seed 3 --out run"
     )
     settings = json.loads((tmp_path / "run" / "train.json").read_text())
     assert settings["train"] == {
         "dataset": "Phantom", "subset": 6, "backend": "aer-spsa", "epochs": 1, "batch_size": 4,
         "learning_rate": 0.02, "weight_decay": 0.1, "warmup_epochs": 2, "class_weights": True,
-        "seed": 3,
+        "threads": 2, "seed": 3,
     }  # fmt: skip
     assert settings["model"] == {
         "channels": 1, "classes": 2, "image_size": 28, "patch_size": 14, "width": 4, "depth": 2,

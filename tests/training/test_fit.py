@@ -262,3 +262,13 @@ def test_an_undefined_auc_never_displaces_a_known_one():
     known, unknown = Epoch(1, 0.1, 0.2, 0.5, 0.1, 1.0), Epoch(2, 0.1, float("nan"), 0.9, 0.1, 1.0)
     assert _merit(known) > _merit(unknown)
     assert not _merit(unknown) > _merit(known)
+
+
+def test_threads_are_set_for_training_and_restored(monkeypatch):
+    import torch
+
+    seen = []
+    before = torch.get_num_threads()
+    train(epochs=1, threads=2, on_epoch=lambda *_: seen.append(torch.get_num_threads()))
+    assert seen == [2]
+    assert torch.get_num_threads() == before
