@@ -1,0 +1,163 @@
+"""Execute a program: bits from Aer with the device's noise, as the client wants to read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from math import prod
+from typing import Any
+
+import numpy as np
+from ibm_quantum_schemas.common import CompressedTensorModel
+from ibm_quantum_schemas.executor.version_2_0.models import (
+    ChunkPart,
+    ChunkSpan,
+    ItemMetadataModel,
+    MetadataModel,
+    QuantumProgramResultItemModel,
+    QuantumProgramResultModel,
+    SchedulerTimingModel,
+)
+from qiskit import QuantumCircuit
+from qiskit_ibm_runtime.fake_provider.executor.broadcast_sample import broadcast_sample
+from samplomatic.quantum_program import SamplexItem
+
+from . import hardware, wires
+from .analysis import Analysis
+from .components import Component, split
+from .devices import Device
+
+CHUNK = 2048
+"""Parameter sets of one Aer run."""
+
+
+def execute(analysis: Analysis, device: Device, started: float, noiseless: bool) -> bytes:
+    """The answer to a program, as JSON of a `QuantumProgramResultModel`."""
+    program, seeds = analysis.program, np.random.SeedSequence(analysis.seed)
+    data = [
+        _item(item, program.shots, device, seed, noiseless)
+        for item, seed in zip(program.items, seeds.spawn(len(program.items)), strict=True)
+    ]
+    timing = analysis.model.options.scheduler_timing
+    dt = hardware.target(device).dt or 1e-9
+    results = [
+        QuantumProgramResultItemModel(
+            results={name: CompressedTensorModel.from_numpy(array) for name, array in one.items()},
+            metadata=ItemMetadataModel(
+                scheduler_timing=SchedulerTimingModel(
+                    timing="", circuit_duration=round(length / dt)
+                )
+                if timing
+                else None
+            ),
+        )
+        for one, length in zip(data, analysis.durations, strict=True)
+    ]
+    model = analysis.model.quantum_program
+    return (
+        QuantumProgramResultModel(
+            data=results,
+            metadata=MetadataModel(chunk_timing=[_span(analysis, started)]),
+            passthrough_data=model.passthrough_data,
+            semantic_role=model.semantic_role,
+        )
+        .model_dump_json()
+        .encode()
+    )
+
+
+def _span(analysis: Analysis, started: float) -> ChunkSpan:
+    start = datetime.fromtimestamp(started, UTC)
+    parts = [
+        ChunkPart(
+            idx_item=index,
+            size=item.size(),
+            permutation=list(range(len(item.shape))),
+            element_range=(0, item.size(), 1),
+        )
+        for index, item in enumerate(analysis.program.items)
+    ]
+    return ChunkSpan(start=start, stop=start + timedelta(seconds=analysis.usage), parts=parts)
+
+
+def _item(
+    item: Any, shots: int, device: Device, seed: np.random.SeedSequence, noiseless: bool
+) -> dict[str, np.ndarray]:
+    """Results of one item: registers of shape (*shape, shots, size), and what a samplex drew."""
+    drawing, measuring = seed.spawn(2)
+    drawn: dict[str, np.ndarray] = {}
+    if isinstance(item, SamplexItem):
+        rng = np.random.default_rng(drawing)
+        drawn = broadcast_sample(item.samplex, item.samplex_arguments, item.shape, rng)
+        arguments = drawn.pop("parameter_values", np.zeros((*item.shape, 0)))
+    else:
+        arguments = item.circuit_arguments
+    table = np.asarray(arguments, float).reshape(prod(item.shape), item.circuit.num_parameters)
+    if device.mock:
+        rng = np.random.default_rng(measuring)
+        size = (len(table), shots, item.circuit.num_clbits)
+        bits = rng.integers(0, 2, size, dtype=np.uint8).astype(bool)
+    else:
+        bits = sample(item.circuit, table, shots, device, measuring, noiseless)
+    for register in item.circuit.cregs:
+        columns = [item.circuit.find_bit(bit).index for bit in register]
+        drawn[register.name] = bits[..., columns].reshape(*item.shape, shots, register.size)
+    return drawn
+
+
+def sample(
+    circuit: QuantumCircuit,
+    table: np.ndarray,
+    shots: int,
+    device: Device,
+    seed: np.random.SeedSequence,
+    noiseless: bool,
+) -> np.ndarray:
+    """Bits of a circuit for each parameter set, shape (P, shots, bits); unmeasured ones are 0."""
+    bits = np.zeros((len(table), shots, circuit.num_clbits), bool)
+    components = split(circuit, table)
+    for component, own in zip(components, seed.spawn(len(components)), strict=True):
+        rng = np.random.default_rng(own)
+        if wires.simple(component):
+            ones = wires.read_one(component, device, len(table), noiseless)
+            drawn = rng.random((len(table), shots), np.float32)
+            bits[:, :, component.clbits[0]] = drawn < ones[:, None]
+        else:
+            _simulate(component, device, noiseless, rng, bits)
+    return bits
+
+
+def _simulate(
+    component: Component,
+    device: Device,
+    noiseless: bool,
+    rng: np.random.Generator,
+    bits: np.ndarray,
+) -> None:
+    """Fill the bits of a component by Aer, many parameter sets in one run."""
+    aer = hardware.simulator(device, component.qubits, noiseless)
+    sets, shots = bits.shape[:2]
+    places = np.arange(len(component.clbits))
+    for start in range(0, sets, CHUNK):
+        stop = min(start + CHUNK, sets)
+        binds = {parameter: list(v[start:stop]) for parameter, v in component.values.items()}
+        same = not binds  # without parameters Aer would run one circuit, not one per set
+        circuits = [component.circuit] * (stop - start) if same else [component.circuit]
+        result = aer.run(
+            circuits,
+            shots=shots,
+            seed_simulator=int(rng.integers(2**31)),
+            parameter_binds=None if same else [binds],
+        ).result()
+        if not result.success:
+            raise RuntimeError(f"Aer failed: {result.status}")
+        for row in range(start, stop):
+            counts = result.data(row - start)["counts"]
+            values = sorted((int(key, 16), n) for key, n in counts.items())
+            drawn = [value for value, n in values for _ in range(n)]
+            mixed = rng.permutation(np.array(drawn, object if len(places) > 62 else np.int64))
+            bits[row][:, list(component.clbits)] = _unpacked(mixed, places)
+
+
+def _unpacked(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Integers as bits, shape (shots, bits), bit 0 first."""
+    return ((values[:, None] >> places) & 1).astype(bool)
