@@ -35,6 +35,11 @@ class QNNCircuit:
     layers: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "circuit", self.circuit.copy())  # frozen from here on
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+        object.__setattr__(self, "weights", tuple(self.weights))
+        observables = tuple(SparsePauliOp(observable) for observable in self.observables)
+        object.__setattr__(self, "observables", observables)
         roles = [*self.inputs, *self.weights]
         if len(set(roles)) != len(roles):
             raise CircuitError("A parameter is listed twice among `inputs` and `weights`.")
@@ -54,6 +59,8 @@ class QNNCircuit:
                     f"Expected observables on {self.circuit.num_qubits} qubits, "
                     f"but got one on {observable.num_qubits}."
                 )
+            if not observable.simplify().coeffs.any():
+                raise CircuitError(f"Expected observables that are not zero, but got {observable}.")
 
     def __deepcopy__(self, memo: object) -> QNNCircuit:
         return self  # frozen, and estimators know it by identity

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qvit_qiskit.exceptions import DataError
+
 
 def predict(
     model: nn.Module,
@@ -25,7 +27,14 @@ def predict(
 
     Returns:
         Logits, shape (n, classes), float64.
+
+    Raises:
+        DataError: If ``batch_size`` is not positive.
     """
+    if batch_size < 1:
+        raise DataError(f"Expected a batch of at least one image, but got {batch_size}.")
+    parameter = next(model.parameters(), images)
+    images = images.to(parameter.dtype)
     training = model.training
     model.eval()
     parts = []

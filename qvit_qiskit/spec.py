@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -13,22 +13,27 @@ from qvit_qiskit.suggest import first_complaint, unknown
 class Spec(BaseModel):
     """Frozen and validated; a misspelt key is answered with the nearest valid one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind_of_key: ClassVar[str] = "option"
     """What a key is called in an error."""
 
+    if not TYPE_CHECKING:  # type checkers see the constructor that pydantic makes
+
+        def __init__(self, **values: Any) -> None:
+            for key in values:
+                if key not in type(self).model_fields:
+                    raise ConfigError(unknown(self.kind_of_key, key, type(self).model_fields))
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise ConfigError(first_complaint(error)) from error
+
     @classmethod
     def create(cls, **values: Any) -> Self:
-        """Validate values.
+        """The constructor, for values that a type checker cannot know.
 
         Raises:
             ConfigError: If a name is unknown or a value does not fit.
         """
-        for key in values:
-            if key not in cls.model_fields:
-                raise ConfigError(unknown(cls.kind_of_key, key, cls.model_fields))
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            raise ConfigError(first_complaint(error)) from error
+        return cls(**values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,7 +72,7 @@ def train(
         result = _resume(resume, data_root, backends_dir)
     else:
         result = _fit(context.params)
-    _report(result, json)
+    _report(result, json, backends_dir)
     if result.interrupted:
         raise typer.Exit(130)
 
@@ -104,10 +105,11 @@ def _fit(given: dict[str, Any]) -> FitResult:
             "--dataset phantom for the synthetic set."
         )
     shape = {key: given[option] for option, key in SHAPE.items()}
-    options = TrainConfig.create(
-        **{key: given[key] for key in TrainConfig.model_fields if key in given}
-    )
+    settings = {key: given[key] for key in TrainConfig.model_fields if key in given}
+    options = TrainConfig.create(**settings)
     route = registry.open(options.backend, backends_dir=given["backends_dir"], training=True)
+    if options.backend.endswith(".toml"):  # a resumed training may start elsewhere
+        options = options.model_copy(update={"backend": str(route.path.resolve())})
     model = given["model"]
     _config(model, shape, channels=1, classes=2)  # complains before any download
     data = load(options.dataset, given["data_root"])
@@ -148,7 +150,7 @@ def _free(folder: Path) -> Path:
     return free
 
 
-def _report(result: FitResult, json: bool) -> None:
+def _report(result: FitResult, json: bool, backends_dir: Path | None) -> None:
     best = result.best
     cost = result.model.cost()
     row = {
@@ -166,5 +168,6 @@ def _report(result: FitResult, json: bool) -> None:
     screen.table("Best epoch by validation AUC", [row])
     if result.interrupted:
         print(f"interrupted after epoch {len(result.history)}; what was trained is kept.")
-        print(f"continue:  qvit train --resume {result.folder}")
-    print(f"evaluate:  qvit evaluate {result.folder} --backend aer-shots")
+        where = ["--backends-dir", str(backends_dir)] if backends_dir else []
+        print(f"continue:  {shlex.join(['qvit', 'train', '--resume', str(result.folder), *where])}")
+    print(f"evaluate:  {shlex.join(['qvit', 'evaluate', str(result.folder)])} --backend aer-shots")

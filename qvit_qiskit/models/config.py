@@ -28,13 +28,13 @@ class ViTConfig(Spec):
     """Pixels on a side."""
     patch_size: int = Field(default=7, ge=1)
     """Pixels on a side of a patch; 4, 7 and 14 divide 28 into 49, 16 and 4 tokens."""
-    width: int = Field(default=8, ge=1)
+    width: int = Field(default=8, ge=1, le=4096)
     """D, features of a token."""
     depth: int = Field(default=1, ge=1)
     """Transformer blocks."""
     heads: int = Field(default=2, ge=1)
     """Attention heads; each sees D/heads features of every token."""
-    mlp_ratio: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    mlp_ratio: float = Field(default=1.0, gt=0, le=64)
     """Hidden units of a block's MLP by width."""
     pool: Literal["mean", "cls"] = "mean"
     """Mean over tokens, or a class token."""

@@ -12,6 +12,8 @@ from qiskit_machine_learning.neural_networks import NeuralNetwork
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from qvit_qiskit.exceptions import CircuitError
+
 Arrays = Sequence[np.ndarray]
 PullArrays = Callable[[Arrays], Sequence[np.ndarray]]
 Evaluate = Callable[[Arrays, bool], tuple[Arrays, PullArrays | None]]
@@ -42,14 +44,22 @@ class _Evaluation(torch.autograd.Function):
         return None, None, *back
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def apply(evaluate: Evaluate, *tensors: Tensor) -> tuple[Tensor, ...]:
     """Run a numpy function inside the graph of ``tensors``.
 
     Args:
         evaluate: Gets float64 arrays; returns values and a pullback from cotangents of the
             values to gradients of all arrays.
-        tensors: Any dtype and device; results take those of the first.
+        tensors: Any floating dtype and device; results take those of the first.
+
+    Raises:
+        CircuitError: If the first tensor is not of a floating dtype.
     """
+    if not tensors[0].is_floating_point():
+        raise CircuitError(
+            f"Expected floating-point angles, but got {tensors[0].dtype}. Call .float() on them."
+        )
     differentiate = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     return _Evaluation.apply(evaluate, differentiate, *tensors)
 

@@ -66,12 +66,12 @@ class QuantumLinear(nn.Module):
         Raises:
             CircuitError: If the last dimension is not ``num_inputs``, or an angle is NaN.
         """
-        if x.shape[-1] != self.circuit.num_inputs:
+        if x.ndim == 0 or x.shape[-1] != self.circuit.num_inputs:
             raise CircuitError(
                 f"Expected a last dimension of {self.circuit.num_inputs} (one angle per input "
                 f"parameter), but got a tensor of shape {tuple(x.shape)}."
             )
-        out: Tensor = self.connector(x.reshape(-1, x.shape[-1]))
+        out: Tensor = self.connector(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]))
         return out.reshape(*x.shape[:-1], self.circuit.num_outputs)
 
     def extra_repr(self) -> str:

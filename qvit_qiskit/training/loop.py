@@ -100,7 +100,12 @@ def fit(
         )
     training = _Fit(config, train, data, folder, route)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = {"model": config.model_dump(), "train": train.model_dump(), "md5": data.md5}
+    settings = {
+        "model": config.model_dump(),
+        "train": train.model_dump(),
+        "md5": data.md5,
+        "profile": training.route.profile.model_dump(),
+    }
     write_text(folder / SETTINGS, json.dumps(settings, indent=2))
     try:
         return training.run(on_epoch)
@@ -130,7 +135,7 @@ def resume(
         on_epoch: Called after every epoch.
 
     Raises:
-        CheckpointError: If the folder holds no training, or its data have changed.
+        CheckpointError: If the folder holds no training, or its data or profile have changed.
     """
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
@@ -148,6 +153,11 @@ def resume(
             f"file at hand has {data.md5}. Point --data-root at the original file."
         )
     route = route or registry.open(train.backend, backends_dir=backends_dir, training=True)
+    if settings.get("profile") not in (None, route.profile.model_dump()):
+        raise CheckpointError(
+            f"{folder} was trained on a profile {train.backend!r} that said something else than "
+            f"{route.path} does now. Restore it, or name its folder with --backends-dir."
+        )
     return _Fit(config, train, data, folder, route).run(on_epoch)
 
 
@@ -246,11 +256,10 @@ class _Fit:
         if record.epoch:
             self.history.append(record)
         if self.best is None or _merit(record) > _merit(self.best):
-            self.best = record
-            weights = self.model.state_dict()
-            self.best_weights = {name: tensor.clone() for name, tensor in weights.items()}
+            weights = {name: t.clone() for name, t in self.model.state_dict().items()}
             if self.folder:
                 save_checkpoint(self.folder / BEST, self.model, self._provenance(record))
+            self.best, self.best_weights = record, weights  # an interrupt above loses neither
         if self.folder and record.epoch:  # within the first epoch there is nothing to continue
             _write_history(self.folder, self.history)
             with atomic(self.folder / STATE) as temporary:

@@ -250,3 +250,32 @@ def test_a_stopped_process_can_be_continued_to_the_bit(tmp_path, whole, number, 
     assert load_checkpoint(folder).provenance["epoch"] <= done
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     identical(resume(folder, load), whole)
+
+
+def test_an_interrupt_while_the_first_checkpoint_is_written(tmp_path, monkeypatch):
+    from qvit_qiskit.training import loop
+
+    real, calls = loop.save_checkpoint, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        real(*arguments)
+
+    monkeypatch.setattr(loop, "save_checkpoint", interrupted)
+    folder = tmp_path / "run"
+    result = train(folder)
+    assert result.interrupted
+    assert load_checkpoint(folder)
+
+
+def test_a_changed_profile_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "backends").mkdir()
+    profile = tmp_path / "backends" / "mine.toml"
+    profile.write_text('kind = "aer"\n')
+    train(tmp_path / "run", epochs=1, backend="mine")
+    profile.write_text('kind = "aer"\nshots = 10\n')
+    with pytest.raises(CheckpointError, match="said something else"):
+        go_on(tmp_path / "run")

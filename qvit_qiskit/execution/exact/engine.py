@@ -31,6 +31,8 @@ from qvit_qiskit.execution.exact.unitaries import AerUnitaries
 
 CHUNK_BYTES = 2**21
 """Bytes of one state tensor: rows are processed in chunks of about this size (measured)."""
+MIN_ROWS, MAX_CHUNK_BYTES = 16, 2**26
+"""Chunks have at least this many rows, unless their state would be larger than this."""
 TAPE_BYTES = 2**28
 """Above this the forward states are not kept, but computed again on the way back."""
 
@@ -137,7 +139,7 @@ class _Task:
     def chunks(self) -> list[slice]:
         """Slices of rows whose state tensors stay near `CHUNK_BYTES`."""
         size = self.dtype.itemsize * len(self.request.shared) * 2**self.program.num_qubits
-        step = max(16, CHUNK_BYTES // size)
+        step = max(1, CHUNK_BYTES // size, min(MIN_ROWS, MAX_CHUNK_BYTES // size))
         rows = self.request.num_rows
         count = max(1, -(-rows // step))
         edges = [rows * k // count for k in range(count + 1)]

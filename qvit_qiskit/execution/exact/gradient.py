@@ -62,6 +62,7 @@ class AdjointGradient(BaseEstimatorGradient):
         first = bundles[0].circuits[0]
         for bundle in bundles:
             check_finite(bundle.inputs, "angles")
+            check_finite(np.stack(bundle.weights), "weights")
         columns = tuple(range(first.num_inputs))
         found = self.compiler.passes(first.canonical, first.pauli_terms, columns)
         rows = np.stack([bundle.inputs.T for bundle in bundles], axis=1).astype(float)

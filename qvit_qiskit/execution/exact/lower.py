@@ -10,14 +10,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from qiskit.circuit import Gate, Instruction, Parameter, ParameterExpression, QuantumCircuit
-from qiskit.circuit.library import UnitaryGate
+from qiskit.circuit import (
+    Barrier,
+    ControlFlowOp,
+    Delay,
+    Gate,
+    Instruction,
+    Measure,
+    Parameter,
+    ParameterExpression,
+    QuantumCircuit,
+    Reset,
+)
+from qiskit.circuit.library import (
+    GlobalPhaseGate,
+    IGate,
+    Initialize,
+    PhaseGate,
+    RXGate,
+    RYGate,
+    RZGate,
+    U1Gate,
+    U3Gate,
+    UGate,
+    UnitaryGate,
+)
 
 from qvit_qiskit.exceptions import CircuitError
 
-_DROPPED = {"barrier", "delay", "id", "global_phase"}
-_REFUSED = {"measure", "reset", "initialize"}
-_AXES = {"rx": "x", "ry": "y", "rz": "z", "p": "z", "u1": "z"}
+# Gates are known by type: a composite gate may bear any name.
+_DROPPED = (Barrier, Delay, IGate, GlobalPhaseGate)
+_REFUSED = (Measure, Reset, Initialize, ControlFlowOp)
+_AXES = {RXGate: "x", RYGate: "y", RZGate: "z", PhaseGate: "z", U1Gate: "z"}
 _MAX_MATRIX_QUBITS = 6
 
 
@@ -89,13 +113,14 @@ def _walk(
     for item in circuit.data:
         qubits = tuple(wires[circuit.find_bit(bit).index] for bit in item.qubits)
         gate = item.operation
-        if gate.name in _DROPPED:
+        kind = getattr(gate, "base_class", type(gate))
+        if issubclass(kind, _DROPPED):
             continue
-        if item.clbits or getattr(gate, "blocks", ()) or gate.name in _REFUSED:
+        if item.clbits or issubclass(kind, _REFUSED):
             raise _refusal(gate.name)
-        if gate.name in _AXES:
-            _rotation(_AXES[gate.name], gate.params[0], qubits, operations, angles)
-        elif gate.name in ("u", "u3") and type(gate).__name__ in ("UGate", "U3Gate"):
+        if kind in _AXES:
+            _rotation(_AXES[kind], gate.params[0], qubits, operations, angles)
+        elif kind in (UGate, U3Gate):
             theta, phi, lam = gate.params
             for axis, angle in (("z", lam), ("y", theta), ("z", phi)):
                 _rotation(axis, angle, qubits, operations, angles)
@@ -124,7 +149,8 @@ def _constant_or_definition(
     operations: list[Operation],
     angles: list[ParameterExpression],
 ) -> None:
-    # An Operation that is no Instruction, such as a Clifford, may have neither attribute.
+    if not isinstance(gate, Instruction) and hasattr(gate, "to_instruction"):
+        gate = gate.to_instruction()  # e.g. a Clifford
     params, definition = getattr(gate, "params", ()), getattr(gate, "definition", None)
     parametric = any(isinstance(p, ParameterExpression) and p.parameters for p in params)
     if isinstance(gate, Gate) and not parametric and len(qubits) <= _MAX_MATRIX_QUBITS:
@@ -158,8 +184,9 @@ def _monomial(matrix: np.ndarray, qubits: tuple[int, ...], gate: Gate) -> Monomi
 
 def _refusal(name: str) -> CircuitError:
     return CircuitError(
-        f"Expected a circuit of unitary gates, but got the instruction {name!r}. Remove it, or "
-        'choose a profile with engine = "aer", which simulates every instruction Aer knows.'
+        f"Expected a circuit of unitary gates, but got the instruction {name!r}. Remove it; or "
+        'evaluate, without gradients, on a profile with engine = "aer" (aer-reference), which '
+        "simulates every instruction Aer knows."
     )
 
 

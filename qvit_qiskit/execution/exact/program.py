@@ -57,7 +57,7 @@ class Program:
             count = kinds.count(UnitaryStage)
             what = f"{count} shared unitary matri{'x' if count == 1 else 'ces'} from Aer per step"
         else:
-            what = f"batched state, {kinds.count(LocalStage)} fused layers"
+            what = f"batched state in torch, {kinds.count(LocalStage)} fused layers"
         rows = f", {kinds.count(RowStage)} re-encodings" if RowStage in kinds else ""
         return f"exact, {what}{rows}, {number} amplitudes"
 

@@ -22,6 +22,12 @@ class AerUnitaries:
     def __init__(self) -> None:
         self._templates: dict[int, tuple[Shared, QuantumCircuit, list[int]]] = {}
 
+    def __deepcopy__(self, memo: Any) -> AerUnitaries:
+        return AerUnitaries()  # ids belong to the segments that are alive here
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_templates": {}}
+
     @cached_property
     def _simulator(self) -> Any:
         from qiskit_aer import AerSimulator

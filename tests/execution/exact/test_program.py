@@ -17,9 +17,9 @@ from qvit_qiskit.execution import registry
             2,
             "2 shared unitary matrices from Aer per step, 1 re-encodings, real",
         ),
-        ("ry-ring", 6, 2, "batched state, 2 fused layers, real"),
+        ("ry-ring", 6, 2, "batched state in torch, 2 fused layers, real"),
         ("ry-ring", 6, 4, "1 shared unitary matrix"),
-        ("ry-ring", 8, 4, "batched state, 4 fused layers"),
+        ("ry-ring", 8, 4, "batched state in torch, 4 fused layers"),
     ],
 )
 def test_engine(family: str, qubits: int, layers: int, fragment: str) -> None:

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit.circuit import Gate, Parameter, ParameterVector, QuantumCircuit
-from qiskit.circuit.library import HGate
 from qiskit.primitives import StatevectorEstimator
-from qiskit.quantum_info import Clifford, SparsePauliOp
+from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer.jobs import AerJob
 from qiskit_aer.primitives import EstimatorV2
 from reference import dense, stock
@@ -295,7 +294,7 @@ def test_a_circuit_that_grew_is_compiled_again():
             4,
             "exact, 2 shared unitary matrices from Aer per step, 1 re-encodings, real amplitudes",
         ),
-        ("ry-ring", 8, "exact, batched state, 2 fused layers, real amplitudes"),
+        ("ry-ring", 8, "exact, batched state in torch, 2 fused layers, real amplitudes"),
     ],
 )
 def test_description(family, n, line):
@@ -326,7 +325,6 @@ REFUSED = {
     "if_else": _if_else,
     "for_loop": _for_loop,
     "initialize": lambda c: c.initialize([0, 1], 0),
-    "clifford": lambda c: c.append(Clifford(HGate()), [0]),
     "opaque": lambda c: c.append(Gate("opaque", 1, []), [0]),
 }
 
