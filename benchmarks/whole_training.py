@@ -15,8 +15,6 @@ import time
 from pathlib import Path
 from statistics import median
 
-import torch
-
 from qvit_qiskit import TrainConfig, ViTConfig, fit, load
 from qvit_qiskit.data import MedImages
 
@@ -34,12 +32,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
     data = load("retinamnist")
-    train = TrainConfig(dataset="retinamnist", epochs=options.epochs, batch_size=32)
+    train = TrainConfig(
+        dataset="retinamnist", epochs=options.epochs, batch_size=32, threads=options.threads
+    )
     records = []
     for name, shape in SHAPES.items():
         qvit = ViTConfig(channels=3, classes=data.num_classes, width=8, **shape)
@@ -56,7 +55,7 @@ def main() -> None:
         print(
             f"{name}: {options.epochs} epochs of {len(data.train)} images; QViT {q:.1f} s, "
             f"classical ViT of the same shape {v:.1f} s, ratio {ratio:.1f} "
-            f"(medians of {options.repeats}, {options.threads} threads)",
+            f"(medians of {options.repeats}, {options.threads} thread(s) of torch)",
             flush=True,
         )
         records.append({"shape": name, "times": times, "ratio": ratio, "epochs": options.epochs})
