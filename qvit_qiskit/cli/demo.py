@@ -27,7 +27,7 @@ def demo(
 
     Example: qvit demo --epochs 20
     """
-    from qvit_qiskit.cli.train import DEFAULT_OUT, _free
+    from qvit_qiskit.cli.train import DEFAULT_OUT, free_folder
     from qvit_qiskit.data import load, stratified_subset
     from qvit_qiskit.models import ViTConfig
     from qvit_qiskit.runs import evaluate
@@ -35,7 +35,7 @@ def demo(
 
     data = load("phantom")
     config = ViTConfig(channels=data.channels, classes=data.num_classes)
-    folder = out or _free(DEFAULT_OUT / "demo")
+    folder = out or free_folder(DEFAULT_OUT / "demo")
     with screen.epochs("training a QViT on Aer") as show:
         how = TrainConfig.create(dataset="phantom", epochs=epochs, seed=seed)
         result = fit(config, how, data, folder=folder, on_epoch=show)

@@ -114,7 +114,7 @@ def _fit(given: dict[str, Any]) -> FitResult:
     _config(model, shape, channels=1, classes=2)  # complains before any download
     data = load(options.dataset, given["data_root"])
     config = _config(model, shape, channels=data.channels, classes=data.num_classes)
-    folder = given["out"] or _free(DEFAULT_OUT / f"{data.name}-{model}-seed{options.seed}")
+    folder = given["out"] or free_folder(DEFAULT_OUT / f"{data.name}-{model}-seed{options.seed}")
     with screen.epochs(f"{model} on {data.name}") as show:
         return fit(config, options, data, folder=folder, route=route, on_epoch=show)
 
@@ -141,7 +141,7 @@ def _resume(folder: Path, data_root: Path | None, backends_dir: Path | None) -> 
         )
 
 
-def _free(folder: Path) -> Path:
+def free_folder(folder: Path) -> Path:
     """The folder, or the first numbered neighbour that does not exist."""
     count, free = 1, folder
     while free.exists():

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from qiskit import transpile
-from qiskit.circuit import Gate, QuantumCircuit
+from qiskit.circuit import ClassicalRegister, Gate, QuantumCircuit
 from qiskit.providers import BackendV2, Options
 from qiskit.transpiler import InstructionProperties, Target
 
@@ -61,6 +61,13 @@ class Region:
         pairs = sum(gate.num_qubits == 2 for gate in gates)
         where = ", ".join(str(q) for q in self.qubits)
         return f"{device}, qubits {where}, {pairs} two-qubit gates"
+
+    def measured(self) -> QuantumCircuit:
+        """The circuit with its virtual qubits measured, in their order, into ``meas``."""
+        circuit = self.circuit.copy()
+        circuit.add_register(ClassicalRegister(len(self.outputs), "meas"))
+        circuit.measure(list(self.outputs), list(range(len(self.outputs))))
+        return circuit
 
     def backend(self) -> BackendV2:
         """The region as a backend that `AerSimulator.from_backend` accepts."""

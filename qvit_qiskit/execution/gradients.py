@@ -38,8 +38,7 @@ def circuit_pub(circuit: QNNCircuit, inputs: np.ndarray, weights: np.ndarray) ->
         A PUB whose result has shape (num_outputs, R).
     """
     check_finite(inputs, "angles")
-    tiled = np.broadcast_to(weights, (len(inputs), len(weights)))
-    return (circuit.canonical, column(circuit.observables), np.hstack([inputs, tiled]))
+    return (circuit.canonical, column(circuit.observables), _parameters(inputs, weights))
 
 
 def column(observables: Sequence[SparsePauliOp]) -> list[list[SparsePauliOp]]:

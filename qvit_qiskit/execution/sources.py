@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,17 +65,12 @@ class ExactSource:
         """See `BitstringSource`."""
         columns = varying_columns(circuit, values)
         program = self.compiler.program(circuit, basis, columns)
-        rows = np.ascontiguousarray(values[:, program.row_columns].T)
-        request = Request(
-            program, rows[:, None], values[:1, program.shared_columns], np.zeros((1, 0))
-        )
+        request = Request.of(program, values, diagonal=np.zeros((1, 0)))
         return draw(self.engine.probabilities(request)[0], shots, seed)
 
     def describe(self, circuit: QNNCircuit, basis: Basis) -> str:
         """See `BitstringSource`."""
-        columns = tuple(range(circuit.num_inputs))
-        program = self.compiler.program(circuit.canonical, basis, columns)
-        return f"bitstrings from: {program.describe()}"
+        return f"bitstrings from: {self.compiler.describe(circuit, basis)}"
 
 
 class NoisySource:
@@ -166,12 +162,8 @@ class SamplerSource:
         return f"client-side sampler on {region.describe(self.device.name)}"
 
     def _compile(self, circuit: QuantumCircuit, basis: Basis) -> Region:
-        from qiskit.circuit import ClassicalRegister
-
         region = compile_region(circuit.compose(basis.rotation()), self.device, self.seed)
-        region.circuit.add_register(ClassicalRegister(circuit.num_qubits, "meas"))
-        region.circuit.measure(list(region.outputs), list(range(circuit.num_qubits)))
-        return region
+        return replace(region, circuit=region.measured())
 
 
 def draw(probabilities: np.ndarray, shots: int | None, seed: np.random.SeedSequence) -> np.ndarray:

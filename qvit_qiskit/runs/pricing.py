@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from qiskit.circuit import ClassicalRegister
 from torch import nn
 
 from qvit_qiskit.circuits import QNNCircuit
@@ -32,9 +31,7 @@ def price(
     timings = []
     for circuit in {id(c): c for c in _circuits(model)}.values():
         region = compile_region(circuit.canonical, device, profile.seed)
-        region.circuit.add_register(ClassicalRegister(len(region.outputs), "meas"))
-        region.circuit.measure(list(region.outputs), list(range(len(region.outputs))))
-        timings.append(timing(region.circuit, region.target, device, profile.rep_delay))
+        timings.append(timing(region.measured(), region.target, device, profile.rep_delay))
     longest = max(timings, key=lambda t: t.execution)
     rows = [images * rows for rows in cost.stage_rows]
     return estimate(rows, shots, longest, Mitigation(profile.resilience_level))

@@ -9,29 +9,12 @@ import pytest
 from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from reference import dense
+from reference.shots import data, noiseless, same_rows
 
-from qvit_qiskit.circuits import QNNCircuit, build_circuit, ry_ring
+from qvit_qiskit.circuits import build_circuit, ry_ring
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.execution import bitstrings
-from qvit_qiskit.execution.bitstrings import BitstringEstimator
-from qvit_qiskit.execution.exact.engine import Engine
-from qvit_qiskit.execution.exact.estimator import Compiler, ExactEstimator
-from qvit_qiskit.execution.gradients import circuit_pub
-from qvit_qiskit.execution.sources import ExactSource
-
-
-def noiseless(shots: int | None, seed: int = 0) -> BitstringEstimator:
-    return BitstringEstimator(ExactSource(Engine(), Compiler()), shots, seed)
-
-
-def data(estimator: BitstringEstimator, *pub: object, **options: float):
-    return estimator.run([pub], **options).result()[0].data
-
-
-def same_rows(circuit: QNNCircuit, rows: int) -> tuple[object, ...]:
-    """A PUB of one point, many times: every row is a draw of its own."""
-    point = np.linspace(-1.1, 1.7, circuit.num_inputs)
-    return circuit_pub(circuit, np.tile(point, (rows, 1)), np.linspace(0.3, 1, circuit.num_weights))
+from qvit_qiskit.execution.exact.estimator import ExactEstimator
 
 
 def test_values_are_averages_of_signs():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import StatevectorEstimator
 from reference import dense, finite
+from reference.bundles import random_bundle, random_cotangents
 from reference.random_circuits import random_circuit
 from reference.stock import stock_network
 from reference.watching import Watching
@@ -23,19 +24,6 @@ from qvit_qiskit.execution.gradients import (
     circuit_pub,
     estimate,
 )
-
-
-def random_bundle(
-    rng: np.random.Generator, circuit: QNNCircuit, rows: int, groups: int = 1
-) -> Bundle:
-    weights = rng.uniform(-np.pi, np.pi, (groups, circuit.num_weights))
-    inputs = rng.uniform(-np.pi, np.pi, (rows, circuit.num_inputs))
-    return Bundle((circuit,) * groups, tuple(weights), inputs)
-
-
-def random_cotangents(rng: np.random.Generator, bundle: Bundle) -> list[np.ndarray]:
-    shape = len(bundle.inputs), bundle.circuits[0].num_outputs
-    return [rng.standard_normal(shape) for _ in bundle.circuits]
 
 
 def assert_same_pullback(

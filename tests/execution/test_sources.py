@@ -13,32 +13,18 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer.jobs import AerJob
 from qiskit_aer.noise import NoiseModel
 from qiskit_aer.primitives import EstimatorV2, SamplerV2
+from reference.shots import data, noiseless, same_rows
 
 from qvit_qiskit.circuits import QNNCircuit, ry_ring, z_observables
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.bitstrings import BitstringEstimator
 from qvit_qiskit.execution.devices import Region, bundled_device, compile_region
-from qvit_qiskit.execution.exact.engine import Engine
-from qvit_qiskit.execution.exact.estimator import Compiler, ExactEstimator
+from qvit_qiskit.execution.exact.estimator import ExactEstimator
 from qvit_qiskit.execution.gradients import circuit_pub
 from qvit_qiskit.execution.route import local_sampler
-from qvit_qiskit.execution.sources import ExactSource, NoisySource, SamplerSource, draw, misread
+from qvit_qiskit.execution.sources import NoisySource, SamplerSource, draw, misread
 
 DEVICES = ["fake_torino", "fake_boston"]
-
-
-def noiseless(shots: int | None, seed: int = 0) -> BitstringEstimator:
-    return BitstringEstimator(ExactSource(Engine(), Compiler()), shots, seed)
-
-
-def data(estimator: BitstringEstimator, *pub: object, **options: float):
-    return estimator.run([pub], **options).result()[0].data
-
-
-def same_rows(circuit: QNNCircuit, rows: int) -> tuple[object, ...]:
-    """A PUB of one point, many times: every row is a draw of its own."""
-    point = np.linspace(-1.1, 1.7, circuit.num_inputs)
-    return circuit_pub(circuit, np.tile(point, (rows, 1)), np.linspace(0.3, 1, circuit.num_weights))
 
 
 def staircase() -> QNNCircuit:

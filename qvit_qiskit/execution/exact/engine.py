@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -45,6 +45,18 @@ class Request:
     rows: np.ndarray  # shape: (P_row, H, R)
     shared: np.ndarray  # shape: (G, P_shared), G a multiple of H
     diagonal: np.ndarray  # shape: (2**n, observables)
+
+    @classmethod
+    def of(cls, program: Program, values: np.ndarray, diagonal: np.ndarray) -> Request:
+        """One weight set at one array of rows.
+
+        Args:
+            program: The program.
+            values: Parameter values, shape (R, P); shared columns are constant.
+            diagonal: Shape (2**n, observables).
+        """
+        rows = np.ascontiguousarray(values[:, program.row_columns].T)
+        return cls(program, rows[:, None], values[:1, program.shared_columns], diagonal)
 
     @property
     def num_rows(self) -> int:
@@ -100,23 +112,11 @@ class Engine:
         for width, wanted in by_width.items():
             asked = [(task.program.segments[place], task.shared) for task, place in wanted]
             job = self.unitaries.submit(width, asked)
-            found = _Later(partial(self.unitaries.collect, job, asked))
+            # Fetched on first use, so that Aer works while the encoding is built.
+            found = cache(partial(self.unitaries.collect, job, asked))
             for k, (task, place) in enumerate(wanted):
                 task.unitaries[place] = (found, k)
         return tasks
-
-
-class _Later:
-    """A result fetched on first use, so that Aer works while the encoding is built."""
-
-    def __init__(self, fetch: Callable[[], list[np.ndarray]]) -> None:
-        self._fetch = fetch
-        self._value: list[np.ndarray] | None = None
-
-    def __getitem__(self, k: int) -> np.ndarray:
-        if self._value is None:
-            self._value = self._fetch()
-        return self._value[k]
 
 
 class _Task:
@@ -131,7 +131,7 @@ class _Task:
         self.shared = np.zeros((len(request.shared), rotations))  # zero for row rotations
         found = self.program.shared_table.evaluate(self.weights)
         self.shared[:, list(self.program.shared_rotations)] = found.T
-        self.unitaries: dict[int, tuple[_Later, int]] = {}
+        self.unitaries: dict[int, tuple[Callable[[], list[np.ndarray]], int]] = {}
         self.matrices: list[Any] | None = None
         self.diagonal = torch.from_numpy(request.diagonal).to(self.real_dtype)
         self.tape: list[tuple[Tensor, list[Any]]] | None = None
@@ -230,8 +230,8 @@ class _Task:
                 if isinstance(stage, LocalStage):
                     self.matrices[place] = stage.prepare(self.shared, self.dtype)
                 elif isinstance(stage, UnitaryStage):
-                    later, k = self.unitaries[place]
-                    found = later[k] if self.dtype.is_complex else later[k].real
+                    fetch, k = self.unitaries[place]
+                    found = fetch()[k] if self.dtype.is_complex else fetch()[k].real
                     self.matrices[place] = torch.from_numpy(np.ascontiguousarray(found)).to(
                         self.dtype
                     )

@@ -42,6 +42,11 @@ class Compiler:
         pays = self.pays_as_unitary
         return self._programs.get(circuit, key, lambda c, k: compile_program(c, k[0], k[1], pays))
 
+    def describe(self, circuit: QNNCircuit, basis: Basis) -> str:
+        """One line: which engine a circuit gets when its inputs vary by row."""
+        columns = tuple(range(circuit.num_inputs))
+        return self.program(circuit.canonical, basis, columns).describe()
+
     def passes(
         self, circuit: QuantumCircuit, observables: Sequence[Mapping[str, Any]], columns: Columns
     ) -> list[Pass]:
@@ -103,8 +108,7 @@ class ExactEstimator(BaseEstimatorV2):
     def describe(self, circuit: QNNCircuit) -> str:
         """One line: which engine a circuit gets."""
         basis = measurement_bases(circuit.pauli_terms)[0]
-        columns = tuple(range(circuit.num_inputs))
-        return self.compiler.program(circuit.canonical, basis, columns).describe()
+        return self.compiler.describe(circuit, basis)
 
     def _run(self, pubs: list[EstimatorPub]) -> PrimitiveResult[PubResult]:
         flats = [flatten(pub) for pub in pubs]
@@ -128,9 +132,4 @@ class ExactEstimator(BaseEstimatorV2):
     def _requests(self, flat: FlatPub) -> list[Request]:
         columns = varying_columns(flat.circuit, flat.values)
         found = self.compiler.passes(flat.circuit, flat.observables, columns)
-        return [_request(program, diagonal, flat.values) for program, diagonal in found]
-
-
-def _request(program: Program, diagonal: np.ndarray, values: np.ndarray) -> Request:
-    rows = np.ascontiguousarray(values[:, program.row_columns].T)
-    return Request(program, rows[:, None], values[:1, program.shared_columns], diagonal)
+        return [Request.of(program, flat.values, diagonal) for program, diagonal in found]

@@ -86,10 +86,7 @@ class AdjointGradient(BaseEstimatorGradient):
             everything = tuple(range(values.shape[1]))
             total = np.zeros_like(values)
             for program, diagonal in self.compiler.passes(circuit, [terms], everything):
-                request = Request(
-                    program, np.ascontiguousarray(values.T)[:, None], np.zeros((1, 0)), diagonal
-                )
-                _, pull = self.engine.linearize([request])
+                _, pull = self.engine.linearize([Request.of(program, values, diagonal)])
                 total += pull([np.ones((1, 1, len(members)))])[0][0][:, 0].T
             scatter(gradients, members, circuit, total, parameters)
         metadata = [{"parameters": wanted} for wanted in parameters]

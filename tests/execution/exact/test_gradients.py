@@ -6,6 +6,7 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer.primitives import EstimatorV2
 from reference import dense, finite
+from reference.bundles import random_bundle, random_cotangents
 from reference.random_circuits import random_circuit
 from reference.stock import stock_network
 
@@ -23,19 +24,6 @@ MODES = {"unitaries": lambda qubits, layers: True, "layers": lambda qubits, laye
 
 def adjoint(mode: str = "unitaries", *, single: bool = False) -> AdjointGradient:
     return AdjointGradient(ExactEstimator(Engine(single=single), Compiler(MODES[mode])))
-
-
-def random_bundle(
-    rng: np.random.Generator, circuit: QNNCircuit, rows: int, groups: int = 1
-) -> Bundle:
-    weights = rng.uniform(-np.pi, np.pi, (groups, circuit.num_weights))
-    inputs = rng.uniform(-np.pi, np.pi, (rows, circuit.num_inputs))
-    return Bundle((circuit,) * groups, tuple(weights), inputs)
-
-
-def random_cotangents(rng: np.random.Generator, bundle: Bundle) -> list[np.ndarray]:
-    shape = len(bundle.inputs), bundle.circuits[0].num_outputs
-    return [rng.standard_normal(shape) for _ in bundle.circuits]
 
 
 def pulled(gradient: SupportsVJP, bundle: Bundle, cotangents: list[np.ndarray]) -> BundleGradient:
