@@ -50,14 +50,14 @@ def test_cliffords_are_unitary() -> None:
 
 
 def test_a_pickled_engine_forgets_ids() -> None:
-    layer = QuantumLinear(ry_ring(2), registry.open("aer-exact"))
-    layer(torch.zeros(1, 2))
+    layer = QuantumLinear(ry_ring(4, 3), registry.open("aer-exact"))
+    layer(torch.zeros(1, 4))
     engine: Engine = layer.route.estimator.engine
     assert engine.unitaries._templates
     loaded = pickle.loads(pickle.dumps(layer))
     assert not loaded.route.estimator.engine.unitaries._templates
     assert not copy.deepcopy(engine.unitaries)._templates
-    assert torch.equal(loaded(torch.ones(1, 2)), layer(torch.ones(1, 2)))
+    assert torch.equal(loaded(torch.ones(1, 4)), layer(torch.ones(1, 4)))
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])

@@ -64,7 +64,8 @@ class _Shiftable:
 
     def shifted(self, values: np.ndarray) -> np.ndarray:
         """All angles, all shifts: (2m, R, m) for parameter values (R, P)."""
-        angles = self.table.evaluate(values.T).T[:, self.order]  # (R, m)
+        found = self.table.evaluate(list(values.T))
+        angles = np.stack([found[k] for k in self.order], axis=-1)  # (R, m)
         steps = np.eye(angles.shape[1]) * (np.pi / 2)
         return np.concatenate([angles + steps[:, None], angles - steps[:, None]])
 
@@ -72,7 +73,7 @@ class _Shiftable:
         """∂/∂parameters (P, ...) from ∂/∂angles (m, ...)."""
         grads = np.empty_like(by_angle)
         grads[self.order] = by_angle
-        return self.table.pullback(values, grads)
+        return np.stack(self.table.pullback(list(values), list(grads)))
 
 
 class ParameterShiftGradient(BaseEstimatorGradient):

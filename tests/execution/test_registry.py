@@ -91,8 +91,8 @@ def test_param_shift_can_be_asked_for(here):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("aer-exact", "exact, 1 shared unitary matrix"),
-        ("aer-shots", "bitstrings from: exact, 1 shared unitary matrix"),
+        ("aer-exact", "exact, batched state in torch"),
+        ("aer-shots", "bitstrings from: exact, batched state in torch"),
         ("aer-boston", "density matrices on fake_boston, qubits "),
         ("fake-torino", "client-side sampler on fake_torino, qubits "),
         ("aer-reference", "Aer's own estimator, one simulation per row"),

@@ -1,14 +1,14 @@
 """Rotation angles as functions of a PUB's parameter values, for all rows at once.
 
-Almost every angle is affine in the parameters (``x``, ``2*x + w``, ``pi/2 - w``): those are one
-matrix product. Anything else (``x0*x1``, ``cos(w)``) goes through sympy's numpy printer.
+Almost every angle is affine in the parameters (``x``, ``2*x + w``, ``pi/2 - w``). Anything else
+(``x0*x1``, ``cos(w)``) goes through sympy's numpy printer.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from qiskit.circuit import Parameter, ParameterExpression
@@ -42,6 +42,11 @@ class AngleTable:
         self.slope = slope  # shape: (m, P)
         self.depends = depends  # shape: (m, P), bool
         self.curved = curved
+
+    @cached_property
+    def _terms(self) -> list[list[tuple[int, float]]]:
+        """(column, slope) of every angle: loops over them beat a product with zeros."""
+        return [[(int(c), float(row[c])) for c in np.flatnonzero(row)] for row in self.slope]
 
     @classmethod
     def of(
@@ -89,42 +94,55 @@ class AngleTable:
         offset = self.offset[list(rotations)]
         return AngleTable(offset, self.slope[part], self.depends[part], curved)
 
-    def evaluate(self, values: np.ndarray) -> np.ndarray:
+    def evaluate(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
         """All angles.
 
         Args:
-            values: Parameter values, shape (P, ...).
+            values: P parameter values, arrays that broadcast against each other.
 
         Returns:
-            Shape (m, ...), radians.
+            m angles in radians, each of the broadcast shape of the parameters it is made of.
         """
-        flat = _flat(values)
-        out = self.slope @ flat + self.offset[:, None]
+        out: list[np.ndarray] = []
+        for offset, terms in zip(self.offset, self._terms, strict=True):
+            parts = [values[c] if slope == 1 else slope * values[c] for c, slope in terms]
+            parts += [np.asarray(offset)] if offset or not parts else []
+            out.append(sum(parts[1:], start=parts[0]))
         for item in self.curved:
-            out[item.index] = item.value(*flat[list(item.columns)])
-        return out.reshape(len(self), *values.shape[1:])
+            out[item.index] = item.value(*(values[column] for column in item.columns))
+        for index, depends in enumerate(self.depends):  # also on what cancels, as in 0*x
+            shape = np.broadcast_shapes(*(values[int(c)].shape for c in np.flatnonzero(depends)))
+            if np.shape(out[index]) != shape:
+                out[index] = np.broadcast_to(out[index], shape).copy()
+        return out
 
-    def pullback(self, values: np.ndarray, grads: np.ndarray) -> np.ndarray:
+    def pullback(
+        self, values: Sequence[np.ndarray], grads: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
         """The chain rule: ∂L/∂angles to ∂L/∂parameters.
 
         Args:
-            values: Parameter values, shape (P, ...).
-            grads: ∂L/∂φ, shape (m, ...).
+            values: As for `evaluate`.
+            grads: ∂L/∂φ, of the shapes that `evaluate` returned.
 
         Returns:
-            ∂L/∂p, shape (P, ...).
+            ∂L/∂p, of the shapes of ``values``.
         """
-        flat = _flat(grads)
-        out = self.slope.T @ flat
-        points = _flat(values)
+        out = [np.zeros(value.shape) for value in values]
+        for grad, terms in zip(grads, self._terms, strict=True):
+            for column, slope in terms:
+                out[column] += slope * _fit(grad, out[column].shape)
         for item in self.curved:
+            points = [values[column] for column in item.columns]
             for column, partial in zip(item.columns, item.partials, strict=True):
-                out[column] += flat[item.index] * partial(*points[list(item.columns)])
-        return out.reshape(values.shape)
+                out[column] += _fit(grads[item.index] * partial(*points), out[column].shape)
+        return out
 
 
-def _flat(array: np.ndarray) -> np.ndarray:
-    return array.reshape(len(array), math.prod(array.shape[1:]))  # -1 fails on empty arrays
+def _fit(grad: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Sum over the axes along which a parameter was repeated."""
+    axes = tuple(k for k, size in enumerate(shape) if size == 1 and grad.shape[k] != 1)
+    return grad.sum(axis=axes, keepdims=True) if axes else grad
 
 
 def _gradient(angle: ParameterExpression, parameter: Parameter) -> ParameterExpression | float:

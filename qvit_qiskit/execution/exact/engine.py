@@ -85,7 +85,7 @@ class Engine:
         out = np.empty((len(request.shared), dim, request.num_rows))
         for chunk in task.chunks():
             out[:, :, chunk] = spread(_squared(task.forward(chunk)[0]), len(out)).numpy()
-        return out
+        return out if request.program.order is None else out[:, request.program.order]
 
     def linearize(self, requests: Sequence[Request]) -> tuple[list[np.ndarray], Pullback]:
         """Values and their vector–Jacobian product.
@@ -129,8 +129,9 @@ class _Task:
         self.weights = np.ascontiguousarray(request.shared.T)  # (P_shared, G)
         rotations = len(self.program.row_rotations) + len(self.program.shared_rotations)
         self.shared = np.zeros((len(request.shared), rotations))  # zero for row rotations
-        found = self.program.shared_table.evaluate(self.weights)
-        self.shared[:, list(self.program.shared_rotations)] = found.T
+        found = self.program.shared_table.evaluate(list(self.weights))
+        for index, angle in zip(self.program.shared_rotations, found, strict=True):
+            self.shared[:, index] = angle
         self.unitaries: dict[int, tuple[Callable[[], list[np.ndarray]], int]] = {}
         self.matrices: list[Any] | None = None
         self.diagonal = torch.from_numpy(request.diagonal).to(self.real_dtype)
@@ -188,16 +189,19 @@ class _Task:
             lam = (2 * self.diagonal @ pulled.to(self.real_dtype)) * spread(state, len(pulled))
             angles = self._pull_stages(reduce_to(lam, state.shape), memory, sums)
             if program.row_rotations:
-                grads = np.stack([angles.row_grads[i].double() for i in program.row_rotations])
+                found = [angles.row_grads[i].double().numpy() for i in program.row_rotations]
+                grads = [g.reshape(by_row.shape[1], -1, g.shape[-1]) for g in found]
                 back = program.row_table.pullback(self._row_values(chunk), grads)
-                own = back[: len(by_row)].reshape(*by_row.shape[:2], -1, back.shape[-1])
-                by_row[:, :, chunk] = own.sum(axis=2)
-                if program.mixed:
-                    by_shared += back[len(by_row) :].sum(axis=2)
+                for k, own in enumerate(back[: len(by_row)]):
+                    by_row[k, :, chunk] = own[:, 0]
+                for k, own in enumerate(back[len(by_row) :]):
+                    by_shared[k] += own.ravel()
             else:
                 by_row[:, :, chunk] = 0
-        grads = self._finish(sums)[:, list(program.shared_rotations)]
-        by_shared += program.shared_table.pullback(self.weights, grads.T)
+        swept = self._finish(sums)[:, list(program.shared_rotations)]
+        pulled_back = program.shared_table.pullback(list(self.weights), list(swept.T))
+        for k, own in enumerate(pulled_back):
+            by_shared[k] += own
         return by_row, by_shared.T
 
     def _pull_stages(self, lam: Tensor, memory: list[Any], sums: list[Any]) -> Angles:
@@ -237,22 +241,19 @@ class _Task:
                     )
         return self.matrices
 
-    def _row_values(self, chunk: slice) -> np.ndarray:
-        """What the row table needs for a chunk, shape (P', H or G, r)."""
-        rows = self.request.rows[:, :, chunk]
+    def _row_values(self, chunk: slice) -> list[np.ndarray]:
+        """What the row table needs: arrays (H, 1, r), and (H, G/H, 1) of shared parameters."""
+        rows = self.request.rows[:, :, None, chunk]
         if not self.program.mixed:
-            return rows
-        groups, count = self.weights.shape[1], rows.shape[2]
-        shared = np.broadcast_to(self.weights[:, :, None], (len(self.weights), groups, count))
-        return np.concatenate([np.repeat(rows, groups // rows.shape[1], axis=1), shared])
+            return list(rows)
+        return [*rows, *self.weights.reshape(len(self.weights), rows.shape[1], -1, 1)]
 
     def _angles(self, chunk: slice) -> Angles:
-        rotations = self.program.row_rotations
-        row: dict[int, Tensor] = {}
-        if rotations:
-            found = self.program.row_table.evaluate(self._row_values(chunk))
-            tensors = torch.from_numpy(found).to(self.real_dtype)
-            row = dict(zip(rotations, tensors, strict=True))
+        found = self.program.row_table.evaluate(self._row_values(chunk))
+        row = {
+            index: torch.from_numpy(angle.reshape(-1, angle.shape[-1])).to(self.real_dtype)
+            for index, angle in zip(self.program.row_rotations, found, strict=True)
+        }
         return Angles(self.shared, row, {}, self.dtype)
 
 

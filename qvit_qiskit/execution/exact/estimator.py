@@ -61,7 +61,8 @@ class Compiler:
         def make(circuit: QuantumCircuit, key: Any) -> list[Pass]:
             bases = measurement_bases(observables)
             count = len(observables)
-            return [(self.program(circuit, b, columns), b.diagonal(count)) for b in bases]
+            programs = [self.program(circuit, b, columns) for b in bases]
+            return [(program, program.diagonals(count)) for program in programs]
 
         readout = tuple(tuple(sorted(o.items())) for o in observables)
         return self._passes.get(circuit, (readout, columns), make)

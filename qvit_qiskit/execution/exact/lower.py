@@ -7,7 +7,7 @@ expectation value and no derivative of one depends on them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from qiskit.circuit import (
@@ -102,6 +102,25 @@ def lower(circuit: QuantumCircuit) -> Lowered:
     _walk(circuit, list(range(circuit.num_qubits)), operations, angles)
     parameters = tuple(circuit.parameters)
     return Lowered(circuit.num_qubits, tuple(operations), tuple(angles), parameters)
+
+
+def merge_rotations(lowered: Lowered) -> Lowered:
+    """Join rotations about one axis that follow each other on a qubit: RY(x)·RY(w) = RY(x + w)."""
+    operations: list[Operation] = []
+    angles: list[ParameterExpression] = []
+    last: dict[int, int] = {}  # qubit -> place of its latest operation
+    for operation in lowered.operations:
+        before = operations[last[operation.qubits[0]]] if operation.qubits[0] in last else None
+        if isinstance(operation, Rotation):
+            angle = lowered.angles[operation.index]
+            if isinstance(before, Rotation) and before.axis == operation.axis:
+                angles[before.index] = angles[before.index] + angle
+                continue
+            operation = replace(operation, index=len(angles))
+            angles.append(angle)
+        last |= dict.fromkeys(operation.qubits, len(operations))
+        operations.append(operation)
+    return replace(lowered, operations=tuple(operations), angles=tuple(angles))
 
 
 def _walk(

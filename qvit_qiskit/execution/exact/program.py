@@ -11,7 +11,7 @@ from qiskit.circuit import QuantumCircuit
 
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.execution.exact.angles import AngleTable
-from qvit_qiskit.execution.exact.lower import Lowered, Rotation, lower
+from qvit_qiskit.execution.exact.lower import Lowered, Rotation, lower, merge_rotations
 from qvit_qiskit.execution.exact.readout import Basis
 from qvit_qiskit.execution.exact.schedule import LocalLayer, Plan, RowRotations, Shared, schedule
 from qvit_qiskit.execution.exact.stages import (
@@ -48,6 +48,17 @@ class Program:
     real: bool
     """Whether every amplitude is real, which halves the work."""
     basis: Basis
+    order: np.ndarray | None
+    """Basis state i is entry ``order[i]`` of the final state; None: it is entry i."""
+
+    def diagonals(self, num_observables: int) -> np.ndarray:
+        """The observables on the final state, shape (2**n, observables)."""
+        found = self.basis.diagonal(num_observables)
+        if self.order is None:
+            return found
+        out = np.empty_like(found)
+        out[self.order] = found
+        return out
 
     def describe(self) -> str:
         """One line for people: which engine this circuit gets."""
@@ -57,7 +68,8 @@ class Program:
             count = kinds.count(UnitaryStage)
             what = f"{count} shared unitary matri{'x' if count == 1 else 'ces'} from Aer per step"
         else:
-            what = f"batched state in torch, {kinds.count(LocalStage)} fused layers"
+            count = kinds.count(LocalStage)
+            what = f"batched state in torch, {count} fused layer{'' if count == 1 else 's'}"
         rows = f", {kinds.count(RowStage)} re-encodings" if RowStage in kinds else ""
         return f"exact, {what}{rows}, {number} amplitudes"
 
@@ -65,14 +77,14 @@ class Program:
 def pays_as_unitary(num_qubits: int, layers: int) -> bool:
     """Whether a shared segment is cheaper as one unitary from Aer than layer by layer.
 
-    One matrix product costs 4**n per row whatever is in it, a fused layer about n·2**n: narrow or
-    deep segments pay (measured, see ``benchmarks/scaling.py``).
+    One matrix product costs 4**n per row whatever is in it, a fused layer about n·2**n, and an
+    Aer job about 2 ms: deep segments of few qubits pay (measured, see ``benchmarks/scaling.py``).
 
     Args:
         num_qubits: n.
         layers: One-qubit layers of the segment.
     """
-    return num_qubits <= 4 or (num_qubits <= 6 and layers >= 4)
+    return 4 <= num_qubits <= 6 and layers >= 3
 
 
 def compile_program(
@@ -98,19 +110,28 @@ def compile_program(
             f"{circuit.num_qubits}. Use more heads or a narrower model."
         )
     lowered = lower(circuit.compose(basis.rotation()))
-    table = AngleTable.of(lowered.angles, lowered.parameters)
     in_row = np.zeros(len(lowered.parameters), dtype=bool)
     in_row[list(row_columns)] = True
-    varies = (table.depends & in_row).any(axis=1)
-    mixed = bool((table.depends[varies] & ~in_row).any())
-    row = tuple(int(k) for k in np.flatnonzero(varies))
-    shared = tuple(int(k) for k in np.flatnonzero(~varies))
-    row_columns, shared_columns = np.flatnonzero(in_row), np.flatnonzero(~in_row)
+    table, row = _table(lowered, in_row)
     plan = schedule(lowered, row)
+    shared_parts = [part for part in plan.parts if isinstance(part, Shared)]
+    if not all(_as_unitary(part, plan.num_qubits, pays) for part in shared_parts):
+        # Layer by layer every one-qubit layer costs a pass over the states: have fewer of them.
+        lowered = merge_rotations(lowered)
+        table, row = _table(lowered, in_row)
+        plan = schedule(lowered, row, greedy=True)
     stages, segments = _stages(plan, frozenset(row), pays)
+    order = None
+    if isinstance(last := stages[-1], MonomialStage):
+        # A permutation with phases in front of a diagonal observable permutes its entries.
+        order = last.source.numpy()
+        stages.pop()
+    shared = tuple(k for k in range(len(table)) if k not in set(row))
+    mixed = bool((table.depends[list(row)] & ~in_row).any())
+    row_columns, shared_columns = np.flatnonzero(in_row), np.flatnonzero(~in_row)
     return Program(
         num_qubits=lowered.num_qubits,
-        stages=stages,
+        stages=tuple(stages),
         segments=segments,
         row_rotations=row,
         row_table=table.select(row, [*row_columns, *(shared_columns if mixed else ())]),
@@ -121,19 +142,37 @@ def compile_program(
         mixed=mixed,
         real=_is_real(lowered),
         basis=basis,
+        order=order,
+    )
+
+
+def _table(lowered: Lowered, in_row: np.ndarray) -> tuple[AngleTable, tuple[int, ...]]:
+    """The angles of a circuit, and which of them vary by row."""
+    table = AngleTable.of(lowered.angles, lowered.parameters)
+    varies = (table.depends & in_row).any(axis=1)
+    return table, tuple(int(k) for k in np.flatnonzero(varies))
+
+
+def _as_unitary(
+    part: Shared | RowRotations, num_qubits: int, pays: Callable[[int, int], bool]
+) -> bool:
+    return (
+        isinstance(part, Shared)
+        and any(isinstance(x, Rotation) for x in part.operations)
+        and pays(num_qubits, part.depth)
     )
 
 
 def _stages(
     plan: Plan, row: frozenset[int], pays: Callable[[int, int], bool]
-) -> tuple[tuple[Stage, ...], dict[int, Shared]]:
+) -> tuple[list[Stage], dict[int, Shared]]:
     n = plan.num_qubits
     stages: list[Stage] = [ProductStage(n, plan.product, row)]
     segments: dict[int, Shared] = {}
     for part in plan.parts:
         if isinstance(part, RowRotations):
             stages.append(RowStage(part))
-        elif any(isinstance(x, Rotation) for x in part.operations) and pays(n, part.depth):
+        elif _as_unitary(part, n, pays):
             segments[len(stages)] = part
             stages.append(UnitaryStage())
         else:
@@ -142,7 +181,7 @@ def _stages(
                     stages.append(LocalStage(n, layer))
                 else:
                     stages.append(MonomialStage(layer))
-    return tuple(stages), segments
+    return stages, segments
 
 
 def _is_real(lowered: Lowered) -> bool:

@@ -55,16 +55,19 @@ class Plan:
 
     num_qubits: int
     product: LocalLayer
-    """Operations on |0…0⟩ up to the last row rotation before a qubit is entangled."""
+    """Operations on |0…0⟩ before a qubit is entangled."""
     parts: list[Shared | RowRotations] = field(default_factory=list)
 
 
-def schedule(lowered: Lowered, row_rotations: Collection[int]) -> Plan:
+def schedule(lowered: Lowered, row_rotations: Collection[int], *, greedy: bool = False) -> Plan:
     """Separate what depends on the row from what does not.
 
     Args:
         lowered: The circuit.
         row_rotations: Indices of the rotations whose angle differs from row to row.
+        greedy: Whether the product state takes all operations before a qubit is entangled. If
+            not, it ends with the last row rotation, and what follows belongs to the first shared
+            part: right if that becomes one matrix.
     """
     row = set(row_rotations)
 
@@ -75,7 +78,7 @@ def schedule(lowered: Lowered, row_rotations: Collection[int]) -> Plan:
     sequences = _by_qubit(prefix)
     after: list[Operation] = []
     for qubit, operations in sequences.items():
-        while operations and not depends(operations[-1]):
+        while not greedy and operations and not depends(operations[-1]):
             after.insert(0, operations.pop())
         sequences[qubit] = operations
     plan = Plan(lowered.num_qubits, LocalLayer({q: ops for q, ops in sequences.items() if ops}))

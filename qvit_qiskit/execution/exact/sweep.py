@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from qvit_qiskit.execution.exact.lower import PAULI, OneQubit, Rotation, rotation_matrix
 from qvit_qiskit.execution.exact.schedule import LocalLayer, MonomialLayer
@@ -110,8 +111,10 @@ def sweep(
         if isinstance(layer, LocalLayer):
             sweep_block(layer, qubits, angles, overlap, grads)
             if place:
-                matrix = block_matrix(layer, qubits, angles)
-                overlap = matrix.conj().transpose(0, 2, 1) @ overlap @ matrix
+                # In torch, since the thread pools of numpy's BLAS and of torch get in each
+                # other's way.
+                matrix = torch.from_numpy(block_matrix(layer, qubits, angles))
+                overlap = (matrix.mH @ torch.from_numpy(overlap) @ matrix).numpy()
         elif place:
             inverse = np.argsort(layer.source)
             overlap = layer.phase.conj()[:, None] * overlap * layer.phase

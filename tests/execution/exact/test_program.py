@@ -9,17 +9,14 @@ from qvit_qiskit.execution import registry
 @pytest.mark.parametrize(
     ("family", "qubits", "layers", "fragment"),
     [
-        ("ry-ring", 4, 2, "1 shared unitary matrix from Aer per step, real"),
-        ("rx-rz-ring", 4, 2, "1 shared unitary matrix from Aer per step, complex"),
-        (
-            "reupload-ring",
-            4,
-            2,
-            "2 shared unitary matrices from Aer per step, 1 re-encodings, real",
-        ),
-        ("ry-ring", 6, 2, "batched state in torch, 2 fused layers, real"),
+        ("ry-ring", 4, 2, "batched state in torch, 1 fused layer, real"),
+        ("ry-ring", 4, 3, "1 shared unitary matrix from Aer per step, real"),
+        ("rx-rz-ring", 4, 3, "1 shared unitary matrix from Aer per step, complex"),
+        ("reupload-ring", 4, 3, "batched state in torch, 0 fused layers, 2 re-encodings, real"),
+        ("ry-ring", 6, 2, "batched state in torch, 1 fused layer, real"),
         ("ry-ring", 6, 4, "1 shared unitary matrix"),
-        ("ry-ring", 8, 4, "batched state in torch, 4 fused layers"),
+        ("ry-ring", 8, 4, "batched state in torch, 3 fused layers"),
+        ("ry-ring", 16, 1, "batched state in torch, 0 fused layers"),
     ],
 )
 def test_engine(family: str, qubits: int, layers: int, fragment: str) -> None:

@@ -258,7 +258,7 @@ def test_a_failed_simulation_is_not_silent(monkeypatch):
         return SimpleNamespace(success=False, status="ERROR: no memory")
 
     monkeypatch.setattr(AerJob, "result", failed)
-    job = ExactEstimator().run([circuit_pub(ry_ring(2, 1), np.zeros((1, 2)), np.zeros(2))])
+    job = ExactEstimator().run([circuit_pub(ry_ring(4, 3), np.zeros((1, 4)), np.zeros(12))])
     with pytest.raises(RouteError, match="shared unitary: ERROR: no memory"):
         job.result()
 
@@ -282,23 +282,6 @@ def test_a_circuit_that_grew_is_compiled_again():
     assert values(one, circuit, "Z", [np.pi]) == pytest.approx(1)
     circuit.assign_parameters([0.0], inplace=True)
     assert values(one, circuit, "Z") == pytest.approx(-1)
-
-
-@pytest.mark.parametrize(
-    ("family", "n", "line"),
-    [
-        ("ry-ring", 4, "exact, 1 shared unitary matrix from Aer per step, real amplitudes"),
-        ("rx-rz-ring", 4, "exact, 1 shared unitary matrix from Aer per step, complex amplitudes"),
-        (
-            "reupload-ring",
-            4,
-            "exact, 2 shared unitary matrices from Aer per step, 1 re-encodings, real amplitudes",
-        ),
-        ("ry-ring", 8, "exact, batched state in torch, 2 fused layers, real amplitudes"),
-    ],
-)
-def test_description(family, n, line):
-    assert ExactEstimator().describe(build_circuit(family, n, 2)) == line
 
 
 def refused(circuit: QuantumCircuit) -> str:
