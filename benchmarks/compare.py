@@ -56,6 +56,8 @@ class Plan:
     repeats: int = 20
     seconds: float = 20.0
     """A side whose repeats would take longer gets fewer."""
+    documented: bool = False
+    """Use the peers as their documentation does: no circuit rewritten as one shared matrix."""
 
     def repeats_of(self, step: float) -> int:
         """At least 5, or 2 for steps above three seconds."""
@@ -78,7 +80,8 @@ def run_case(
         except WorkerError as error:
             results[side.name].note = str(error)
     _each(clients, results, lambda client, result: _greet(client, result))
-    _each(clients, results, lambda client, result: _open(client, result, case, dtype))
+    documented = plan.documented
+    _each(clients, results, lambda c, result: _open(c, result, case, dtype, documented))
     _check(clients, results, case, dtype)
     _time(clients, results, plan)
     for name, client in clients.items():
@@ -104,9 +107,9 @@ def _greet(client: Client, result: Result) -> None:
     result.rss_imports_mib = hello["rss_mib"]
 
 
-def _open(client: Client, result: Result, case: Case, dtype: str) -> None:
+def _open(client: Client, result: Result, case: Case, dtype: str, documented: bool) -> None:
     run = client.side.case(case)
-    found = client.ask("open", case=asdict(run), dtype=dtype)
+    found = client.ask("open", case=asdict(run), dtype=dtype, documented=documented)
     result.variant, result.tried, result.mode = found["variant"], found["tried"], found["mode"]
     result.rows, result.scale = run.rows, case.volume / run.volume
 

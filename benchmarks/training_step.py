@@ -28,6 +28,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--extra", action="store_true", help="also the cases marked extra")
     parser.add_argument("--dtype", choices=(*DTYPES, "both"), default="both")
     parser.add_argument("--sides", nargs="+", choices=list(BY_NAME), metavar="SIDE")
+    parser.add_argument(
+        "--as-documented",
+        action="store_true",
+        help="peers on torch as their documentation uses them: no shared matrices, no JAX",
+    )
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument(
         "--seconds", type=float, default=20.0, help="time for the repeats of one side"
@@ -42,11 +47,13 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     arguments = parse()
     console = Console(width=max(120, Console().width))
-    plan = Plan(arguments.repeats, arguments.seconds)
+    plan = Plan(arguments.repeats, arguments.seconds, arguments.as_documented)
     settings = Settings(
         arguments.peers_python, threads=arguments.threads, verbose=arguments.verbose
     )
     sides = [s for s in SIDES if not arguments.sides or s.name in arguments.sides]
+    if arguments.as_documented:
+        sides = [s for s in sides if "JAX" not in s.name]
     machine = report.machine(arguments.threads)
     console.print(f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores\n")
     runs = []

@@ -48,11 +48,19 @@ class Worker:
         found = {name: metadata.version(name) for name in self.module.PACKAGES}
         return {"versions": found, "rss_mib": peak_mib()}
 
-    def open(self, case: dict[str, Any], dtype: str) -> dict[str, Any]:
-        """Build all variants, keep the fastest."""
+    def open(self, case: dict[str, Any], dtype: str, documented: bool = False) -> dict[str, Any]:
+        """Build all variants, keep the fastest.
+
+        Args:
+            case: The case.
+            dtype: Its precision.
+            documented: Leave out variants that rewrite the circuit as one shared matrix.
+        """
         tried: dict[str, Any] = {}
         steps: dict[str, Any] = {}
         for name, build in self.module.variants(Case(**case), dtype).items():
+            if documented and ("matrix" in name or "unitary" in name):
+                continue
             try:
                 steps[name] = build()
                 tried[name] = _best_time(steps[name], warm=True)
