@@ -23,6 +23,8 @@ _HOMES = {
     "load_checkpoint": "training",
     "save_checkpoint": "training",
     "evaluate": "runs",
+    "submit": "runs",
+    "resume": "runs",
     "load": "data",
 }
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from qvit_qiskit.execution import registry
     from qvit_qiskit.models import ViTConfig, build_model
     from qvit_qiskit.qnn import QuantumLinear, QuantumProjections
-    from qvit_qiskit.runs import evaluate
+    from qvit_qiskit.runs import evaluate, resume, submit
     from qvit_qiskit.training import TrainConfig, fit, load_checkpoint, save_checkpoint
 
 __all__ = [
@@ -48,7 +50,9 @@ __all__ = [
     "load",
     "load_checkpoint",
     "registry",
+    "resume",
     "save_checkpoint",
+    "submit",
 ]
 
 

@@ -34,4 +34,8 @@ class RouteError(QvitError):
 
 
 class JobError(QvitError):
-    """A job spec is missing, malformed, or over its budget."""
+    """A job spec or a run's folder is unusable, or a run cannot go on."""
+
+
+class ServiceError(QvitError):
+    """IBM's service failed or did not answer; the same call may succeed later."""

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run ``qvit`` and exit: 0 on success, 2 on bad input, 130 when interrupted.
+    """Run ``qvit`` and exit.
+
+    0 on success, 1 if IBM's service failed (the same command may succeed later), 2 on bad input,
+    130 when interrupted.
 
     Args:
         argv: Arguments without the program's name; by default those of the process.
@@ -21,7 +24,7 @@ def run(argv: Sequence[str]) -> int:
     from typer.main import get_command
 
     from qvit_qiskit.cli.app import app
-    from qvit_qiskit.exceptions import QvitError
+    from qvit_qiskit.exceptions import QvitError, ServiceError
 
     try:
         args = list(argv) or ["--help"]
@@ -37,7 +40,7 @@ def run(argv: Sequence[str]) -> int:
         return 2
     except QvitError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, ServiceError) else 2
     except BrokenPipeError:
         return 0
     except OSError as error:

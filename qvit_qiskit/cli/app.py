@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from qvit_qiskit import __version__
-from qvit_qiskit.cli import backends, demo, estimate, evaluate, train
+from qvit_qiskit.cli import backends, demo, estimate, evaluate, runs, train
 
 app = typer.Typer(
     name="qvit",
@@ -36,4 +36,8 @@ app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("estimate")(estimate.estimate)
+app.command("submit")(runs.submit)
+app.command("status")(runs.status)
+app.command("resume")(runs.resume)
+app.command("cancel")(runs.cancel)
 app.add_typer(backends.app, name="backends")

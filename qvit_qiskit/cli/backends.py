@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qvit_qiskit.cli import screen
 from qvit_qiskit.cli.options import AsJson, BackendsDir
+
+if TYPE_CHECKING:
+    from qvit_qiskit.circuits import QNNCircuit
+    from qvit_qiskit.execution.profile import AnyProfile, IbmProfile
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -54,6 +59,13 @@ def show(
     circuit: Annotated[str, typer.Option(help="Circuit family.")] = "ry-ring",
     qubits: Annotated[int, typer.Option(help="Qubits of the circuit.")] = 4,
     layers: Annotated[int, typer.Option(help="Layers of the circuit.")] = 2,
+    packing: Annotated[
+        bool,
+        typer.Option("--packing", help="Draw the chip with copies side by side, and price them."),
+    ] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="The .svg or .png file; by default NAME-packing.svg.")
+    ] = None,
     backends_dir: BackendsDir = None,
     json: AsJson = False,
 ) -> None:
@@ -63,9 +75,19 @@ def show(
     """
     from qvit_qiskit.circuits import build_circuit
     from qvit_qiskit.execution import registry
+    from qvit_qiskit.execution.profile import IbmProfile
 
-    route = registry.open(name, backends_dir=backends_dir)
     chosen = build_circuit(circuit, qubits, layers)
+    found = registry.find(name, backends_dir)
+    profile = found.load()
+    if packing:
+        _show_packing(profile, chosen, picture or Path(f"{found.name}-packing.svg"), json)
+        return
+    if isinstance(profile, IbmProfile):
+        facts = _ibm_facts(found.name, found.path, profile, chosen)
+        screen.as_json(facts) if json else screen.facts("Profile", facts)
+        return
+    route = registry.open(name, backends_dir=backends_dir)
     facts = {
         "profile": route.name,
         "file": str(route.path),
@@ -74,7 +96,93 @@ def show(
         f"{circuit}, {qubits} qubits, {layers} layers": route.describe(chosen),
         "gradient": type(route.gradient).__name__ if route.gradient else "none: evaluation only",
     }
+    screen.as_json(facts) if json else screen.facts("Profile", facts)
+
+
+def _show_packing(profile: AnyProfile, circuit: QNNCircuit, picture: Path, json: bool) -> None:
+    from qvit_qiskit.exceptions import ProfileError
+    from qvit_qiskit.execution.profile import AerProfile
+
+    if isinstance(profile, AerProfile):
+        raise ProfileError("A profile of kind 'aer' has no chip. Name one of kind 'ibm' or 'fake'.")
+    if picture.suffix.lower() not in (".svg", ".png"):
+        raise ProfileError(f"Expected a .svg or .png file for the picture, but got {picture}.")
+    from qvit_qiskit.analysis.chip import draw_chip
+    from qvit_qiskit.runs.pricing import packing_choices, pricing_device
+
+    device = pricing_device(profile)
+    rows, chosen = packing_choices(circuit, profile, device)
+    draw_chip(device, [r.qubits for r in chosen.regions], chosen.fidelities).savefig(picture)
     if json:
-        screen.as_json(facts)
+        screen.as_json(rows)
     else:
-        screen.table("Profile", [{"": k, "value": v} for k, v in facts.items()])
+        screen.table(f"{device.name}: k copies, {profile.shots} shots, 1,000 rows", rows)
+        print(f"The profile's choice, {len(chosen)} copies, is drawn in {picture}.")
+
+
+def _ibm_facts(name: str, path: Path, profile: IbmProfile, circuit: QNNCircuit) -> dict[str, str]:
+    from qvit_qiskit.execution.cost import prices
+    from qvit_qiskit.runs.pricing import price_circuit
+
+    compiled, found = price_circuit(circuit, profile)
+    money = [f"{plan} {found.money(plan):.2f}" for plan in prices()["per_second"]]
+    return {
+        "profile": name,
+        "file": str(path),
+        "description": profile.description,
+        "runs on": profile.simulates,
+        "mode": profile.mode,
+        "priced as": found.timing.device,
+        "circuit": compiled.describe(),
+        "one execution": f"{1e6 * found.timing.execution:.1f} µs",
+        "1,000 executions": f"{1000 * found.timing.execution:.2f} s, and "
+        f"{found.seconds - 1000 * found.timing.execution:.0f} s for the job",
+        f"price of such a job, {prices()['currency']} as of {prices()['date']}": ", ".join(money),
+        "gradient": "none: evaluation only",
+    }
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A profile of kind ibm, or its .toml file.")],
+    backends_dir: BackendsDir = None,
+    patience: Annotated[float, typer.Option(min=0.1, help="Seconds an outage may last.")] = 60.0,
+    json: AsJson = False,
+) -> None:
+    """Ask IBM whether the account and the device of a profile are ready. Costs no QPU time.
+
+    Example: qvit backends check ibm-boston
+    """
+    from dataclasses import asdict
+
+    from qvit_qiskit.exceptions import ProfileError
+    from qvit_qiskit.execution import registry
+    from qvit_qiskit.execution.hardware.account import check as ask
+    from qvit_qiskit.execution.hardware.calls import Patience
+    from qvit_qiskit.execution.profile import IbmProfile
+
+    found = registry.find(name, backends_dir)
+    profile = found.load()
+    if not isinstance(profile, IbmProfile):
+        raise ProfileError(
+            f"The profile {name!r} is of kind {profile.kind!r} and needs no account. Name one of "
+            "kind 'ibm'."
+        )
+    standing = ask(profile, Patience.of(patience))
+    if json:
+        screen.as_json(asdict(standing))
+        return
+    left = "no limit" if standing.left_seconds is None else f"{standing.left_seconds:,.0f} s left"
+    screen.facts(
+        f"{found.path}",
+        {
+            "instance": standing.instance,
+            "plan": standing.plan,
+            "QPU time": f"{standing.used_seconds:,.0f} s used, {left}",
+            "device": f"{standing.device}, {standing.qubits} qubits",
+            "state": standing.state,
+            "jobs waiting": str(standing.queue),
+            "delay between executions": f"{1e6 * standing.rep_delay:.0f} µs",
+            "devices of the instance": ", ".join(standing.devices),
+        },
+    )

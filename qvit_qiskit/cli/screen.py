@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qvit_qiskit.runs import Status
     from qvit_qiskit.training.loop import Epoch
 
 
@@ -25,6 +26,11 @@ def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         shown.add_row(*(_text(value) for value in row.values()))
     Console().print(shown)
+
+
+def facts(title: str, found: Mapping[str, Any]) -> None:
+    """Print names and values as a table."""
+    table(title, [{"": key, "value": value} for key, value in found.items()])
 
 
 def as_json(value: Any) -> None:
@@ -82,3 +88,21 @@ def images(label: str, total: int) -> Iterator[Callable[[int], None]]:
     with _progress() as bar:
         task = bar.add_task(label, total=total)
         yield lambda done: bar.update(task, advance=done)
+
+
+@contextmanager
+def run_progress(waiting: bool) -> Iterator[Callable[[Status], None]]:
+    """A progress bar over the jobs of a run, with what it has cost; only while waiting."""
+    from rich.progress import TextColumn, TimeElapsedColumn
+
+    with _progress(TextColumn("{task.fields[cost]}"), TimeElapsedColumn()) as bar:
+        task = bar.add_task("jobs", total=None, cost="", visible=waiting)
+
+        def show(found: Status) -> None:
+            label = f"{found.device}, quantum layer {found.stage} of {found.stages}"
+            cost = f"{found.spent_seconds:.1f} of {found.budget_seconds:g} QPU s"
+            bar.update(
+                task, description=label, total=found.jobs, completed=found.jobs_done, cost=cost
+            )
+
+        yield show

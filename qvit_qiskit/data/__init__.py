@@ -1,5 +1,6 @@
 """Images: MedMNIST's 2D sets, an embedded synthetic set, and subsets of both."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from qvit_qiskit.data import medmnist
@@ -8,12 +9,37 @@ from qvit_qiskit.data.phantom import NAME as PHANTOM
 from qvit_qiskit.data.phantom import phantom
 from qvit_qiskit.data.subset import stratified_subset
 
-__all__ = ["MedImages", "Split", "load", "names", "stratified_subset"]
+__all__ = ["MedImages", "SetFacts", "Split", "facts", "load", "names", "stratified_subset"]
 
 
 def names() -> tuple[str, ...]:
     """Every name that `load` accepts: the single-label 2D sets of MedMNIST and `phantom`."""
     return (*medmnist.names(), PHANTOM)
+
+
+@dataclass(frozen=True)
+class SetFacts:
+    """What is known of a set without its files."""
+
+    name: str
+    channels: int
+    classes: int
+    sizes: dict[str, int]
+    """Images by split."""
+
+
+def facts(name: str) -> SetFacts:
+    """What is known of a set without its files.
+
+    Raises:
+        DataError: If there is no such set.
+    """
+    if name.strip().lower() == PHANTOM:
+        made = phantom()
+        sizes = {word: len(made.split(word)) for word in ("train", "val", "test")}
+        return SetFacts(made.name, made.channels, made.num_classes, sizes)
+    info = medmnist.find(name)
+    return SetFacts(info.name, info.channels, len(info.class_names), info.sizes)
 
 
 def load(name: str, root: Path | None = None, *, download: bool = True) -> MedImages:

@@ -24,6 +24,8 @@ MAX_EXECUTIONS = 10_000_000
 """Per job, for jobs that return bitstrings (IBM's job limits)."""
 MAX_JOB_SECONDS = 10_800
 MAX_SUBMISSIONS_PER_MINUTE = 5
+MERGE_SECONDS = 60.0
+"""IBM advises to merge jobs that take less than a minute of QPU time."""
 NOISE_FACTORS = (1, 3, 5)
 """Gate folding at resilience level 2."""
 
@@ -64,6 +66,18 @@ class Mitigation:
     """What a resilience level adds: 0 nothing, 1 readout, 2 readout and gate folding."""
 
     level: int
+    twirl_gates: bool = False
+    """Also below level 2, where gates are always twirled."""
+
+    @property
+    def factors(self) -> tuple[int, ...]:
+        """How often each two-qubit gate is run, circuit by circuit."""
+        return NOISE_FACTORS if self.level == 2 else (1,)
+
+    @property
+    def twirls(self) -> tuple[bool, bool]:
+        """Whether gates and whether measurements are twirled."""
+        return self.twirl_gates or self.level == 2, self.level > 0
 
     def split(self, shots: int) -> tuple[int, int]:
         """(twirls, shots each) for the shots asked for; the client rounds up.
@@ -71,7 +85,7 @@ class Mitigation:
         Without twirling there is one batch. With it, shots come in batches of at least 64 and at
         most 32 batches, as qiskit-ibm-runtime 0.51 splits them.
         """
-        if self.level == 0:
+        if not any(self.twirls):
             return 1, shots
         each = max(64, math.ceil(shots / 32))
         return math.ceil(shots / each), each
@@ -79,7 +93,7 @@ class Mitigation:
     @property
     def circuits_per_row(self) -> int:
         """Circuits run for one row."""
-        return len(NOISE_FACTORS) if self.level == 2 else 1
+        return len(self.factors)
 
     @property
     def calibration_rows(self) -> int:
@@ -114,7 +128,15 @@ class Estimate:
 
 
 def estimate(
-    stage_rows: Sequence[int], shots: int, timing: Timing, mitigation: Mitigation
+    stage_rows: Sequence[int],
+    shots: int,
+    timing: Timing,
+    mitigation: Mitigation,
+    *,
+    bases: int = 1,
+    copies: int = 1,
+    control_rows: int = 0,
+    job_seconds: float = MAX_JOB_SECONDS,
 ) -> Estimate:
     """Price an evaluation.
 
@@ -123,13 +145,19 @@ def estimate(
         shots: Asked for per row.
         timing: Of one execution.
         mitigation: The resilience level.
+        bases: Measurement bases of a row's observables.
+        copies: Rows that share an execution, side by side on the chip.
+        control_rows: Where there are copies: rows of a stage that run once more, alone.
+        job_seconds: No job is planned longer than this, or than a minute where that is more.
     """
     twirls, each = mitigation.split(shots)
-    per_row = twirls * each * mitigation.circuits_per_row
-    calibration = twirls * each * mitigation.calibration_rows
-    fits = rows_per_job(per_row, calibration, timing)
-    jobs = [math.ceil(rows / fits) for rows in stage_rows]
-    executions = sum(stage_rows) * per_row + sum(jobs) * calibration
+    per_row = bases * twirls * each * mitigation.circuits_per_row
+    calibration = bases * twirls * each * mitigation.calibration_rows
+    fits = rows_per_job(per_row, calibration, timing, job_seconds)
+    again = control_rows if copies > 1 else 0
+    executed = [math.ceil(rows / copies) + min(again, rows) for rows in stage_rows]
+    jobs = [math.ceil(rows / fits) for rows in executed]
+    executions = sum(executed) * per_row + sum(jobs) * calibration
     seconds = sum(jobs) * SUBJOB_SECONDS + executions * timing.execution
     return Estimate(
         rows=sum(stage_rows),
@@ -142,15 +170,19 @@ def estimate(
     )
 
 
-def rows_per_job(per_row: int, calibration: int, timing: Timing) -> int:
+def rows_per_job(
+    per_row: int, calibration: int, timing: Timing, job_seconds: float = MAX_JOB_SECONDS
+) -> int:
     """How many rows fit in one job within IBM's limits; at least one.
 
     Args:
         per_row: Executions of one row.
         calibration: Executions that every job adds.
         timing: Of one execution.
+        job_seconds: See `estimate`.
     """
-    by_time = int((MAX_JOB_SECONDS - SUBJOB_SECONDS) / timing.execution)
+    longest = min(MAX_JOB_SECONDS, max(job_seconds, MERGE_SECONDS))
+    by_time = int((longest - SUBJOB_SECONDS) / timing.execution)
     return max(1, (min(MAX_EXECUTIONS, by_time) - calibration) // per_row)
 
 

@@ -7,19 +7,53 @@ stay the device's own; what is lost is nothing but idle qubits.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from qiskit import transpile
-from qiskit.circuit import ClassicalRegister, Gate, QuantumCircuit
+from qiskit.circuit import ClassicalRegister, Gate, Parameter, QuantumCircuit
 from qiskit.providers import BackendV2, Options
 from qiskit.transpiler import InstructionProperties, Target
 
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.suggest import unknown
+
+
+def bundled_names(min_qubits: int = 1, family: str | None = None) -> tuple[str, ...]:
+    """Names of the bundled snapshots of a family with at least so many qubits.
+
+    Only their configurations are read: building a device takes a tenth of a second.
+    """
+    from qiskit_ibm_runtime import fake_provider
+
+    found = []
+    for name, attribute in _bundled_classes().items():
+        kind = getattr(fake_provider, attribute)
+        folder, file = getattr(kind, "dirname", None), getattr(kind, "conf_filename", None)
+        if folder and file:
+            known = json.loads(Path(folder, file).read_text(encoding="utf-8"))
+            processor = known.get("processor_type") or {}
+            fits = family is None or processor.get("family", "").lower() == family.lower()
+            if fits and known.get("n_qubits", 0) >= min_qubits:
+                found.append(f"fake_{name}")
+    return tuple(sorted(found))
+
+
+@lru_cache(maxsize=1)
+def _bundled_classes() -> dict[str, str]:
+    from qiskit_ibm_runtime import fake_provider
+
+    return {
+        attribute.removeprefix("Fake").removesuffix("V2").lower(): attribute
+        for attribute in dir(fake_provider)
+        if attribute.startswith("Fake") and not attribute.startswith("FakeProvider")
+    }
 
 
 @lru_cache(maxsize=8)
@@ -31,11 +65,7 @@ def bundled_device(name: str) -> BackendV2:
     """
     from qiskit_ibm_runtime import fake_provider
 
-    classes = {
-        attribute.removeprefix("Fake").removesuffix("V2").lower(): attribute
-        for attribute in dir(fake_provider)
-        if attribute.startswith("Fake") and not attribute.startswith("FakeProvider")
-    }
+    classes = _bundled_classes()
     key = name.lower().removeprefix("fake").replace("_", "").removesuffix("v2")
     if key not in classes:
         raise RouteError(unknown("device snapshot", name, (f"fake_{c}" for c in classes)))
@@ -43,31 +73,68 @@ def bundled_device(name: str) -> BackendV2:
 
 
 @dataclass(frozen=True)
-class Region:
-    """A circuit compiled to some qubits of a device."""
+class Placed:
+    """A circuit compiled to some qubits of a device, wherever that device is now."""
 
     circuit: QuantumCircuit
     """ISA circuit on ``len(qubits)`` qubits, global phase 0."""
-    target: Target
-    """The device's target, restricted to ``qubits``."""
     qubits: tuple[int, ...]
     """Physical qubits; wire ``i`` of ``circuit`` is ``qubits[i]``."""
     outputs: tuple[int, ...]
     """The wire of ``circuit`` on which each virtual qubit ends."""
 
+    def two_qubit_gates(self) -> int:
+        """Two-qubit gates of the circuit."""
+        gates = [item.operation for item in self.circuit.data if isinstance(item.operation, Gate)]
+        return sum(gate.num_qubits == 2 for gate in gates)
+
+    def measured(self, fold: int = 1) -> QuantumCircuit:
+        """The circuit with its virtual qubits measured, in their order, into ``meas``.
+
+        Args:
+            fold: Run every two-qubit gate this odd number of times, its inverse in between.
+        """
+        gates = QuantumCircuit(self.circuit.num_qubits)
+        for item in self.circuit.data:
+            wires = [self.circuit.find_bit(q).index for q in item.qubits]
+            gates.append(item.operation, wires)
+            for _ in range(fold // 2 if len(wires) == 2 else 0):
+                for gate in (item.operation.inverse(), item.operation):
+                    gates.barrier(wires)
+                    gates.append(gate, wires)
+        return self._read_out(gates)
+
+    def calibration(self) -> QuantumCircuit:
+        """Nothing but the measurements, on the same qubits."""
+        return self._read_out(QuantumCircuit(self.circuit.num_qubits))
+
+    def _read_out(self, gates: QuantumCircuit) -> QuantumCircuit:
+        gates.add_register(ClassicalRegister(len(self.outputs), "meas"))
+        gates.measure(list(self.outputs), list(range(len(self.outputs))))
+        return gates
+
+
+@dataclass(frozen=True)
+class Region(Placed):
+    """A placed circuit with what the device reports of its qubits."""
+
+    target: Target
+    """The device's target, restricted to ``qubits``."""
+
     def describe(self, device: str) -> str:
         """One line: which qubits, how many two-qubit gates."""
-        gates = [item.operation for item in self.circuit.data if isinstance(item.operation, Gate)]
-        pairs = sum(gate.num_qubits == 2 for gate in gates)
         where = ", ".join(str(q) for q in self.qubits)
-        return f"{device}, qubits {where}, {pairs} two-qubit gates"
+        return f"{device}, qubits {where}, {self.two_qubit_gates()} two-qubit gates"
 
-    def measured(self) -> QuantumCircuit:
-        """The circuit with its virtual qubits measured, in their order, into ``meas``."""
-        circuit = self.circuit.copy()
-        circuit.add_register(ClassicalRegister(len(self.outputs), "meas"))
-        circuit.measure(list(self.outputs), list(range(len(self.outputs))))
-        return circuit
+    def fidelity(self) -> float:
+        """The probability that no gate and no readout fails, by the device's reported errors."""
+        kept = 1.0
+        for item in self.circuit.data:
+            wires = tuple(self.circuit.find_bit(q).index for q in item.qubits)
+            kept *= 1 - _error(self.target, item.operation.name, wires)
+        for wire in self.outputs:
+            kept *= 1 - _error(self.target, "measure", (wire,))
+        return kept
 
     def backend(self) -> BackendV2:
         """The region as a backend that `AerSimulator.from_backend` accepts."""
@@ -79,6 +146,56 @@ class Region:
         p01 = np.array([entry.prob_meas1_prep0 for entry in entries])
         p10 = np.array([entry.prob_meas0_prep1 for entry in entries])
         return np.stack([np.stack([1 - p01, p10], -1), np.stack([p01, 1 - p10], -1)], axis=1)
+
+
+def join(
+    placed: Sequence[Placed], circuits: Sequence[QuantumCircuit], width: int
+) -> QuantumCircuit:
+    """Circuits on disjoint qubits of one device as one circuit.
+
+    Args:
+        placed: Where each is.
+        circuits: Their `Placed.measured` or `Placed.calibration`.
+        width: Qubits of the device.
+
+    Returns:
+        One circuit with one register ``meas``, copy after copy. Its parameters are those of every
+        copy in turn, each in the order of the copy's own. The same input gives the same bytes.
+    """
+    whole = QuantumCircuit(width, name="rows")
+    whole.add_register(ClassicalRegister(sum(c.num_clbits for c in circuits), "meas"))
+    start = 0
+    for k, (place, circuit) in enumerate(zip(placed, circuits, strict=True)):
+        fresh = [
+            Parameter(f"copy{k:04d}_{j:04d}", uuid=UUID(int=k << 32 | j))
+            for j in range(circuit.num_parameters)
+        ]
+        named = circuit.assign_parameters(dict(zip(circuit.parameters, fresh, strict=True)))
+        clbits = list(range(start, start + circuit.num_clbits))
+        whole.compose(named, list(place.qubits), clbits, inplace=True)
+        start += circuit.num_clbits
+    return whole
+
+
+def _error(target: Target, name: str, wires: tuple[int, ...]) -> float:
+    entries = target[name] if name in target.operation_names else None
+    entry = entries.get(wires) if entries else None
+    return min(1.0, float(entry.error or 0.0)) if entry else 0.0
+
+
+LAYOUT_TRIALS = 8
+"""Transpilations of which the best is kept: the number of two-qubit gates depends on the seed."""
+
+
+def best_region(circuit: QuantumCircuit, device: BackendV2, seed: int) -> Region:
+    """The best of several transpilations by reported errors; the first of equals.
+
+    Raises:
+        RouteError: If the device has too few qubits.
+    """
+    seeds = np.random.SeedSequence(seed).generate_state(LAYOUT_TRIALS, dtype=np.uint32) >> 1
+    regions = [compile_region(circuit, device, int(s)) for s in seeds]
+    return max(regions, key=Region.fidelity)
 
 
 def compile_region(circuit: QuantumCircuit, device: BackendV2, seed: int) -> Region:
@@ -106,8 +223,17 @@ def compile_region(circuit: QuantumCircuit, device: BackendV2, seed: int) -> Reg
             wires = [place[isa.find_bit(q).index] for q in item.qubits]
             small.append(item.operation, wires)
     outputs = tuple(place[physical] for physical in final)
-    target = _with_readout(slice_target(device.target, qubits), device, qubits)
-    return Region(small, target, qubits, outputs)
+    return Region(small, qubits, outputs, region_target(device, qubits))
+
+
+def region_target(device: BackendV2, qubits: Sequence[int]) -> Target:
+    """A device's target restricted to some qubits, with both readout errors of each."""
+    return _with_readout(slice_target(device.target, qubits), device, qubits)
+
+
+def region_backend(device: BackendV2, qubits: Sequence[int]) -> BackendV2:
+    """Some qubits of a device as a backend that `AerSimulator.from_backend` accepts."""
+    return _RegionBackend(region_target(device, qubits))
 
 
 def slice_target(target: Target, qubits: Sequence[int]) -> Target:

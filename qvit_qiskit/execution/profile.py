@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from qvit_qiskit.exceptions import ConfigError, ProfileError
 from qvit_qiskit.spec import Spec
 from qvit_qiskit.suggest import unknown
+
+if TYPE_CHECKING:
+    from qvit_qiskit.execution.cost import Mitigation
+    from qvit_qiskit.execution.hardware.compiled import Placement
 
 Shots = Annotated[int, Field(ge=1, le=10_000_000)]
 
@@ -56,47 +60,85 @@ class AerProfile(_Profile):
         return f"{what}, {f'{self.shots} shots' if self.shots else 'exact values'}"
 
 
-class FakeProfile(_Profile):
+class _Measured(_Profile):
+    """Everything that is measured through the IBM client, on a device or a snapshot of one."""
+
+    shots: Shots = 1024
+    """Bitstrings per row."""
+    resilience_level: Literal[0, 1, 2] = 0
+    """0 measures only; 1 mitigates readout errors; 2 also twirls and folds gates."""
+    twirl_gates: bool = False
+    """Twirl two-qubit gates below level 2 as well."""
+    dynamical_decoupling: Literal["XX", "XpXm", "XY4"] | None = None
+    """Pulses on idle qubits."""
+    rep_delay: float | None = Field(default=None, gt=0, le=0.1)
+    """Seconds between executions; by default the device's own."""
+    k: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    """Copies of a circuit side by side on the chip, each with another row; ``"auto"`` for as many
+    as fit."""
+    buffer: int = Field(default=0, ge=0)
+    """Free qubits between two copies."""
+    min_fidelity: float = Field(default=0.0, ge=0, lt=1)
+    """Expected success of each copy, at least."""
+
+    @property
+    def placement(self) -> Placement:
+        """How circuits are laid on the device."""
+        from qvit_qiskit.execution.hardware.compiled import Placement
+
+        return Placement(self.seed, self.k, self.buffer, self.min_fidelity)
+
+    @property
+    def mitigation(self) -> Mitigation:
+        """The resilience level and what goes with it."""
+        from qvit_qiskit.execution.cost import Mitigation
+
+        return Mitigation(self.resilience_level, self.twirl_gates)
+
+
+class FakeProfile(_Measured):
     """The IBM client's local mode on a bundled device snapshot: a rehearsal without an account."""
 
     kind: Literal["fake"]
     device: str
     """A bundled device snapshot, e.g. ``"fake_torino"``."""
-    shots: Shots = 1024
-    """Bitstrings per row."""
 
     @property
     def simulates(self) -> str:
         """What this profile simulates, in a few words."""
-        return f"{self.device} through the IBM client, {self.shots} shots"
+        level = f", resilience level {self.resilience_level}" if self.resilience_level else ""
+        return f"{self.device} through the IBM client, {self.shots} shots{level}"
 
 
-class IbmProfile(_Profile):
+class IbmProfile(_Measured):
     """An IBM quantum processor. The account is a name: no token, URL or proxy stands here."""
 
     kind: Literal["ibm"]
     device: str
-    """A device's name, e.g. ``"ibm_boston"``."""
-    priced_as: str
-    """The bundled snapshot that offline estimates use, e.g. ``"fake_boston"``."""
+    """A device's name, e.g. ``"ibm_boston"``, or ``"least-busy"``."""
+    family: str | None = "Heron"
+    """Processor family that ``"least-busy"`` may choose from."""
+    min_qubits: int = Field(default=100, ge=1)
+    """Fewest qubits that ``"least-busy"`` may choose."""
+    priced_as: str | None = None
+    """The bundled snapshot that offline estimates use, e.g. ``"fake_boston"``. By default that of
+    the device; for ``"least-busy"`` the dearest that the filters admit."""
     account: str | None = None
     """A saved account's name; by default the client's own choice (its environment variables)."""
     instance: str | None = None
     """A service instance (CRN or name)."""
+    plan: str | None = None
+    """A plan to prefer where the account has several instances, e.g. ``"open"``."""
     mode: Literal["job", "batch", "session"] = "batch"
-    shots: Shots = 1024
-    """Bitstrings per row."""
-    resilience_level: Literal[0, 1, 2] = 0
-    """0 measures only; 1 mitigates readout errors; 2 also folds gates."""
-    rep_delay: float | None = Field(default=None, gt=0, le=0.1)
-    """Seconds between executions; by default the device's own."""
     tags: tuple[str, ...] = ()
     """Job tags."""
 
     @property
     def simulates(self) -> str:
         """Where this profile runs, in a few words."""
-        return f"{self.device} itself, {self.shots} shots, resilience level {self.resilience_level}"
+        least = f"the least busy {self.family or 'device'} of at least {self.min_qubits} qubits"
+        where = least if self.device == "least-busy" else f"{self.device} itself"
+        return f"{where}, {self.shots} shots, resilience level {self.resilience_level}"
 
 
 AnyProfile = AerProfile | FakeProfile | IbmProfile

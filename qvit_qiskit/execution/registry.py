@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qvit_qiskit.exceptions import ProfileError
+from qvit_qiskit.exceptions import ProfileError, RouteError
 from qvit_qiskit.execution.profile import AnyProfile, load_profile
 from qvit_qiskit.suggest import unknown
 
@@ -110,6 +110,31 @@ def open(name: str, *, backends_dir: Path | None = None, training: bool = False)
     return opened
 
 
+def _open_run(name: str | Route, backends_dir: Path | None, budget: float, run: Path) -> Route:
+    from qvit_qiskit.execution.route import run_route
+
+    if not isinstance(name, str):
+        raise RouteError("Expected a profile's name with budget_seconds and run, not a route.")
+    if not budget > 0:
+        raise RouteError(f"Expected budget_seconds above 0, but got {budget}.")
+    found = find(name, backends_dir)
+    refuse_shadow(found, backends_dir)
+    return run_route(found.name, found.load(), found.path, budget, run)
+
+
+def refuse_shadow(found: Found, backends_dir: Path | None) -> None:
+    """A profile in a downloaded folder must not pass for a packaged one that costs money.
+
+    Raises:
+        ProfileError: If it hides another file and no folder was named.
+    """
+    if backends_dir is None and found.shadows and found.load().kind == "ibm":
+        raise ProfileError(
+            f"The profile {found.path} costs QPU time and hides {found.shadows[0]} of the same "
+            f"name. Rename it, or say that you mean it with --backends-dir {found.path.parent}."
+        )
+
+
 @lru_cache(maxsize=1)
 def default_route() -> Route:
     """The route of layers that nobody bound: exact values on Aer."""
@@ -121,7 +146,12 @@ def default_route() -> Route:
 
 @contextmanager
 def route(
-    model: nn.Module, name: str | Route, *, backends_dir: Path | None = None
+    model: nn.Module,
+    name: str | Route,
+    *,
+    backends_dir: Path | None = None,
+    budget_seconds: float | None = None,
+    run: Path | str | None = None,
 ) -> Iterator[Route]:
     """Bind every quantum layer of a model to a profile; restore the old routes afterwards.
 
@@ -129,12 +159,22 @@ def route(
         model: Any module that holds quantum layers.
         name: A profile's name or path, or a route that is already open.
         backends_dir: A folder to search first.
+        budget_seconds: QPU seconds that the block may cost; with ``run``, what a profile of kind
+            ``ibm`` needs. Every forward pass then sends its quantum layers as jobs and waits.
+        run: The folder that journals those jobs. Repeating the block with the same folder and
+            inputs costs nothing.
 
     Raises:
         ProfileError: If the profile is missing or malformed.
         RouteError: If the profile cannot be opened.
+        JobError: If the budget does not allow a job, a job fails, or the folder is another run's.
     """
-    new = open(name, backends_dir=backends_dir) if isinstance(name, str) else name
+    if (budget_seconds is None) != (run is None):
+        raise RouteError("Expected budget_seconds and run together: what to spend, where to note.")
+    if budget_seconds is not None and run is not None:
+        new = _open_run(name, backends_dir, budget_seconds, Path(run))
+    else:
+        new = open(name, backends_dir=backends_dir) if isinstance(name, str) else name
     layers: list[Any] = [m for m in model.modules() if hasattr(m, "bind") and hasattr(m, "route")]
     before = [layer.route for layer in layers]
     try:

@@ -12,13 +12,16 @@ from qiskit_machine_learning.gradients import BaseEstimatorGradient
 from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.bitstrings import BitstringEstimator
-from qvit_qiskit.execution.devices import Region, bundled_device
+from qvit_qiskit.execution.devices import bundled_device
 from qvit_qiskit.execution.exact.engine import Engine
 from qvit_qiskit.execution.exact.estimator import Compiler, ExactEstimator
 from qvit_qiskit.execution.exact.gradient import AdjointGradient
 from qvit_qiskit.execution.gradients import ParameterShiftGradient, SPSAGradient
+from qvit_qiskit.execution.hardware.estimators import JournaledEstimator, RehearsalEstimator
+from qvit_qiskit.execution.hardware.local import LocalSender
+from qvit_qiskit.execution.hardware.run import HardwareRun, Terms
 from qvit_qiskit.execution.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
-from qvit_qiskit.execution.sources import ExactSource, NoisySource, SamplerSource
+from qvit_qiskit.execution.sources import ExactSource, NoisySource
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,9 @@ def open_route(name: str, profile: AnyProfile, path: Path) -> Route:
     if isinstance(profile, IbmProfile):
         raise RouteError(
             f"The profile {name!r} runs on {profile.device} and costs QPU time, so no forward "
-            "pass may start it. Price it offline with `qvit estimate`; sending it comes with "
-            "`qvit submit`. Rehearse on a profile of kind 'fake', e.g. --backend fake-boston."
+            "pass may start it by accident. Price it with `qvit estimate` and send it with `qvit "
+            "submit`; in Python, say registry.route(model, name, budget_seconds=…, run=…). "
+            "Rehearse on a profile of kind 'fake', e.g. fake-boston."
         )
     if isinstance(profile, FakeProfile):
         return _open_fake(name, profile, path)
@@ -104,20 +108,31 @@ def _aer_estimator(profile: AerProfile) -> BaseEstimatorV2:
 
 
 def _open_fake(name: str, profile: FakeProfile, path: Path) -> Route:
-    device = bundled_device(profile.device)
-    source = SamplerSource(device, profile.seed, local_sampler)
-    estimator = BitstringEstimator(source, profile.shots, profile.seed)
+    estimator = RehearsalEstimator(LocalSender(profile))
     return Route(name, profile, path, estimator, gradient=None)
 
 
-def local_sampler(region: Region, seed: int) -> Any:
-    """The IBM client's own sampler in its local mode, on a region of a device snapshot."""
-    from qiskit_aer import AerSimulator
-    from qiskit_ibm_runtime.executor_sampler import Sampler
+def run_route(name: str, profile: AnyProfile, path: Path, budget: float, run: Path) -> Route:
+    """A route whose forward passes spend QPU time: each call is a stage of a journaled run.
 
-    simulator = AerSimulator.from_backend(region.backend())
-    # The client overwrites the simulator's own seed with this option.
-    return Sampler(mode=simulator, options={"simulator": {"seed_simulator": seed}})
+    Args:
+        name: The profile's name.
+        profile: Of kind ``ibm`` or ``fake``.
+        path: The profile's file.
+        budget: QPU seconds that the run may cost.
+        run: The run's folder, made if it is missing; what it holds already is not paid again.
+
+    Raises:
+        RouteError: If the profile is of kind ``aer``.
+        JobError: If the folder is another run's.
+    """
+    if isinstance(profile, AerProfile):
+        raise RouteError(
+            f"The profile {name!r} is of kind 'aer' and costs nothing: leave budget_seconds and "
+            "run out."
+        )
+    found = HardwareRun.at(run, Terms(profile, profile.shots, budget, max_loss=1.0))
+    return Route(name, profile, path, JournaledEstimator(found), gradient=None)
 
 
 def refuse_training(route: Route) -> RouteError:

@@ -1,23 +1,21 @@
-"""Where bitstrings come from: the exact engine, Aer with device noise, or any Qiskit sampler."""
+"""Where bitstrings come from: the exact engine, or Aer with device noise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 from qiskit.circuit import QuantumCircuit
-from qiskit.primitives import BaseSamplerV2
 from qiskit.providers import BackendV2
 
 from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.execution.devices import Region, compile_region
+from qvit_qiskit.execution.devices import Region
 from qvit_qiskit.execution.exact.engine import Engine, Request
 from qvit_qiskit.execution.exact.estimator import Compiler, varying_columns
 from qvit_qiskit.execution.exact.readout import Basis
 from qvit_qiskit.execution.memo import Memo
+from qvit_qiskit.execution.packing import place
 
 
 class BitstringSource(Protocol):
@@ -112,58 +110,12 @@ class NoisySource:
         from qiskit_aer import AerSimulator
         from qiskit_aer.library import SaveProbabilities
 
-        region = compile_region(circuit.compose(basis.rotation()), self.device, self.seed)
+        region = place(circuit.compose(basis.rotation()), self.device, self.seed)
         save = SaveProbabilities(len(region.outputs))
         region.circuit.append(save, region.outputs)
         # Pinned: "automatic" would switch wide circuits to random trajectories.
         simulator = AerSimulator.from_backend(region.backend(), method="density_matrix")
         return region, simulator
-
-
-class SamplerSource:
-    """Any Qiskit sampler behind a device: the IBM client's, locally or on hardware."""
-
-    def __init__(
-        self, device: BackendV2, seed: int, make_sampler: Callable[[Region, int], BaseSamplerV2]
-    ) -> None:
-        self.device, self.seed, self.make_sampler = device, seed, make_sampler
-        self._compiled: Memo[Region] = Memo()
-
-    def frequencies(
-        self,
-        circuit: QuantumCircuit,
-        basis: Basis,
-        values: np.ndarray,
-        shots: int | None,
-        seed: np.random.SeedSequence,
-    ) -> np.ndarray:
-        """See `BitstringSource`; ``shots`` is required."""
-        region = self._compiled.get(circuit, basis, self._compile)
-        order = {p: k for k, p in enumerate(circuit.parameters)}
-        columns = [order[p] for p in region.circuit.parameters]
-        sampler = self.make_sampler(region, int(seed.generate_state(1)[0]))
-        assert shots is not None
-        if columns:
-            job = sampler.run([(region.circuit, values[:, columns])], shots=shots)
-        else:  # nothing to bind: all rows are one, and samplers drop their dimension
-            job = sampler.run([region.circuit], shots=shots * len(values))
-        bits = job.result()[0].data.meas.array
-        bits = bits.reshape(len(values), -1, bits.shape[-1])  # (R, shots, bytes), big-endian bytes
-        weights = 256 ** np.arange(bits.shape[-1])[::-1]
-        states = (bits.astype(np.int64) * weights).sum(axis=-1)  # (R, shots)
-        dim = 2**circuit.num_qubits
-        flat = (states + dim * np.arange(len(states))[:, None]).ravel()
-        counts = np.bincount(flat, minlength=dim * len(states)).reshape(len(states), dim)
-        return counts.T / states.shape[1]
-
-    def describe(self, circuit: QNNCircuit, basis: Basis) -> str:
-        """See `BitstringSource`."""
-        region = self._compiled.get(circuit.canonical, basis, self._compile)
-        return f"client-side sampler on {region.describe(self.device.name)}"
-
-    def _compile(self, circuit: QuantumCircuit, basis: Basis) -> Region:
-        region = compile_region(circuit.compose(basis.rotation()), self.device, self.seed)
-        return replace(region, circuit=region.measured())
 
 
 def draw(probabilities: np.ndarray, shots: int | None, seed: np.random.SeedSequence) -> np.ndarray:

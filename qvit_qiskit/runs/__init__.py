@@ -1,5 +1,20 @@
-"""Evaluation of trained models."""
+"""Evaluation of trained models, at once or as runs that outlive the process."""
 
 from qvit_qiskit.runs.evaluation import Evaluation, evaluate
+from qvit_qiskit.runs.pricing import Price, price
+from qvit_qiskit.runs.results import Results, read_results
+from qvit_qiskit.runs.submission import Status, cancel, resume, status, submit
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = [
+    "Evaluation",
+    "Price",
+    "Results",
+    "Status",
+    "cancel",
+    "evaluate",
+    "price",
+    "read_results",
+    "resume",
+    "status",
+    "submit",
+]

@@ -1,53 +1,255 @@
-"""What a job spec will cost, from a device snapshot: no network, no account."""
+"""What an evaluation will cost, from a device snapshot: no network, no account."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from qiskit.providers import BackendV2
 from torch import nn
 
 from qvit_qiskit.circuits import QNNCircuit
-from qvit_qiskit.execution.cost import Estimate, Mitigation, estimate, timing
-from qvit_qiskit.execution.devices import bundled_device, compile_region
-from qvit_qiskit.execution.profile import IbmProfile
+from qvit_qiskit.exceptions import RouteError
+from qvit_qiskit.execution.cost import (
+    MAX_JOB_SECONDS,
+    Estimate,
+    Mitigation,
+    estimate,
+    timing,
+)
+from qvit_qiskit.execution.devices import bundled_device, bundled_names
+from qvit_qiskit.execution.embeddings import embed
+from qvit_qiskit.execution.exact.readout import measurement_bases
+from qvit_qiskit.execution.hardware.compiled import Compiled, compile_bases
+from qvit_qiskit.execution.hardware.run import longest_timing
+from qvit_qiskit.execution.packing import Packing, pack
+from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
 from qvit_qiskit.models import ModelCost
 from qvit_qiskit.qnn import QuantumLinear
 
 
+@dataclass(frozen=True)
+class Price:
+    """An estimate, and what it was made from."""
+
+    estimate: Estimate
+    snapshot: str
+    """The device snapshot."""
+    images: int
+    mitigation: Mitigation
+    stage_rows: tuple[int, ...]
+    """Rows of every stage for all images."""
+    bases: int
+    """Measurement bases, each with executions of its own."""
+    copies: int
+    """Rows that share an execution, side by side on the chip."""
+    outputs: int
+    """Of a circuit."""
+    control_rows: int
+    job_seconds: float
+    compiled: tuple[Compiled, ...]
+    """The model's circuits on the snapshot."""
+
+    @property
+    def unpacked(self) -> int:
+        """Executions without copies side by side."""
+        return self._priced(self.images, self.estimate.shots, 1).executions
+
+    @property
+    def stock(self) -> int:
+        """Executions of a stock ``EstimatorQNN`` at equal shots: one circuit for each output."""
+        rows = sum(self.stage_rows)
+        return rows * self.outputs * self.estimate.shots * self.mitigation.circuits_per_row
+
+    def _priced(self, images: int, shots: int, copies: int) -> Estimate:
+        return estimate(
+            [n * images // self.images for n in self.stage_rows],
+            shots,
+            self.estimate.timing,
+            self.mitigation,
+            bases=self.bases,
+            copies=copies,
+            control_rows=self.control_rows,
+            job_seconds=self.job_seconds,
+        )
+
+    def affordable(self, budget: float) -> tuple[int, int]:
+        """What would fit a budget: (shots for all images, images at all shots); 0 if nothing does.
+
+        Args:
+            budget: QPU seconds.
+        """
+        shots = _largest(lambda n: self._seconds(n, self.images), self.estimate.shots, budget)
+        images = _largest(lambda n: self._seconds(self.estimate.shots, n), self.images, budget)
+        return shots, images
+
+    def _seconds(self, shots: int, images: int) -> float:
+        return self._priced(images, shots, self.copies).seconds
+
+
+def _largest(seconds: Callable[[int], float], most: int, budget: float) -> int:
+    """The largest n in 1 … most whose price fits, by bisection; 0 if 1 does not."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if seconds(middle) <= budget else (low, middle - 1)
+    return low
+
+
 def price(
-    model: nn.Module, cost: ModelCost, images: int, profile: IbmProfile, shots: int
-) -> Estimate:
-    """Price an evaluation on the snapshot that its profile names.
+    model: nn.Module,
+    cost: ModelCost,
+    images: int,
+    profile: IbmProfile | FakeProfile,
+    shots: int,
+    *,
+    control_rows: int = 0,
+    job_seconds: float = MAX_JOB_SECONDS,
+) -> Price:
+    """Price an evaluation on a snapshot.
 
     Args:
-        model: The model; its widest circuit sets the length of an execution.
+        model: The model; its longest circuit sets the length of an execution.
         cost: The model's cost per image.
         images: Images to evaluate.
         profile: The profile.
         shots: Per row.
+        control_rows: Where copies share the chip: rows of a stage that run once more, alone.
+        job_seconds: No job is planned longer than this, or than a minute where that is more.
 
     Raises:
         RouteError: If the snapshot does not exist or is too small.
     """
-    device = bundled_device(profile.priced_as)
-    timings = []
-    for circuit in {id(c): c for c in _circuits(model)}.values():
-        region = compile_region(circuit.canonical, device, profile.seed)
-        timings.append(timing(region.measured(), region.target, device, profile.rep_delay))
-    longest = max(timings, key=lambda t: t.execution)
-    rows = [images * rows for rows in cost.stage_rows]
-    return estimate(rows, shots, longest, Mitigation(profile.resilience_level))
+    device = pricing_device(profile)
+    mitigation = profile.mitigation
+    programs = [
+        compile_bases(circuit.canonical, circuit.pauli_terms, device, profile.placement)
+        for circuit in {id(c): c for c in _circuits(model)}.values()
+    ]
+    longest = longest_timing(programs, device, profile.rep_delay)
+    rows = tuple(images * n for n in cost.stage_rows)
+    bases = max(len(p) for p in programs)
+    copies = min(p[0].k for p in programs)
+    found = estimate(
+        rows,
+        shots,
+        longest,
+        mitigation,
+        bases=bases,
+        copies=copies,
+        control_rows=control_rows,
+        job_seconds=job_seconds,
+    )
+    flat = tuple(compiled for program in programs for compiled in program)
+    outputs = max(c.num_outputs for c in _circuits(model))
+    return Price(
+        found,
+        device.name,
+        images,
+        mitigation,
+        rows,
+        bases,
+        copies,
+        outputs,
+        control_rows,
+        job_seconds,
+        flat,
+    )
 
 
-def affordable(found: Estimate, images: int, budget: float) -> tuple[int, int]:
-    """What would fit a budget: (shots for all images, images at all shots); 0 if nothing does.
+def price_circuit(circuit: QNNCircuit, profile: IbmProfile) -> tuple[Compiled, Estimate]:
+    """One circuit on the profile's snapshot, and the price of a job of 1,000 executions of it."""
+    device = pricing_device(profile)
+    programs = compile_bases(circuit.canonical, circuit.pauli_terms, device, profile.placement)
+    longest = longest_timing([programs], device, profile.rep_delay)
+    return programs[0], estimate([1], 1000, longest, Mitigation(0))
+
+
+def packing_choices(
+    circuit: QNNCircuit, profile: IbmProfile | FakeProfile, device: BackendV2
+) -> tuple[list[dict[str, Any]], Packing]:
+    """How the number of copies trades quality against price, and the profile's own choice.
 
     Args:
-        found: The estimate that is too dear.
-        images: Images it was made for.
-        budget: QPU seconds.
+        circuit: The circuit.
+        profile: Its buffer, shots and smallest fidelity count.
+        device: The device.
+
+    Returns:
+        One row for each k, with the mean and the worst expected success and the QPU seconds of
+        1,000 rows; and the packing for the profile's k (for as many as fit where that is 1).
+
+    Raises:
+        RouteError: If the circuit fits nowhere, or not as often as the profile wants.
     """
-    fixed = found.seconds - found.executions * found.timing.execution
-    share = max(0.0, budget - fixed) / (found.seconds - fixed)
-    return int(found.shots * share), int(images * share)
+    basis = measurement_bases(circuit.pauli_terms)[0]
+    measured = circuit.canonical.compose(basis.rotation())
+    found = embed(measured, device, profile.seed)
+    free: dict[str, Any] = {"buffer": profile.buffer, "seed": profile.seed, "embeddings": found}
+    floor = profile.min_fidelity
+    most = len(pack(measured, device, k="auto", min_fidelity=floor, **free))
+    rows = []
+    for k in sorted({1, most, *range(5, most, 5)}):
+        packing = pack(measured, device, k=k, **free)
+        times = [timing(r.measured(), r.target, device, profile.rep_delay) for r in packing.regions]
+        longest = max(times, key=lambda t: t.execution)
+        cost = estimate([1000], profile.shots, longest, profile.mitigation, copies=k)
+        rows.append(
+            {
+                "k": k,
+                "mean fidelity": packing.mean_fidelity,
+                "worst": min(packing.fidelities),
+                "executions": f"{cost.executions:,}",
+                "QPU seconds": cost.seconds,
+            }
+        )
+    chosen: int | Literal["auto"] = "auto" if profile.k == 1 else profile.k
+    return rows, pack(measured, device, k=chosen, min_fidelity=floor, **free)
+
+
+def pricing_device(profile: IbmProfile | FakeProfile) -> BackendV2:
+    """The snapshot on which a profile is priced.
+
+    Raises:
+        RouteError: If the device has none and the profile names none.
+    """
+    if isinstance(profile, FakeProfile):
+        return bundled_device(profile.device)
+    if profile.priced_as:
+        return bundled_device(profile.priced_as)
+    if profile.device == "least-busy":
+        return _dearest(profile)
+    try:
+        return bundled_device(f"fake_{profile.device.partition('_')[2]}")
+    except RouteError as error:
+        raise RouteError(
+            f"No bundled snapshot is named after {profile.device}. Say in the profile which one "
+            'to price it as, e.g. priced_as = "fake_boston".'
+        ) from error
+
+
+def _dearest(profile: IbmProfile) -> BackendV2:
+    """The snapshot with the longest default delay among those that the filters admit."""
+    admitted = bundled_names(profile.min_qubits, profile.family)
+    if not admitted:
+        raise RouteError(
+            f"No bundled snapshot is of the family {profile.family!r} with at least "
+            f"{profile.min_qubits} qubits. Change family or min_qubits, or set priced_as."
+        )
+    return max(map(bundled_device, admitted), key=_delay)
+
+
+def _delay(device: BackendV2) -> tuple[float, float]:
+    found = getattr(device.configuration(), "default_rep_delay", None) or 0.0
+    pairs = device.target[_two_qubit_gate(device)]
+    lengths = [entry.duration or 0.0 for entry in pairs.values() if entry]
+    return float(found), sum(lengths) / max(1, len(lengths))
+
+
+def _two_qubit_gate(device: BackendV2) -> str:
+    names = {"cz", "ecr", "cx"} & set(device.target.operation_names)
+    return sorted(names)[0]
 
 
 def _circuits(model: nn.Module) -> list[QNNCircuit]:

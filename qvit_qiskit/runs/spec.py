@@ -31,6 +31,11 @@ class JobSpec(Spec):
     """Per row, instead of the profile's."""
     budget_seconds: float = Field(gt=0)
     """QPU seconds that the evaluation may cost at most."""
+    control_rows: int = Field(default=0, ge=0)
+    """Where copies share the chip: rows of each circuit that run a second time, alone."""
+    max_loss: float = Field(default=0.25, gt=0, le=1)
+    """The share of the budget that losing one job may lose; jobs are not made smaller than a
+    minute of QPU time for it."""
 
 
 def load_spec(path: Path) -> JobSpec:

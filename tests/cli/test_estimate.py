@@ -61,7 +61,11 @@ def test_table(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     ("changes", "fragment"),
     [
         ({"shots": 1024}, "It would fit with shots = "),
-        ({"backend": "fake-boston"}, "costs no QPU time"),
+        ({"backend": "aer-boston"}, "costs no QPU time"),
+        ({"subset": 4000}, "has 200 images in its test split"),
+        ({"split": "tset"}, "expected one of train, val, test"),
+        ({"dataset": "retinamnist"}, "Train a model on it first"),
+        ({"budget_seconds": 1.5}, "It needs a larger budget_seconds"),
         ({"backend": "ibm-bostn"}, "Did you mean 'ibm-boston'?"),
     ],
 )

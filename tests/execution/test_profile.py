@@ -63,7 +63,7 @@ def test_profiles_are_frozen(profile):
 
 COMPLAINTS = {
     'kind = "aer"\nshotz = 5': r"Unknown key 'shotz'\. Did you mean 'shots'\? Choose from: .*noise",
-    'kind = "fake"\ndevice = "a"\nnoise = "b"': r"Unknown key 'noise'.*description, device, kind",
+    'kind = "fake"\ndevice = "a"\nnoise = "b"': r"Unknown key 'noise'.*description, device, dyn",
     'kind = "are"': r"Unknown kind 'are'\. Did you mean 'aer'\? Choose from: aer, fake, ibm",
     "shots = 5": r"Unknown kind 'None'.* Choose from: aer, fake",
     "kind = 5": r"Unknown kind '5'",
@@ -74,7 +74,7 @@ COMPLAINTS = {
     'kind = "aer"\nengine = "gpu"': r"engine: Input should be 'exact' or 'aer', but got 'gpu'\.",
     'kind = "aer"\ngradient = "spas"': r"gradient: .*'param-shift' or 'spsa', but got 'spas'",
     'kind = "aer"\nspsa_samples = 0': r"spsa_samples: .*greater than or equal to 1, but got 0",
-    'kind = "ibm"\ndevice = "a"': r"priced_as: Field required\.",
+    'kind = "ibm"\nmode = "bach"\ndevice = "a"': r"mode: .*'batch'",
     'kind = "ibm"\ntoken = "secret"': r"Unknown key 'token'",
     'kind = "ibm"\ndevice = "a"\npriced_as = "b"\nrep_delay = 1.0': r"rep_delay: .*0\.1",
     'kind = "fake"': r"device: Field required\.",

@@ -18,13 +18,21 @@ from reference.shots import data, noiseless, same_rows
 from qvit_qiskit.circuits import QNNCircuit, ry_ring, z_observables
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.bitstrings import BitstringEstimator
-from qvit_qiskit.execution.devices import Region, bundled_device, compile_region
+from qvit_qiskit.execution.devices import Region, bundled_device
 from qvit_qiskit.execution.exact.estimator import ExactEstimator
 from qvit_qiskit.execution.gradients import circuit_pub
-from qvit_qiskit.execution.route import local_sampler
-from qvit_qiskit.execution.sources import NoisySource, SamplerSource, draw, misread
+from qvit_qiskit.execution.hardware.estimators import RehearsalEstimator
+from qvit_qiskit.execution.hardware.local import LocalSender
+from qvit_qiskit.execution.packing import place
+from qvit_qiskit.execution.profile import FakeProfile
+from qvit_qiskit.execution.sources import NoisySource, draw, misread
 
 DEVICES = ["fake_torino", "fake_boston"]
+
+
+def rehearsal(device: str, shots: int, seed: int = 3) -> RehearsalEstimator:
+    profile = FakeProfile(kind="fake", device=device, shots=shots, seed=seed)
+    return RehearsalEstimator(LocalSender(profile))
 
 
 def staircase() -> QNNCircuit:
@@ -77,7 +85,7 @@ def test_gate_noise_equals_aer(rng, monkeypatch, name):
     monkeypatch.setattr(Region, "readout", lambda self: np.stack([np.eye(2)] * len(self.outputs)))
     found = data(noisy(name), *pub)
 
-    region = compile_region(circuit.canonical, bundled_device(name), seed=3)
+    region = place(circuit.canonical, bundled_device(name), seed=3)
     noise = NoiseModel.from_backend(region.backend())
     backend = {"method": "density_matrix", "noise_model": noise}
     aer = EstimatorV2(options={"default_precision": 0.0, "backend_options": backend})
@@ -94,7 +102,7 @@ def test_readout_errors_shrink_and_shift(rng, monkeypatch, name):
     circuit = ry_ring(3, 1)
     pub = circuit_pub(circuit, rng.uniform(-2, 2, (4, 3)), rng.uniform(-2, 2, 3))
     found = data(noisy(name), *pub).evs
-    confusion = compile_region(circuit.canonical, bundled_device(name), seed=3).readout()
+    confusion = place(circuit.canonical, bundled_device(name), seed=3).readout()
     p01, p10 = confusion[:, 1, 0, None], confusion[:, 0, 1, None]
     monkeypatch.setattr(Region, "readout", lambda self: np.stack([np.eye(2)] * 3))
     perfect = data(noisy(name), *pub).evs
@@ -112,7 +120,7 @@ def test_all_noise_equals_aers_sampler(rng, name):
     circuit, shots = ry_ring(3, 1), 50_000
     pub = circuit_pub(circuit, rng.uniform(-2, 2, (3, 3)), rng.uniform(-2, 2, 3))
     pairs = ["IZZ", "ZIZ", "ZZI"]
-    region = compile_region(circuit.canonical, bundled_device(name), seed=3)
+    region = place(circuit.canonical, bundled_device(name), seed=3)
     measured = region.circuit.copy()
     order = [list(circuit.canonical.parameters).index(p) for p in region.circuit.parameters]
     measured.measure_all()
@@ -169,9 +177,7 @@ def test_outputs_stand_in_the_order_of_the_qubits(name):
     angles = np.array([[0.2, np.pi / 2, np.pi]])
     expected = np.cos(angles[0])
     pub = circuit_pub(circuit, angles, np.zeros(3))
-    device = bundled_device(name)
-    local = BitstringEstimator(SamplerSource(device, 3, local_sampler), 1000)
-    for estimator in (noiseless(1000), noisy(name), local):
+    for estimator in (noiseless(1000), noisy(name), rehearsal(name, 1000)):
         found = data(estimator, *pub).evs[:, 0]
         assert np.abs(found - expected).max() < 0.25
 
@@ -185,32 +191,30 @@ def test_the_clients_sampler_has_the_same_noise(rng, name):
     """
     circuit, shots = ry_ring(3, 1), 4000
     pub = circuit_pub(circuit, rng.uniform(-2, 2, (3, 3)), rng.uniform(-2, 2, 3))
-    source = SamplerSource(bundled_device(name), 3, local_sampler)
-    found = data(BitstringEstimator(source, shots), *pub)
+    estimator = rehearsal(name, shots)
+    found = data(estimator, *pub)
     exact = data(noisy(name), *pub).evs
     assert np.abs((found.evs - exact) / np.sqrt((1 - exact**2) / shots)).max() < 5
     counts = shots * (1 + found.evs) / 2
     np.testing.assert_allclose(counts, np.round(counts), atol=1e-9)
     triple = data(noisy(name), circuit.canonical, "ZZZ", pub[2]).evs
-    sampled = data(BitstringEstimator(source, shots), circuit.canonical, "ZZZ", pub[2]).evs
+    sampled = data(estimator, circuit.canonical, "ZZZ", pub[2]).evs
     assert np.abs((sampled - triple) / np.sqrt((1 - triple**2) / shots)).max() < 5
 
 
 def test_the_clients_sampler_gets_a_new_seed_every_run():
     """Its simulator repeats itself at one seed."""
     pub = same_rows(ry_ring(2, 1), 20)
-    source = SamplerSource(bundled_device("fake_torino"), 3, local_sampler)
-    estimator = BitstringEstimator(source, 200, seed=1)
+    estimator = rehearsal("fake_torino", 200, seed=1)
     first, second = (data(estimator, *pub).evs for _ in range(2))
     assert not np.array_equal(first, second)
-    again = BitstringEstimator(source, 200, seed=1)
+    again = rehearsal("fake_torino", 200, seed=1)
     np.testing.assert_array_equal(data(again, *pub).evs, first)
 
 
 def test_the_clients_sampler_takes_circuits_without_parameters():
     circuit = QuantumCircuit(2)
     circuit.x(1)
-    source = SamplerSource(bundled_device("fake_torino"), 3, local_sampler)
-    found = data(BitstringEstimator(source, 500), circuit, ["IZ", "ZI"]).evs
+    found = data(rehearsal("fake_torino", 500), circuit, ["IZ", "ZI"]).evs
     assert found[0] > 0.8
     assert found[1] < -0.8

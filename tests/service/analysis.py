@@ -24,7 +24,7 @@ from .devices import Device
 from .settings import Settings
 
 
-class Unacceptable(Exception):  # noqa: N818
+class Unacceptable(Exception):
     """A program that this service cannot read or run."""
 
 

@@ -98,5 +98,5 @@ class ApiError(Exception):
         return answer
 
 
-class Drop(Exception):  # noqa: N818  (an event, not an error of this program)
+class Drop(Exception):
     """The connection ends without an answer."""

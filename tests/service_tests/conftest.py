@@ -49,7 +49,7 @@ def service(running: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servi
     running.forget()
     yield running
     running.clear()
-    running.configure(run_delay=0.0, queue_delay=0.0)
+    running.configure(**DEFAULTS)  # fixtures of modules may use the service before the next test
     running.wait_idle()
 
 

@@ -1,0 +1,181 @@
+"""``qvit submit``, ``status``, ``resume`` and ``cancel``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qvit_qiskit.cli import screen
+from qvit_qiskit.cli.estimate import CheckpointFile, JobFile, facts
+from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
+
+if TYPE_CHECKING:
+    from qvit_qiskit.runs import Status
+
+Run = Annotated[Path, typer.Argument(help="A run's folder.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Stay until everything is done.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
+PatienceSeconds = Annotated[
+    float, typer.Option("--patience", min=0.1, help="Seconds that an outage may last.")
+]
+
+
+def submit(
+    job: JobFile,
+    checkpoint: CheckpointFile = None,
+    run: Annotated[Path | None, typer.Option(help="A new folder; by default in runs/.")] = None,
+    wait: Wait = False,
+    batch_size: BatchSize = 64,
+    patience: PatienceSeconds = 300.0,
+    data_root: DataRoot = None,
+    backends_dir: BackendsDir = None,
+    json: AsJson = False,
+) -> None:
+    """Price a job, then send its first quantum layer. The folder survives this process.
+
+    Example: qvit submit jobs/hello-hardware.toml --checkpoint checkpoints/demo --wait
+    """
+    from qvit_qiskit.data import load, stratified_subset
+    from qvit_qiskit.execution.hardware.calls import Patience
+    from qvit_qiskit.runs import submit as send
+    from qvit_qiskit.runs.folder import Source
+    from qvit_qiskit.runs.job import read_job
+
+    read = read_job(job, checkpoint, backends_dir)
+    if not json:
+        screen.facts(f"{job} (estimate)", facts(read))
+    read.check_budget()
+    spec = read.spec
+    data = load(spec.dataset, data_root)
+    images = data.split(spec.split)
+    if spec.subset is not None:
+        images = stratified_subset(images, spec.subset, spec.subset_seed)
+    source = Source.of(
+        images,
+        dataset=data.name,
+        md5=data.md5,
+        split=spec.split,
+        subset=spec.subset,
+        subset_seed=spec.subset_seed,
+        spec=spec.model_dump(mode="json"),
+    )
+    folder = run or Path("runs") / f"{job.stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    with screen.run_progress(wait) as tick:
+        found = send(
+            read.checkpoint.model,
+            source,
+            spec.backend,
+            folder,
+            budget_seconds=spec.budget_seconds,
+            shots=spec.shots,
+            max_loss=spec.max_loss,
+            control_rows=spec.control_rows,
+            wait=wait,
+            batch_size=batch_size,
+            backends_dir=backends_dir,
+            checkpoint=read.checkpoint.path,
+            patience=Patience.of(patience),
+            tick=tick,
+        )
+    _show(found, json)
+
+
+def status(run: Run, json: AsJson = False) -> None:
+    """Say how far a run is, from its folder alone.
+
+    Example: qvit status runs/hello-hardware-20261122-160000
+    """
+    from qvit_qiskit.runs import status as look
+
+    _show(look(run), json)
+
+
+def resume(
+    run: Run,
+    wait: Wait = False,
+    resubmit: Annotated[
+        bool, typer.Option("--resubmit", help="Send a job again that may or may not exist.")
+    ] = False,
+    budget: Annotated[
+        float | None, typer.Option(help="A new budget for the whole run, in QPU seconds.")
+    ] = None,
+    batch_size: BatchSize = 64,
+    patience: PatienceSeconds = 300.0,
+    json: AsJson = False,
+) -> None:
+    """Go on with a run: fetch what is done, send what is next. Nothing is paid twice.
+
+    Example: qvit resume runs/hello-hardware-20261122-160000 --wait
+    """
+    from qvit_qiskit.exceptions import JobError
+    from qvit_qiskit.execution.hardware.calls import Patience
+    from qvit_qiskit.runs import resume as go_on
+
+    if budget is not None and not budget > 0:
+        raise JobError(f"Expected a budget above 0 QPU seconds, but got {budget}.")
+    with screen.run_progress(wait) as tick:
+        found = go_on(
+            run,
+            wait=wait,
+            resubmit=resubmit,
+            budget_seconds=budget,
+            batch_size=batch_size,
+            patience=Patience.of(patience),
+            tick=tick,
+        )
+    _show(found, json)
+
+
+def cancel(run: Run, patience: PatienceSeconds = 300.0, json: AsJson = False) -> None:
+    """Cancel a run's jobs that have not ended. The folder can be resumed.
+
+    Example: qvit cancel runs/hello-hardware-20261122-160000
+    """
+    from qvit_qiskit.execution.hardware.calls import Patience
+    from qvit_qiskit.runs import cancel as stop
+
+    count = stop(run, Patience.of(patience))
+    if json:
+        screen.as_json({"run": str(run), "cancelled": count})
+    else:
+        print(f"{count} job(s) of {run} cancelled.")
+
+
+def _show(found: Status, json: bool) -> None:
+    told: dict[str, Any] = {
+        "run": str(found.run),
+        "state": found.state,
+        "device": found.device,
+        "quantum layer": f"{found.stage} of {found.stages}",
+        "jobs done": f"{found.jobs_done} of {found.jobs} of this layer",
+        "executions sent": f"{found.executions:,}",
+        "QPU seconds": f"{found.spent_seconds:.1f} of a budget of {found.budget_seconds:g}",
+    }
+    if found.scores is not None:
+        told |= {"images": str(found.scores.n)}
+        told |= {"AUC": f"{found.scores.auc:.3f}", "ACC": f"{found.scores.acc:.3f}"}
+    else:
+        told["next"] = f"qvit resume {found.run} --wait"
+    if json:
+        scores = found.scores
+        screen.as_json(
+            {
+                "run": str(found.run),
+                "state": found.state,
+                "device": found.device,
+                "stage": found.stage,
+                "stages": found.stages,
+                "jobs_done": found.jobs_done,
+                "jobs": found.jobs,
+                "executions": found.executions,
+                "spent_seconds": found.spent_seconds,
+                "budget_seconds": found.budget_seconds,
+                "auc": scores.auc if scores else None,
+                "acc": scores.acc if scores else None,
+            }
+        )
+    else:
+        screen.facts(str(found.run), told)

@@ -1,0 +1,1 @@
+"""Circuits sent as jobs: compiled, chunked, journaled, fetched. No model is known here."""

@@ -1,0 +1,179 @@
+"""A circuit compiled for a device, on one region or many, and what that reads back as."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from qiskit import QuantumCircuit, qpy
+from qiskit.providers import BackendV2
+
+from qvit_qiskit.execution.devices import Placed, Region, join
+from qvit_qiskit.execution.exact.readout import Basis, measurement_bases
+from qvit_qiskit.execution.packing import pack, place
+
+Terms = Sequence[Mapping[str, Any]]
+"""One mapping of Pauli strings to coefficients per observable."""
+
+QPY_VERSION = 17
+"""The newest that qiskit-ibm-runtime 0.51 accepts."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How circuits are laid on a device."""
+
+    seed: int = 0
+    k: int | Literal["auto"] = 1
+    """Copies of a circuit that run side by side, with different rows."""
+    buffer: int = 0
+    """Free qubits between two copies, at least."""
+    min_fidelity: float = 0.0
+    """Of each copy, at least."""
+
+    @property
+    def packs(self) -> bool:
+        """Whether there may be several copies."""
+        return self.k != 1
+
+    def regions(self, circuit: QuantumCircuit, device: BackendV2) -> list[Region]:
+        """Where the copies of a circuit go, best first.
+
+        Raises:
+            RouteError: If the device is too small, or fewer copies fit than are asked for.
+        """
+        if not self.packs:
+            return [place(circuit, device, self.seed)]
+        found = pack(
+            circuit,
+            device,
+            k=self.k,
+            buffer=self.buffer,
+            min_fidelity=self.min_fidelity,
+            seed=self.seed,
+        )
+        return list(found.regions)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """One logical circuit in one measurement basis on k regions of a device."""
+
+    basis: Basis
+    copies: tuple[Placed, ...]
+    columns: tuple[tuple[int, ...], ...]
+    """For each copy the columns of the logical circuit's parameter values that its circuit takes,
+    in the order of its own parameters."""
+    fidelities: tuple[float, ...]
+    """For each copy the probability that no gate and no readout fails, by reported errors."""
+
+    @property
+    def k(self) -> int:
+        """Copies that run side by side."""
+        return len(self.copies)
+
+    @property
+    def fidelity(self) -> float:
+        """Mean over the copies."""
+        return float(np.mean(self.fidelities))
+
+    @property
+    def qubits(self) -> int:
+        """Physical qubits in use."""
+        return sum(len(copy.qubits) for copy in self.copies)
+
+    def describe(self) -> str:
+        """One line for people: qubits, gates and expected fidelity."""
+        first = self.copies[0]
+        if self.k > 1:
+            return (
+                f"{self.k} copies on {self.qubits} qubits, {first.two_qubit_gates()} two-qubit "
+                f"gates, expected fidelity {self.fidelity:.3f} (worst {min(self.fidelities):.3f})"
+            )
+        where = ", ".join(str(q) for q in first.qubits)
+        return (
+            f"qubits {where}, {first.two_qubit_gates()} two-qubit gates, expected fidelity "
+            f"{self.fidelity:.3f}"
+        )
+
+    def narrow(self, copy: int, fold: int | None) -> QuantumCircuit:
+        """One copy on its own qubits, measured; its calibration if ``fold`` is None."""
+        placed = self.copies[copy]
+        return placed.calibration() if fold is None else placed.measured(fold)
+
+    def wide(self, fold: int | None, width: int) -> QuantumCircuit:
+        """All copies on a device of so many qubits."""
+        circuits = [self.narrow(copy, fold) for copy in range(self.k)]
+        return join(self.copies, circuits, width)
+
+    def record(self) -> dict[str, Any]:
+        """All but the circuits, as JSON."""
+        return {
+            "axes": list(self.basis.axes),
+            "terms": [list(term) for term in self.basis.terms],
+            "columns": [list(c) for c in self.columns],
+            "qubits": [list(copy.qubits) for copy in self.copies],
+            "outputs": [list(copy.outputs) for copy in self.copies],
+            "fidelities": list(self.fidelities),
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any], circuits: Sequence[QuantumCircuit]) -> Compiled:
+        """The inverse of `record`, with the circuits of the copies."""
+        terms = tuple((int(k), float(c), int(mask)) for k, c, mask in record["terms"])
+        placed = zip(circuits, record["qubits"], record["outputs"], strict=True)
+        return cls(
+            Basis(tuple(record["axes"]), terms),
+            tuple(Placed(c, tuple(q), tuple(o)) for c, q, o in placed),
+            tuple(tuple(c) for c in record["columns"]),
+            tuple(record["fidelities"]),
+        )
+
+
+def compile_bases(
+    circuit: QuantumCircuit, terms: Terms, device: BackendV2, placement: Placement
+) -> list[Compiled]:
+    """Compile a circuit once per measurement basis of its observables.
+
+    Args:
+        circuit: The logical circuit, parameters unbound.
+        terms: Its observables.
+        device: A device or a snapshot of one.
+        placement: On how many regions, and how they are chosen.
+
+    Raises:
+        RouteError: If the device is too small.
+    """
+    order = {parameter: k for k, parameter in enumerate(circuit.parameters)}
+    found = []
+    for basis in measurement_bases(terms):
+        regions = placement.regions(circuit.compose(basis.rotation()), device)
+        found.append(
+            Compiled(
+                basis,
+                tuple(regions),
+                tuple(tuple(order[p] for p in r.circuit.parameters) for r in regions),
+                tuple(r.fidelity() for r in regions),
+            )
+        )
+    fewest = min(c.k for c in found)  # one row stands in one place in all bases
+    return [
+        replace(c, copies=c.copies[:fewest], columns=c.columns[:fewest],
+                fidelities=c.fidelities[:fewest])
+        for c in found
+    ]  # fmt: skip
+
+
+def to_qpy(circuits: Sequence[QuantumCircuit]) -> bytes:
+    """Circuits as QPY of a version that the IBM client accepts."""
+    stream = io.BytesIO()
+    qpy.dump(list(circuits), stream, version=min(QPY_VERSION, qpy.common.QPY_VERSION))
+    return stream.getvalue()
+
+
+def from_qpy(data: bytes) -> list[QuantumCircuit]:
+    """Circuits from QPY."""
+    return list(qpy.load(io.BytesIO(data)))

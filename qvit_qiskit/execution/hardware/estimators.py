@@ -1,0 +1,232 @@
+"""Estimators that measure through the IBM client: at once, journaled, or stage by stage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveJob, PrimitiveResult, PubResult
+from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
+
+from qvit_qiskit.circuits import QNNCircuit
+from qvit_qiskit.exceptions import JobError, RouteError
+from qvit_qiskit.execution.cost import Timing
+from qvit_qiskit.execution.hardware.compiled import Compiled, Terms, compile_bases
+from qvit_qiskit.execution.hardware.counts import Counts
+from qvit_qiskit.execution.hardware.journal import locked
+from qvit_qiskit.execution.hardware.local import LocalSender
+from qvit_qiskit.execution.hardware.run import Answers, HardwareRun
+from qvit_qiskit.execution.hardware.stage import Chunk, Layout, Piece, Rows, seat, values_of
+from qvit_qiskit.execution.memo import Memo
+from qvit_qiskit.execution.pubs import FlatPub, flatten
+
+_SAME = 1e-3
+"""Radians by which angles may differ between machines, threads and batch sizes."""
+
+
+class Pending(Exception):
+    """A quantum layer's values are not there yet; its rows have been noted."""
+
+
+class _MeasuringEstimator(BaseEstimatorV2):
+    """PUBs in, values with the covariance of each row's outputs out."""
+
+    def run(
+        self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None
+    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
+        """Evaluate PUBs; data as `BitstringEstimator` describes them.
+
+        Args:
+            pubs: The PUBs.
+            precision: If given (here or in a PUB), 1/precision² shots instead of the profile's,
+                where shots may be chosen.
+        """
+        coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
+        job = PrimitiveJob(self._run, coerced)
+        job._submit()
+        return job
+
+    def _run(self, pubs: Sequence[EstimatorPub]) -> PrimitiveResult[PubResult]:
+        flats = [flatten(pub) for pub in pubs]
+        shots = {math.ceil(1 / p.precision**2) for p in pubs if p.precision}
+        if len(shots) > 1:
+            raise RouteError("Expected one precision for all PUBs of a call. Call once for each.")
+        answers = self._measure(flats, shots.pop() if shots else None)
+        found = [_result(f, m, c) for f, (m, c) in zip(flats, answers, strict=True)]
+        return PrimitiveResult(found)
+
+    def _measure(self, flats: Sequence[FlatPub], shots: int | None) -> Answers:
+        raise NotImplementedError
+
+
+def _result(flat: FlatPub, means: np.ndarray, covariances: np.ndarray) -> PubResult:
+    variances = np.einsum("rkk->kr", covariances).clip(0.0)
+    data = DataBin(
+        evs=flat.pick(means.T),
+        stds=flat.pick(np.sqrt(variances)),
+        covariances=flat.pick(covariances.transpose(1, 0, 2)),
+        shape=flat.shape,
+    )
+    return PubResult(data)
+
+
+class RehearsalEstimator(_MeasuringEstimator):
+    """The client's local mode on the used qubits of a device snapshot; nothing is journaled."""
+
+    def __init__(self, sender: LocalSender) -> None:
+        self.sender = sender
+        self._compiled: Memo[list[Compiled]] = Memo()
+        self.reseed(sender.profile.seed)
+
+    def reseed(self, *seed: int) -> None:
+        """Start the random streams anew; the same seed gives the same streams."""
+        self._streams = np.random.SeedSequence(seed)
+
+    def describe(self, circuit: QNNCircuit) -> str:
+        """One line: on which qubits a circuit runs."""
+        return describe(self._programs_of(circuit.canonical, circuit.pauli_terms), self.sender)
+
+    def _programs_of(self, circuit: QuantumCircuit, terms: Terms) -> list[Compiled]:
+        sender = self.sender
+
+        def make(circuit: QuantumCircuit, _: object) -> list[Compiled]:
+            return compile_bases(circuit, terms, sender.device, sender.profile.placement)
+
+        key = tuple(tuple(sorted(observable.items())) for observable in terms)
+        return self._compiled.get(circuit, key, make)
+
+    def _measure(self, flats: Sequence[FlatPub], shots: int | None) -> Answers:
+        rows = Rows.gather(flats)
+        groups, mitigation = rows.groups, self.sender.mitigation
+        programs = [self._programs_of(g.circuit, g.terms) for g in groups]
+        seed = int(self._streams.spawn(1)[0].generate_state(1)[0])
+        seats = [seat(len(g.rows), p[0].k, seed) for g, p in zip(groups, programs, strict=True)]
+        pieces = tuple(Piece(g, 0, len(rows)) for g, rows in enumerate(seats) if len(rows))
+        chunk = Chunk("all", pieces, 0, 0.0)
+        layout = Layout(programs, Timing("", 0.0, 0.0), seats, [chunk])
+        items = layout.items(chunk, groups, mitigation)
+        bits = self.sender.run(items, shots or self.sender.profile.shots, seed)
+        counted = {i.name: Counts.of(b) for i, b in zip(items, bits, strict=True)}
+        found = values_of(layout, [counted], groups, mitigation)
+        return [(found[g][0][k], found[g][1][k]) for g, k in rows.pubs]
+
+
+def describe(programs: Sequence[Compiled], sender: LocalSender) -> str:
+    """One line for people: device, qubits, gates and expected fidelity of a compiled circuit."""
+    return (
+        f"the IBM client's sampler at resilience level {sender.mitigation.level} on "
+        f"{sender.device.name}, {programs[0].describe()}"
+    )
+
+
+class JournaledEstimator(_MeasuringEstimator):
+    """Each call is a stage of a run: paid for once, waited for, and read back ever after."""
+
+    def __init__(self, run: HardwareRun) -> None:
+        self.hardware = run
+        self.calls = 0
+
+    def _measure(self, flats: Sequence[FlatPub], shots: int | None) -> Answers:
+        with locked(self.hardware.folder):
+            return self._locked(flats)
+
+    def _locked(self, flats: Sequence[FlatPub]) -> Answers:
+        rows = Rows.gather(flats)
+        number, run = self.calls, self.hardware
+        if number < run.stages:
+            same_rows(run.read_stage(number), rows, run)
+        else:
+            run.write_stage(rows)
+        if not run.finished(number):
+            run.advance(number)
+            run.wait(number)
+        self.calls += 1
+        return run.answers(number)
+
+
+def same_rows(stored: Rows, asked: Rows, run: HardwareRun) -> None:
+    """Refuse to answer with another input's values.
+
+    Raises:
+        JobError: If a call asks something else than the run's folder holds in its place.
+    """
+    a, b = stored.arrays(), asked.arrays()
+    if a.keys() != b.keys() or any(not np.array_equal(a[name], b[name]) for name in a):
+        raise JobError(
+            f"The run folder {run.folder} belongs to other inputs, weights or another order of "
+            "calls. Name a new folder for these."
+        )
+
+
+class StageEstimator(_MeasuringEstimator):
+    """Answers from finished stages, batch by batch; notes the rows of the first that is not.
+
+    A forward pass calls it once per quantum layer, in the same order for every batch. Images keep
+    their order and each has the same number of rows, so that the size of a batch may change.
+    """
+
+    def __init__(self, answers: Sequence[Answers], asked: Sequence[Sequence[np.ndarray]]) -> None:
+        self.answers, self.asked = answers, asked
+        self.noted: list[list[FlatPub]] = []
+        """The PUBs of every batch at the first call without an answer."""
+        self._call = 0
+        self._offsets = [[0] * len(stage) for stage in answers]
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """One forward pass over some images."""
+        self._call = 0
+        yield
+        if self._call < len(self.answers):
+            raise JobError(
+                "The model made fewer quantum calls than in its first pass over the images. "
+                "Expected every forward pass to call the same quantum layers."
+            )
+
+    def _measure(self, flats: Sequence[FlatPub], shots: int | None) -> Answers:
+        call, self._call = self._call, self._call + 1
+        if call == len(self.answers):
+            self.noted.append(list(flats))
+            raise Pending
+        stage, offsets = self.answers[call], self._offsets[call]
+        if len(stage) != len(flats):
+            raise JobError("The model's quantum layers are not those that the run was begun with.")
+        out = []
+        for k, flat in enumerate(flats):
+            where = slice(offsets[k], offsets[k] + len(flat.values))
+            means, covariances = stage[k][0][where], stage[k][1][where]
+            asked = self.asked[call][k][where]
+            if len(means) < len(flat.values) or not np.allclose(asked, flat.values, atol=_SAME):
+                raise JobError(
+                    "The model's angles are not those that the run was begun with. Resume it with "
+                    "the same code, or submit a new run."
+                )
+            offsets[k] += len(flat.values)
+            out.append((means, covariances))
+        return out
+
+    def rows(self) -> Rows:
+        """The noted rows of all batches.
+
+        Raises:
+            JobError: If the batches did not call the same circuits.
+        """
+        first = self.noted[0]
+        for pubs in self.noted:
+            if [id(p.circuit) for p in pubs] != [id(p.circuit) for p in first]:
+                raise JobError("Expected every batch to call the same quantum layers in order.")
+        joined = [
+            FlatPub(
+                first[k].circuit,
+                first[k].observables,
+                np.concatenate([pubs[k].values for pubs in self.noted]),
+                first[k].shape,
+                first[k]._observable,
+                first[k]._row,
+            )
+            for k in range(len(first))
+        ]
+        return Rows.gather(joined)

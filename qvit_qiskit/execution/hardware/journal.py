@@ -1,0 +1,319 @@
+"""A run's folder: a journal of events, and files that never change once they are written.
+
+An event is a line of JSON that reaches the disk before anything acts on it; each line ends with a
+checksum of itself and of all lines before it. Files are written beside their place and moved there,
+and the journal keeps their SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.files import atomic
+
+FORMAT = 1
+"""Of run folders; a newer one is refused."""
+Event = dict[str, Any]
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+class Journal:
+    """The events of one folder, and its files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "journal.jsonl"
+        self.events: list[Event] = []
+        self._size = 0
+        """Bytes of whole lines. What stands behind them was cut off before anything acted on it."""
+        self._check = 0
+        """The checksum of the last line."""
+
+    @classmethod
+    def create(cls, folder: Path) -> Journal:
+        """Start a folder.
+
+        Raises:
+            JobError: If the folder holds something already, or cannot be written.
+        """
+        journal = cls(folder)
+        taken = JobError(
+            f"The run folder {folder} is not empty. Name a new one, or go on with the run in "
+            f"it: `qvit resume {folder}`."
+        )
+        try:
+            if folder.exists() and any(folder.iterdir()):
+                raise taken
+            folder.mkdir(parents=True, exist_ok=True)
+            journal.path.touch(exist_ok=False)  # of two processes, one
+            _to_disk(folder)
+            _to_disk(folder.parent)
+        except FileExistsError:
+            raise taken from None
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        journal.append("created", format=FORMAT)
+        return journal
+
+    @classmethod
+    def open(cls, folder: Path) -> Journal:
+        """Read a folder; nothing is written.
+
+        Raises:
+            JobError: If it is no run folder, of a newer format, or damaged.
+        """
+        journal = cls(folder)
+        try:
+            text = journal.path.read_bytes()
+        except FileNotFoundError:
+            raise JobError(f"{folder} is no run folder: it has no journal.jsonl.") from None
+        except OSError as error:
+            raise JobError(f"Cannot read {journal.path}: {error.strerror or error}.") from error
+        # The last line may have been cut off by a kill, before anything acted on it.
+        for number, line in enumerate(text.split(b"\n")[:-1], start=1):
+            try:
+                journal._take(line)
+            except (ValueError, TypeError, KeyError, AttributeError):
+                raise JobError(
+                    f"Line {number} of {journal.path} is damaged. Restore the folder from a copy; "
+                    "its jobs are still in your IBM account."
+                ) from None
+        if not journal.events:
+            raise JobError(
+                f"The run in {folder} was interrupted before anything was written down. Delete "
+                "the folder and submit again; nothing was sent."
+            )
+        return journal
+
+    def _take(self, line: bytes) -> None:
+        """Read one line.
+
+        Raises:
+            ValueError: If it is damaged, or another one than was written in its place.
+            JobError: If the folder has another format.
+        """
+        event = json.loads(line)
+        if not self.events and event["event"] == "created" and event["format"] != FORMAT:
+            raise JobError(
+                f"{self.folder} has the format {event['format']}, but this version reads {FORMAT}. "
+                "Use the version of qvit-qiskit that wrote it."
+            )
+        check = event.pop("check")
+        if check != self._checksum(event) or (not self.events and event["event"] != "created"):
+            raise ValueError(check)
+        self.events.append(event)
+        self._check = check
+        self._size += len(line) + 1
+
+    def _checksum(self, event: Event) -> int:
+        return zlib.crc32(json.dumps(event, allow_nan=False).encode(), self._check)
+
+    def append(self, event: str, **facts: Any) -> Event:
+        """Write an event; when this returns it is on the disk.
+
+        Raises:
+            JobError: If it cannot be written; nothing was acted upon.
+        """
+        line = {"event": event, "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
+        line |= facts
+        check = self._checksum(line)
+        data = json.dumps(line | {"check": check}, allow_nan=False).encode() + b"\n"
+        try:
+            # Without a buffer: closing one would write the rest of a line that failed.
+            with self.path.open("r+b", buffering=0) as stream:
+                stream.seek(self._size)
+                if b"\n" in stream.read():
+                    raise JobError(f"Another process has written to {self.path}. Begin again.")
+                stream.truncate(self._size)
+                stream.seek(self._size)
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[stream.write(rest) :]
+                os.fsync(stream.fileno())
+        except OSError as error:
+            self._cut()
+            raise _unwritable(self.path, error) from error
+        self.events.append(line)
+        self._check = check
+        self._size += len(data)
+        return line
+
+    def _cut(self) -> None:
+        try:
+            os.truncate(self.path, self._size)
+        except OSError:  # the next event cuts it off
+            return
+
+    def of(self, kind: str, **facts: Any) -> list[Event]:
+        """Events of a kind with these facts, in order."""
+        return [
+            e
+            for e in self.events
+            if e["event"] == kind and all(e.get(k) == v for k, v in facts.items())
+        ]
+
+    def store(self, name: str, data: bytes) -> str:
+        """Write a file of the folder; return its SHA-256.
+
+        Raises:
+            JobError: If it cannot be written.
+        """
+        path = self.folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic(path) as temporary:
+                temporary.write_bytes(data)
+                _to_disk(temporary)
+            for folder in (path.parent, *path.parent.parents):
+                _to_disk(folder)
+                if folder == self.folder:
+                    break
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return digest(data)
+
+    def load(self, name: str, sha256: str) -> bytes:
+        """Read a file of the folder.
+
+        Raises:
+            JobError: If it is missing or not what was written.
+        """
+        path = self.folder / name
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise JobError(f"Cannot read {path}: {error.strerror}. Restore it.") from error
+        if digest(data) != sha256:
+            raise JobError(
+                f"{path} is not what the run wrote: its checksum differs. Restore it from a copy."
+            )
+        return data
+
+
+class Ledger:
+    """What a run has cost, read from its journal."""
+
+    def __init__(self, journal: Journal, budget: float) -> None:
+        self.journal, self.budget = journal, budget
+
+    def _jobs(self) -> tuple[dict[str, float], dict[str, float], dict[str, str]]:
+        """By tag: estimates of all jobs that may exist, bills that are final, workloads."""
+        estimates: dict[str, float] = {}
+        bills: dict[str, float] = {}
+        inside: dict[str, str] = {}
+        for event in self.journal.events:
+            tag = event.get("tag", "")
+            if event["event"] == "intent":
+                estimates[tag] = event["seconds"]
+                inside[tag] = event.get("workload") or ""
+            elif event["event"] == "surplus":
+                surplus = surplus_tag(event)
+                estimates[surplus], inside[surplus] = estimates.get(tag, 0.0), inside.get(tag, "")
+            elif event["event"] == "released":
+                estimates.pop(tag, None)
+            elif event["event"] == "billed":
+                bills[tag] = event["seconds"]
+        return estimates, bills, inside
+
+    def spent(self) -> float:
+        """QPU seconds: bills where they are final, estimates where they are not."""
+        estimates, bills, inside = self._jobs()
+        jobs = estimates | bills
+        total = sum(jobs.values())
+        for event in self.journal.of("workload_billed"):
+            within = sum(s for tag, s in jobs.items() if inside.get(tag) == event["workload"])
+            total += max(0.0, event["seconds"] - within)
+        return float(total)
+
+    def final(self) -> bool:
+        """Whether every job, batch and session has its bill."""
+        estimates, bills, _ = self._jobs()
+        clocks = {event["workload"] for event in self.journal.of("workload_billed")}
+        closed = {event["workload"] for event in self.journal.of("closed")}
+        return estimates.keys() <= bills.keys() and closed <= clocks
+
+    def left(self) -> float:
+        """QPU seconds that may still be spent."""
+        return self.budget - self.spent()
+
+
+def surplus_tag(event: Event) -> str:
+    """Under which the bill of a surplus job is noted: its own tag is that of the job kept."""
+    return f"{event['tag']}-surplus-{event['job']}"
+
+
+def _to_disk(path: Path) -> None:
+    """Flush a file or the entries of a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(path: Path, error: OSError) -> JobError:
+    return JobError(
+        f"Cannot write {path}: {error.strerror or error}. Nothing was lost; make room or mend the "
+        "permissions, then `qvit resume`."
+    )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from changing a run's folder.
+
+    Raises:
+        JobError: If another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise JobError(
+            f"Another process is working on {folder}. Wait for it, or look with `qvit status`."
+        ) from None
+    except OSError as error:
+        raise _unwritable(folder / ".lock", error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Arrays as one npz file, the same bytes for the same arrays."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    return stream.getvalue()
+
+
+def unpack_arrays(data: bytes) -> dict[str, np.ndarray]:
+    """Arrays of an npz file; no pickle is read.
+
+    Raises:
+        JobError: If it holds anything else.
+    """
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error):
+        raise JobError("A file of the run holds no arrays. Restore it from a copy.") from None

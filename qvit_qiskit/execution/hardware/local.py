@@ -1,0 +1,121 @@
+"""The IBM client's local mode on the used qubits of a device snapshot: a rehearsal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from qvit_qiskit.execution.devices import bundled_device, region_backend
+from qvit_qiskit.execution.hardware.senders import (
+    Look,
+    Work,
+    bits_of,
+    properties_json,
+    sampler_options,
+)
+from qvit_qiskit.execution.hardware.stage import Item
+from qvit_qiskit.execution.profile import FakeProfile
+
+ROWS_AT_ONCE = 256
+"""Of a simulation: the time of twirled circuits grows faster than their number."""
+
+
+class LocalSender:
+    """Runs jobs in this process, through the code that also sends them.
+
+    Copies that run side by side on a chip are simulated one by one, which is exact: snapshots
+    know no crosstalk.
+    """
+
+    local = True
+
+    def __init__(self, profile: FakeProfile) -> None:
+        self.profile, self.mitigation = profile, profile.mitigation
+        self.device = bundled_device(profile.device)
+        self._results: dict[str, list[np.ndarray]] = {}
+
+    def open_workload(self) -> str | None:
+        """There is none."""
+        return None
+
+    def close_workload(self, identifier: str) -> None:
+        """There is none."""
+
+    def workload_seconds(self, identifier: str) -> float | None:
+        """There is none."""
+        return 0.0
+
+    def submit(self, work: Work) -> str:
+        """Run the job at once."""
+        self._results[work.tag] = self.run(work.items, work.shots, work.seed)
+        return work.tag
+
+    def run(self, items: Sequence[Item], shots: int, seed: int) -> list[np.ndarray]:
+        """Bits of every item from Aer with the device's noise, each (M·k, shots, n)."""
+        seeds = iter(np.random.SeedSequence(seed).spawn(sum(i.compiled.k for i in items)))
+        simulators: dict[tuple[int, ...], Any] = {}
+        out = []
+        for item in items:
+            copies = [
+                self._run_copy(item, copy, shots, next(seeds), simulators)
+                for copy in range(item.compiled.k)
+            ]  # each (M, shots, n)
+            stacked = np.stack(copies, axis=1)
+            out.append(stacked.reshape(-1, *stacked.shape[2:]))
+        return out
+
+    def _run_copy(
+        self,
+        item: Item,
+        copy: int,
+        shots: int,
+        seed: np.random.SeedSequence,
+        simulators: dict[tuple[int, ...], Any],
+    ) -> np.ndarray:
+        from qiskit_aer import AerSimulator
+        from qiskit_ibm_runtime.executor_sampler import Sampler
+
+        qubits = item.compiled.copies[copy].qubits
+        if qubits not in simulators:
+            simulators[qubits] = AerSimulator.from_backend(region_backend(self.device, qubits))
+        circuit, values = item.compiled.narrow(copy, item.fold), item.of_copy(copy)
+        starts = range(0, len(values), ROWS_AT_ONCE)
+        each = math.prod(self.mitigation.split(shots))
+        found = []
+        for start, own in zip(starts, seed.generate_state(len(starts)) >> 1, strict=True):
+            part = values[start : start + ROWS_AT_ONCE]
+            options = sampler_options(self.profile, self.mitigation)
+            # The client overwrites the simulator's own seed with this option.
+            options["simulator"] = {"seed_simulator": int(own)}
+            sampler = Sampler(mode=simulators[qubits], options=options)
+            result = sampler.run([item.pub(circuit, part)], shots=shots).result()
+            found += bits_of(result, [(len(part), circuit.num_clbits)], each)
+        return np.concatenate(found)
+
+    def find(self, tag: str) -> list[str]:
+        """The job, if this process ran it."""
+        return [tag] if tag in self._results else []
+
+    def look(self, job: str) -> Look:
+        """Done, or lost with the process that ran it."""
+        if job in self._results:
+            return Look("done")
+        return Look("failed", "the process ended before the simulation was stored")
+
+    def fetch(self, job: str, items: Sequence[Item], shots: int) -> list[np.ndarray]:
+        """The bits."""
+        return self._results.pop(job)
+
+    def bill(self, job: str) -> float | None:
+        """Nothing."""
+        return 0.0
+
+    def cancel(self, job: str) -> None:
+        """There is nothing to cancel."""
+
+    def calibration(self) -> str:
+        """The snapshot's properties."""
+        return properties_json(self.device)

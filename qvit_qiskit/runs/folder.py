@@ -1,0 +1,103 @@
+"""What a run's folder holds beside its jobs: images, labels, model, terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, IterableDataset
+
+from qvit_qiskit.data import Split
+from qvit_qiskit.exceptions import DataError, JobError
+from qvit_qiskit.execution.hardware.journal import Journal, digest, pack_arrays, unpack_arrays
+from qvit_qiskit.execution.hardware.run import Terms
+from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
+from qvit_qiskit.training.checkpoint import load_checkpoint
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a run evaluates, beside the model: stored in its folder."""
+
+    images: Tensor
+    labels: np.ndarray
+    facts: dict[str, Any]
+
+    @classmethod
+    def of(cls, data: Split | Dataset[Any] | Sequence[Any], **facts: Any) -> Source:
+        """Images and labels of a split, or of a dataset of (image, label)."""
+        if isinstance(data, Split):
+            return cls(data.tensors()[0], data.labels, facts)
+        listed = isinstance(data, IterableDataset)
+        pairs = list(data) if listed else [data[k] for k in range(len(data))]  # type: ignore
+        if not pairs:
+            raise DataError("Expected at least one image, but the dataset is empty.")
+        images = torch.stack([torch.as_tensor(image) for image, _ in pairs])
+        return cls(images, np.array([int(label) for _, label in pairs]), facts)
+
+
+@dataclass
+class RunFolder:
+    """A run that was begun, read back."""
+
+    journal: Journal
+    facts: dict[str, Any]
+    terms: Terms
+
+    @classmethod
+    def open(cls, folder: Path, budget: float | None = None) -> RunFolder:
+        """Read a folder.
+
+        Raises:
+            JobError: If it is unusable.
+        """
+        journal = Journal.open(folder)
+        begun = journal.of("evaluation")
+        if not begun:
+            raise JobError(
+                f"The run in {folder} was interrupted before anything was written down. Delete "
+                "the folder and submit again; nothing was sent."
+            )
+        told = dict(begun[0]["terms"])
+        profile = told.pop("profile")
+        for event in journal.of("budget"):
+            told["budget"] = event["seconds"]
+        if budget is not None:
+            told["budget"] = budget
+        kind = FakeProfile if profile["kind"] == "fake" else IbmProfile
+        return cls(journal, begun[0], Terms(profile=kind.create(**profile), **told))
+
+    def source(self) -> Source:
+        """The images and labels that the run was begun with."""
+        arrays = unpack_arrays(self.journal.load("images.npz", self.facts["images"]))
+        return Source(torch.from_numpy(arrays["images"]), arrays["labels"], self.facts["data"])
+
+    def model(self, given: nn.Module | None) -> nn.Module:
+        """The model that the run was begun with: the given one, or from the kept checkpoint.
+
+        Raises:
+            JobError: If it is another model, or there is none.
+        """
+        if given is None and self.facts["checkpoint"] is None:
+            raise JobError(
+                "The run was begun with a model of your own code: pass the same one as model=."
+            )
+        if given is None:
+            self.journal.load(CHECKPOINT, self.facts["checkpoint"])  # checks it
+            given = load_checkpoint(self.journal.folder / CHECKPOINT).model
+        if weights_digest(given) != self.facts["model"]:
+            raise JobError("The model's weights are not those that the run was begun with.")
+        return given
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 of a model's weights and buffers."""
+    state = {name: t.detach().cpu().numpy() for name, t in model.state_dict().items()}
+    return digest(pack_arrays(dict(sorted(state.items()))))

@@ -1,0 +1,109 @@
+"""A job spec read, checked and priced: everything that is known before anything is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qvit_qiskit.data import facts
+from qvit_qiskit.exceptions import DataError, JobError
+from qvit_qiskit.execution import registry
+from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
+from qvit_qiskit.execution.registry import Found
+from qvit_qiskit.runs.pricing import Price, price
+from qvit_qiskit.runs.spec import JobSpec, load_spec
+from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint
+
+
+@dataclass(frozen=True)
+class Job:
+    """A spec with what it names."""
+
+    path: Path
+    spec: JobSpec
+    found: Found
+    """The profile's file."""
+    profile: FakeProfile | IbmProfile
+    checkpoint: Checkpoint
+    price: Price
+
+    @property
+    def shots(self) -> int:
+        """Per row, asked for."""
+        return self.spec.shots or self.profile.shots
+
+    def check_budget(self) -> None:
+        """Stop a job that its own estimate does not allow.
+
+        Raises:
+            JobError: If it is over the budget; the message says what would fit.
+        """
+        seconds, budget = self.price.estimate.seconds, self.spec.budget_seconds
+        if seconds <= budget:
+            return
+        shots, images = self.price.affordable(budget)
+        ways = [f"shots = {shots}"] if shots else []
+        ways += [f"subset = {images}"] if images else []
+        told = f"It would fit with {' or '.join(ways)}, or with a" if ways else "It needs a"
+        raise JobError(
+            f"The estimate of {seconds:,.1f} QPU seconds is over the budget of {budget:g}. {told} "
+            "larger budget_seconds."
+        )
+
+
+def read_job(path: Path, checkpoint: Path | None = None, backends_dir: Path | None = None) -> Job:
+    """Read and price a job; no network, no account, no data set.
+
+    Args:
+        path: The job spec.
+        checkpoint: Instead of the spec's.
+        backends_dir: A folder of profiles to search first.
+
+    Raises:
+        JobError: If the spec is malformed, names no checkpoint, or a profile that costs nothing.
+        ProfileError: If the profile is missing, malformed, or hides a packaged one.
+        DataError: If the checkpoint does not fit the data set.
+    """
+    spec = load_spec(path)
+    found = registry.find(spec.backend, backends_dir)
+    registry.refuse_shadow(found, backends_dir)
+    profile = found.load()
+    if not isinstance(profile, FakeProfile | IbmProfile):
+        raise JobError(
+            f"The profile {spec.backend!r} is of kind 'aer' and costs no QPU time. Run it with "
+            "`qvit evaluate`, or name a profile of kind 'ibm' or 'fake' in the spec."
+        )
+    place = checkpoint or (path.parent / spec.checkpoint if spec.checkpoint else None)
+    if place is None:
+        raise JobError(f"{path} names no checkpoint. Pass one with --checkpoint.")
+    loaded = load_checkpoint(place)
+    known = facts(spec.dataset)
+    config = loaded.model.config
+    if (config.channels, config.classes) != (known.channels, known.classes):
+        raise DataError(
+            f"The checkpoint is for images of {config.channels} channel(s) in {config.classes} "
+            f"classes, but {known.name} has {known.channels} and {known.classes}. Train a model "
+            "on it first."
+        )
+    if spec.split not in known.sizes:
+        raise JobError(
+            f"{path}: split: expected one of {', '.join(known.sizes)}, but got {spec.split!r}."
+        )
+    size = known.sizes[spec.split]
+    if spec.subset is not None and spec.subset > size:
+        raise JobError(
+            f"{path}: subset: {known.name} has {size} images in its {spec.split} split, fewer "
+            f"than {spec.subset}."
+        )
+    model = loaded.model
+    shots = spec.shots or profile.shots
+    priced = price(
+        model,
+        model.cost(),
+        spec.subset or size,
+        profile,
+        shots,
+        control_rows=spec.control_rows,
+        job_seconds=spec.max_loss * spec.budget_seconds,
+    )
+    return Job(path, spec, found, profile, loaded, priced)

@@ -1,0 +1,85 @@
+"""A finished run read back from its folder: no network, no model, no data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qvit_qiskit import metrics
+from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.execution.hardware.journal import Journal, unpack_arrays
+from qvit_qiskit.execution.hardware.run import Control, HardwareRun
+from qvit_qiskit.runs.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one projection of a quantum layer measured."""
+
+    parameters: np.ndarray  # shape: (R, P), inputs and weights, as they were sent
+    values: np.ndarray  # shape: (R, K)
+    covariances: np.ndarray  # shape: (R, K, K), of the values
+    copies: np.ndarray  # shape: (R,), the copy on the chip that each row ran on
+
+    @property
+    def stds(self) -> np.ndarray:
+        """Standard errors, shape (R, K)."""
+        return np.sqrt(np.einsum("rkk->rk", self.covariances).clip(0.0))
+
+
+@dataclass(frozen=True)
+class Results:
+    """A finished run."""
+
+    device: str
+    layers: list[list[Outputs]]
+    """For each quantum layer one for each projection: Q, K and V of head 0, of head 1, …"""
+    controls: list[list[Control]]
+    """For each quantum layer one for each circuit whose rows ran alone as well."""
+    logits: np.ndarray  # shape: (n, classes)
+    labels: np.ndarray  # shape: (n,)
+
+    @property
+    def scores(self) -> metrics.Scores:
+        """AUC and ACC."""
+        return metrics.score(self.labels, self.logits)
+
+
+def read_results(run: Path | str) -> Results:
+    """Read a finished run.
+
+    Args:
+        run: Its folder.
+
+    Raises:
+        JobError: If it is not finished, or a file is missing or not what the run wrote.
+    """
+    folder = RunFolder.open(Path(run))
+    journal = folder.journal
+    done = journal.of("done")
+    if not done:
+        raise JobError(f"The run in {run} is not finished. Go on with `qvit resume {run} --wait`.")
+    hardware = HardwareRun(journal, folder.terms)
+    predictions = unpack_arrays(journal.load("predictions.npz", done[-1]["predictions"]))
+    return Results(
+        _device(journal),
+        [_layer(hardware, number) for number in range(hardware.stages)],
+        [hardware.controls(number) for number in range(hardware.stages)],
+        predictions["logits"],
+        predictions["labels"],
+    )
+
+
+def _device(journal: Journal) -> str:
+    return str(journal.of("compiled")[-1]["device"])
+
+
+def _layer(run: HardwareRun, number: int) -> list[Outputs]:
+    return [
+        Outputs(parameters, means, covariances, copies)
+        for parameters, (means, covariances), copies in zip(
+            run.asked(number), run.answers(number), run.copies(number), strict=True
+        )
+    ]

@@ -1,0 +1,154 @@
+"""Stages: duplicate rows, jobs within limits, and the values put together again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+
+from qvit_qiskit.circuits import QNNCircuit, build_circuit
+from qvit_qiskit.execution.cost import MAX_EXECUTIONS, Mitigation, Timing
+from qvit_qiskit.execution.devices import bundled_device
+from qvit_qiskit.execution.gradients import circuit_pub
+from qvit_qiskit.execution.hardware.compiled import Placement, compile_bases
+from qvit_qiskit.execution.hardware.counts import Counts
+from qvit_qiskit.execution.hardware.stage import (
+    Chunk,
+    Group,
+    Layout,
+    Piece,
+    Rows,
+    plan_chunks,
+    seat,
+    values_of,
+)
+from qvit_qiskit.execution.pubs import flatten
+
+TIMING = Timing("test", 250e-6, 4e-6)
+
+
+def flat(circuit: QNNCircuit, inputs: np.ndarray, weights: np.ndarray):
+    return flatten(EstimatorPub.coerce(circuit_pub(circuit, inputs, weights), None))
+
+
+def test_equal_rows_are_asked_once(rng):
+    circuit = build_circuit("ry-ring", 3, 1)
+    inputs = rng.normal(size=(6, 3))
+    inputs[4] = inputs[1]
+    weights = rng.normal(size=(2, circuit.num_weights))
+    pubs = [flat(circuit, inputs, w) for w in weights]
+    rows = Rows.gather(pubs)
+    assert len(rows.groups) == 1  # one circuit, whatever its weights are
+    assert len(rows.groups[0].rows) == 2 * 5
+    for pub, (group, index) in zip(pubs, rows.pubs, strict=True):
+        np.testing.assert_array_equal(rows.groups[group].rows[index], pub.values)
+
+
+def test_circuits_and_observables_are_groups_of_their_own(rng):
+    one, two = build_circuit("ry-ring", 2, 1), build_circuit("ry-chain", 2, 1)
+    pubs = [flat(c, rng.normal(size=(3, 2)), rng.normal(size=c.num_weights)) for c in (one, two)]
+    other = EstimatorPub.coerce((one.canonical, "XX", np.ones((1, 4))), None)
+    rows = Rows.gather([*pubs, flatten(other)])
+    assert [group for group, _ in rows.pubs] == [0, 1, 2]
+
+
+class Stub:
+    """Stands for a compiled circuit where only their number counts."""
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.integers(1, 40_000), min_size=1, max_size=4),
+    st.integers(1, 4096),
+    st.sampled_from([0, 1, 2]),
+    st.integers(1, 2),
+    st.floats(0.01, 20_000),
+)
+def test_jobs_hold_every_row_once_and_keep_the_limits(sizes, shots, level, bases, loss):
+    mitigation = Mitigation(level)
+    programs = [[Stub()] * bases for _ in sizes]
+    chunks = plan_chunks("s", sizes, programs, TIMING, shots, mitigation, loss)  # type: ignore[arg-type]
+    twirls, each = mitigation.split(shots)
+    per_row = bases * twirls * each * mitigation.circuits_per_row
+    extra = bases * twirls * each * mitigation.calibration_rows
+    for g, size in enumerate(sizes):
+        spans = [(p.start, p.stop) for c in chunks for p in c.pieces if p.group == g]
+        assert [s for s, _ in spans] == [0, *(t for _, t in spans[:-1])]
+        assert spans[-1][1] == size
+    for chunk in chunks:
+        rows = [p.stop - p.start for p in chunk.pieces]
+        assert chunk.executions == sum(rows) * per_row + len(chunk.pieces) * extra
+        assert chunk.seconds == pytest.approx(2 + chunk.executions * TIMING.execution)
+        if sum(rows) > 1:  # a single row cannot be split
+            assert chunk.executions <= MAX_EXECUTIONS
+            assert chunk.seconds <= max(loss, 60) + 1e-6
+    assert len({c.name for c in chunks}) == len(chunks)
+
+
+def test_a_small_stage_is_one_job():
+    chunks = plan_chunks("s", [100] * 3, [[Stub()]] * 3, TIMING, 64, Mitigation(0), 1.0)  # type: ignore[arg-type]
+    assert len(chunks) == 1
+    assert len(chunks[0].pieces) == 3
+
+
+@pytest.mark.parametrize(("rows", "copies"), [(7, 1), (7, 3), (6, 3), (2, 5), (0, 4)])
+def test_every_row_has_one_seat(rows, copies):
+    seats = seat(rows, copies, 4)
+    assert seats.shape == (-(-rows // copies), copies)
+    assert sorted(seats[seats >= 0]) == list(range(rows))
+    assert (seats.ravel()[:rows] >= 0).all()  # what is left over is at the end
+    np.testing.assert_array_equal(seats, seat(rows, copies, 4))
+    if copies == 1:
+        np.testing.assert_array_equal(seats[:, 0], np.arange(rows))
+
+
+def test_seats_mix_tokens_over_copies():
+    """With 16 tokens an image and 16 copies, no token sits on one copy."""
+    seats = seat(1600, 16, 0)
+    for copy in range(16):
+        assert len({row % 16 for row in seats[:, copy].tolist()}) > 8
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("k", [1, 3])
+def test_values_find_their_rows_again(rng, level, k):
+    """Bits made up from known angles, split over jobs and copies, in two bases."""
+    circuit = build_circuit("ry-ring", 2, 1).canonical
+    terms = [{"IZ": 1.0}, {"XI": 1.0}, {"ZI": 1.0}]
+    mitigation = Mitigation(level)
+    device = bundled_device("fake_torino")
+    programs = [compile_bases(circuit, terms, device, Placement(0, k))]
+    assert len(programs[0]) == 2
+    group = Group(circuit, terms, rng.normal(size=(7, 4)))
+    seats = seat(7, k, 1)
+    half = len(seats) // 2
+    pieces = (Piece(0, 0, half), Piece(0, half, len(seats)))
+    chunks = [Chunk(name, (p,), 0, 0.0) for name, p in zip("ab", pieces, strict=True)]
+    layout = Layout(programs, TIMING, [seats], chunks)
+    counted = []
+    for chunk in chunks:
+        where = seats[chunk.pieces[0].start : chunk.pieces[0].stop]
+        found = {}
+        for item in layout.items(chunk, [group], mitigation):
+            bits = np.zeros((item.rows * k, 8, 2), bool)
+            if item.fold is not None:
+                np.testing.assert_array_equal(item.values, group.rows[where.clip(0)])
+                for copy in range(k):
+                    columns = list(item.compiled.columns[copy])
+                    expected = group.rows[where[:, copy].clip(0)][:, columns]
+                    np.testing.assert_array_equal(item.of_copy(copy), expected)
+                for place, row in enumerate(where.ravel()):  # row r reads r ones on qubit 0
+                    bits[place, :row, 0] = row >= 0
+            together = bits.reshape(item.rows, k, 8, 2).swapaxes(1, 2).reshape(item.rows, 8, -1)
+            np.testing.assert_array_equal(item.split(together), bits)
+            found[item.name] = Counts.of(bits)
+        counted.append(found)
+    means, covariances = values_of(layout, counted, [group], mitigation)[0]
+    rows = np.arange(7)
+    np.testing.assert_allclose(means[:, 0], 1 - 2 * rows / 8, atol=1e-12)
+    np.testing.assert_allclose(means[:, 1:], 1, atol=1e-12)
+    scale = 1.0 if level < 2 else (13 / 12) ** 2 + 1 / 9 + (5 / 12) ** 2
+    p = rows / 8
+    np.testing.assert_allclose(covariances[:, 0, 0], scale * 4 * p * (1 - p) / 8, atol=1e-12)

@@ -1,0 +1,75 @@
+"""Prices: the snapshot, the dearest device, and what a budget affords."""
+
+from __future__ import annotations
+
+import pytest
+
+from qvit_qiskit.circuits import build_circuit
+from qvit_qiskit.exceptions import RouteError
+from qvit_qiskit.execution.devices import bundled_device, bundled_names
+from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
+from qvit_qiskit.models import ViTConfig, build_model
+from qvit_qiskit.runs.pricing import price, price_circuit, pricing_device
+
+
+def ibm(**keys: object) -> IbmProfile:
+    return IbmProfile.create(**({"kind": "ibm", "device": "ibm_torino"} | keys))
+
+
+def test_a_device_is_priced_on_the_snapshot_of_its_name() -> None:
+    assert pricing_device(ibm()).name == "fake_torino"
+    assert pricing_device(ibm(priced_as="fake_boston")).name == "fake_boston"
+    fake = FakeProfile(kind="fake", device="fake_fez")
+    assert pricing_device(fake).name == "fake_fez"
+
+
+def test_an_unknown_device_needs_to_be_told() -> None:
+    with pytest.raises(RouteError, match="priced_as ="):
+        pricing_device(ibm(device="ibm_atlantis"))
+
+
+@pytest.mark.filterwarnings("ignore:Properties of fake_nighthawk")
+def test_least_busy_is_priced_at_the_dearest_admitted() -> None:
+    found = pricing_device(ibm(device="least-busy", family="Heron", min_qubits=150))
+    admitted = [bundled_device(n) for n in bundled_names(150, "heron")]
+    assert found.name in {d.name for d in admitted}
+    delays = [d.configuration().default_rep_delay for d in admitted]
+    assert found.configuration().default_rep_delay == max(delays)
+    slow = pricing_device(ibm(device="least-busy", family="Nighthawk"))
+    assert slow.configuration().default_rep_delay == 4e-3
+    with pytest.raises(RouteError, match="Change family or min_qubits"):
+        pricing_device(ibm(device="least-busy", family="Osprey"))
+
+
+def test_what_is_affordable_is_the_most_that_fits() -> None:
+    model = build_model(ViTConfig(patch_size=14), seed=0)
+    for level in (0, 1, 2):
+        profile = ibm(resilience_level=level)
+        found = price(model, model.cost(), 50, profile, 1024)
+        budget = found.estimate.seconds / 3
+        shots, images = found.affordable(budget)
+        assert shots > 0
+        for n, count in ((shots, 50), (found.estimate.shots, images)):
+            assert price(model, model.cost(), count, profile, n).estimate.seconds <= budget
+        more = price(model, model.cost(), images + 1, profile, 1024)
+        assert more.estimate.seconds > budget
+        assert found.affordable(1.0) == (0, 0)
+
+
+def test_the_price_counts_bases_and_mitigation() -> None:
+    model = build_model(ViTConfig(patch_size=14), seed=0)
+    plain = price(model, model.cost(), 10, ibm(), 1000).estimate
+    assert plain.executions == 10 * 24 * 1000
+    folded = price(model, model.cost(), 10, ibm(resilience_level=2), 1000).estimate
+    shots = 16 * 64  # 1000 asked for, in batches of at least 64
+    assert folded.executions == 10 * 24 * shots * 3 + shots
+    compiled, job = price_circuit(build_circuit("ry-chain", 4, 2), ibm())
+    assert job.executions == 1000
+    assert compiled.copies[0].two_qubit_gates() == 6
+
+
+def test_forty_thousand_rows_are_priced_by_arithmetic() -> None:
+    model = build_model(ViTConfig(patch_size=7), seed=0)
+    found = price(model, model.cost(), 417, ibm(), 1024).estimate
+    assert found.rows == 417 * 96
+    assert found.jobs >= 5  # ten million executions a job
