@@ -157,6 +157,7 @@ def _show(found: Status, json: bool) -> None:
     if found.scores is not None:
         told |= {"images": str(found.scores.n)}
         told |= {"AUC": f"{found.scores.auc:.3f}", "ACC": f"{found.scores.acc:.3f}"}
+        told |= _controls(found.run)
     else:
         told["next"] = f"qvit resume {found.run} --wait"
     if json:
@@ -179,3 +180,18 @@ def _show(found: Status, json: bool) -> None:
         )
     else:
         screen.facts(str(found.run), told)
+
+
+def _controls(run: Path) -> dict[str, str]:
+    """What sharing the chip did to the rows that ran alone as well."""
+    from qvit_qiskit.runs import read_results
+
+    told = {}
+    for layer, controls in enumerate(read_results(run).controls, start=1):
+        for control in controls:
+            size, error = control.difference()
+            told[f"packed against alone, layer {layer}"] = (
+                f"RMS difference of outputs {size:.3f} ± {error:.3f} beyond shot noise, "
+                f"{len(control.alone)} rows"
+            )
+    return told

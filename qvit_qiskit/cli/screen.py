@@ -100,7 +100,8 @@ def run_progress(waiting: bool) -> Iterator[Callable[[Status], None]]:
 
         def show(found: Status) -> None:
             label = f"{found.device}, quantum layer {found.stage} of {found.stages}"
-            cost = f"{found.spent_seconds:.1f} of {found.budget_seconds:g} QPU s"
+            queue = f"{found.queue} jobs in the queue, " if found.queue else ""
+            cost = f"{queue}{found.spent_seconds:.1f} of {found.budget_seconds:g} QPU s"
             bar.update(
                 task, description=label, total=found.jobs, completed=found.jobs_done, cost=cost
             )

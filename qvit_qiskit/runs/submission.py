@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.cost import Estimate, Timing, estimate
 from qvit_qiskit.execution.hardware.calls import Patience
-from qvit_qiskit.execution.hardware.dispatch import Ledger
+from qvit_qiskit.execution.hardware.dispatch import Ledger, Progress
 from qvit_qiskit.execution.hardware.journal import (
     Journal,
     locked,
@@ -54,6 +55,8 @@ class Status:
     budget_seconds: float
     scores: metrics.Scores | None = None
     """Of a finished run."""
+    queue: int = 0
+    """Jobs that wait for the device; told while waiting only."""
 
 
 def submit(
@@ -219,7 +222,7 @@ def _advance(
             if not progress.finished and not wait:
                 return status(run.folder)
             if not progress.finished:
-                run.wait(current, tick and (lambda _: tick(status(run.folder))))
+                run.wait(current, tick and partial(_tell, run, tick))
         run.update_bills()
         answers = [run.answers(k) for k in range(run.stages)]
         asked = [run.asked(k) for k in range(run.stages)]
@@ -267,6 +270,10 @@ def _finish(run: HardwareRun, logits: np.ndarray, labels: np.ndarray) -> Status:
     sha256 = run.journal.store("predictions.npz", arrays)
     run.journal.append("done", predictions=sha256)
     return status(run.folder)
+
+
+def _tell(run: HardwareRun, tick: Callable[[Status], None], progress: Progress) -> None:
+    tick(replace(status(run.folder), queue=progress.queue))
 
 
 def cancel(run: Path | str, patience: Patience | None = None) -> int:

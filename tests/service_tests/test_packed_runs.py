@@ -23,7 +23,7 @@ from qvit_qiskit.execution.route import Route
 from qvit_qiskit.execution.sources import misread
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.qnn import QuantumLinear
-from qvit_qiskit.runs import read_results, submit
+from qvit_qiskit.runs import read_results, resume, submit
 
 SHOTS, ROWS, SIGMAS = 1024, 11, 5.0
 
@@ -127,6 +127,41 @@ def test_a_control_measures_what_the_neighbours_do(service: Service, tmp_path: P
     size, error = controls[0].difference()
     assert size < 0.05 + 3 * error
     assert error > 0
+
+
+def test_a_packed_run_is_taken_up(
+    service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another object, after the job was sent: nothing is sent again, every row finds its seat."""
+    model = build_model(ViTConfig(patch_size=14), seed=0)
+    images = stratified_subset(load("phantom").test, 2, 0)
+    name = profile(tmp_path, 'kind = "ibm"\ndevice = "ibm_torino"\nk = 6\nbuffer = 1')
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    submit(model, images, name, whole, budget_seconds=100, control_rows=5, wait=True)
+    before = len(service.jobs())
+    service.hold()
+    begun = submit(model, images, name, run, budget_seconds=100, control_rows=5)
+    assert begun.state == "sent"
+    service.hold(False)
+    service.wait_idle()
+    resume(run, model, wait=True)
+    assert len(service.jobs()) == before + 1
+    np.testing.assert_array_equal(read_results(run).logits, read_results(whole).logits)
+    assert qvit(["status", str(run)]) == 0
+    assert "packed against alone" in capsys.readouterr().out
+
+
+def test_the_queue_is_told_while_waiting(service: Service, tmp_path: Path) -> None:
+    service.configure(queues={"ibm_torino": 7}, queue_delay=1.0)
+    model = build_model(ViTConfig(patch_size=14), seed=0)
+    images = stratified_subset(load("phantom").test, 1, 0)
+    name = profile(tmp_path, 'kind = "ibm"\ndevice = "ibm_torino"\nk = 6')
+    seen: list[int] = []
+    run = tmp_path / "run"
+    submit(
+        model, images, name, run, budget_seconds=9, wait=True, tick=lambda s: seen.append(s.queue)
+    )
+    assert max(seen) >= 7
 
 
 def test_a_packed_run_of_a_model(service: Service, tmp_path: Path) -> None:

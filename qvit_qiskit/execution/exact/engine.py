@@ -250,10 +250,14 @@ class _Task:
 
     def _angles(self, chunk: slice) -> Angles:
         found = self.program.row_table.evaluate(self._row_values(chunk))
-        row = {
-            index: torch.from_numpy(angle.reshape(-1, angle.shape[-1])).to(self.real_dtype)
-            for index, angle in zip(self.program.row_rotations, found, strict=True)
-        }
+        halves = [torch.from_numpy(a.reshape(-1, a.shape[-1]) / 2) for a in found]
+        if len({half.shape for half in halves}) == 1:  # all at once: calls cost more than numbers
+            together = torch.stack(halves)
+            cosines, sines = together.cos(), together.sin()
+            pairs = list(zip(cosines.to(self.real_dtype), sines.to(self.real_dtype), strict=True))
+        else:
+            pairs = [(h.cos().to(self.real_dtype), h.sin().to(self.real_dtype)) for h in halves]
+        row = dict(zip(self.program.row_rotations, pairs, strict=True))
         return Angles(self.shared, row, {}, self.dtype)
 
 

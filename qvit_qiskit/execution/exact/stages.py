@@ -25,14 +25,26 @@ MAX_BLOCK_QUBITS = 4
 """Qubits fused into one matrix when states are evolved layer by layer (chosen by measurement)."""
 
 
+Trig = tuple[Tensor, Tensor]
+"""cos and sin of half an angle."""
+
+
 @dataclass
 class Angles:
     """What the stages of one pass may read and add to."""
 
     shared: np.ndarray  # shape: (G, m)
-    row: dict[int, Tensor]  # rotation index -> (H or G, R)
+    row: dict[int, Trig]  # rotation index -> each (H or G, R)
     row_grads: dict[int, Tensor]  # the same shapes
     dtype: torch.dtype
+
+    def trig(self, index: int) -> Trig:
+        """(cos φ/2, sin φ/2) of a rotation, each (H or G, R or 1)."""
+        if index in self.row:
+            return self.row[index]
+        half = torch.from_numpy(self.shared[:, index, None]) / 2
+        real = self.dtype.to_real() if self.dtype.is_complex else self.dtype
+        return half.cos().to(real), half.sin().to(real)
 
 
 class Stage(Protocol):
@@ -47,11 +59,12 @@ class Stage(Protocol):
         """The cotangent of the stage's input, and the running sums over rows."""
 
 
-def rotate(axis: str, angle: Tensor, state: Tensor) -> Tensor:
-    """exp(−iφP/2) on axis 2 of a state viewed as (G, high, 2, low, R), φ of shape (G, R)."""
-    groups, rows = max(len(state), len(angle)), max(state.shape[-1], angle.shape[-1])
-    angle, state = spread(angle, groups), spread(state, groups)
-    c, s = (angle / 2).cos()[:, None, None], (angle / 2).sin()[:, None, None]
+def rotate(axis: str, trig: Trig, state: Tensor) -> Tensor:
+    """exp(−iφP/2) on axis 2 of a state viewed as (G, high, 2, low, R), φ/2 of shape (G, R)."""
+    groups = max(len(state), len(trig[0]))
+    rows = max(state.shape[-1], trig[0].shape[-1])
+    state = spread(state, groups)
+    c, s = (spread(part, groups)[:, None, None] for part in trig)
     a, b = state[:, :, 0], state[:, :, 1]
     out = torch.empty((groups, *state.shape[1:-1], rows), dtype=state.dtype)
     if axis == "y":
@@ -66,6 +79,10 @@ def rotate(axis: str, angle: Tensor, state: Tensor) -> Tensor:
         torch.mul(a, phase.conj(), out=out[:, :, 0])
         torch.mul(b, phase, out=out[:, :, 1])
     return out
+
+
+def _back(trig: Trig) -> Trig:
+    return trig[0], -trig[1]
 
 
 def rotation_gradient(axis: str, cotangent: Tensor, out: Tensor) -> Tensor:
@@ -98,7 +115,7 @@ def reduce_to(grad: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _add_row_grad(angles: Angles, index: int, grad: Tensor) -> None:
-    grad = reduce_to(grad, angles.row[index].shape)
+    grad = reduce_to(grad, angles.row[index][0].shape)
     angles.row_grads[index] = angles.row_grads[index] + grad if index in angles.row_grads else grad
 
 
@@ -118,8 +135,12 @@ class ProductStage:
             vector = torch.zeros((1, 1, 2, 1, 1), dtype=angles.dtype)
             vector[:, :, 0] = 1
             chain = [vector]
-            for operation in sequence:
-                vector = self._apply(operation, angles, vector)
+            for place, operation in enumerate(sequence):
+                if place == 0 and isinstance(operation, Rotation) and operation.axis == "y":
+                    ends = torch.stack(angles.trig(operation.index), dim=1)  # RY on |0⟩
+                    vector = ends[:, None, :, None].to(angles.dtype)
+                else:
+                    vector = self._apply(operation, angles, vector)
                 chain.append(vector)
             steps.append(chain)
             products.append(out)
@@ -131,15 +152,9 @@ class ProductStage:
 
     def _apply(self, operation: Rotation | OneQubit, angles: Angles, vector: Tensor) -> Tensor:
         if isinstance(operation, Rotation):
-            return rotate(operation.axis, self._angle(operation, angles), vector)
+            return rotate(operation.axis, angles.trig(operation.index), vector)
         matrix = _tensor(operation.matrix, angles.dtype)
         return torch.einsum("ab,ghblr->ghalr", matrix, vector)
-
-    def _angle(self, operation: Rotation, angles: Angles) -> Tensor:
-        if operation.index in self.row:
-            return angles.row[operation.index]
-        real = angles.dtype.to_real() if angles.dtype.is_complex else angles.dtype
-        return torch.from_numpy(angles.shared[:, operation.index, None]).to(real)
 
     def pullback(
         self, matrices: Any, angles: Angles, memory: Any, cotangent: Tensor, sums: Any
@@ -168,13 +183,13 @@ class ProductStage:
                 continue
             out = spread(out, len(cotangent)).expand_as(cotangent)
             grad = rotation_gradient(operation.axis, cotangent, out)
-            angle = self._angle(operation, angles)
+            trig = angles.trig(operation.index)
             if operation.index in self.row:
                 _add_row_grad(angles, operation.index, grad)
             else:
-                grads[:, operation.index] += reduce_to(grad, angle.shape).numpy()[:, 0]
+                grads[:, operation.index] += reduce_to(grad, trig[0].shape).numpy()[:, 0]
             if place:
-                cotangent = rotate(operation.axis, -angle, cotangent)
+                cotangent = rotate(operation.axis, _back(trig), cotangent)
 
 
 class UnitaryStage:
@@ -281,7 +296,7 @@ class RowStage:
         chain = [state]
         for operation in self.operations:
             view = _qubit_view(state, operation.qubits[0])
-            out = rotate(operation.axis, angles.row[operation.index], view)
+            out = rotate(operation.axis, angles.trig(operation.index), view)
             state = out.reshape(len(out), -1, out.shape[-1])
             chain.append(state)
         return state, chain
@@ -292,12 +307,12 @@ class RowStage:
         """Gradient per row from ⟨λ|P|out⟩, then rotate λ back."""
         for place in range(len(self.operations) - 1, -1, -1):
             operation = self.operations[place]
-            angle = angles.row[operation.index]
+            trig = angles.trig(operation.index)
             view = _qubit_view(cotangent, operation.qubits[0])
             out = _qubit_view(spread(memory[place + 1], len(view)), operation.qubits[0])
             grad = rotation_gradient(operation.axis, view, out.expand_as(view))
             _add_row_grad(angles, operation.index, grad)
-            below = rotate(operation.axis, -angle, view)
+            below = rotate(operation.axis, _back(trig), view)
             cotangent = below.reshape(len(below), -1, below.shape[-1])
             cotangent = reduce_to(cotangent, memory[place].shape)
         return cotangent, None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -49,6 +49,8 @@ class Progress:
     total: int
     running: int
     waiting: int
+    queue: int = 0
+    """Jobs that wait for the device, other people's too; 0 where nobody asked."""
 
     @property
     def finished(self) -> bool:
@@ -362,7 +364,8 @@ class Dispatcher:
         while True:
             progress = self.look(task)
             if tick:
-                tick(progress)
+                queue = self.sender.queue() if progress.waiting else 0
+                tick(replace(progress, queue=queue))
             if progress.finished:
                 return
             time.sleep(pause)

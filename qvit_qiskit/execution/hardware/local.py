@@ -116,6 +116,10 @@ class LocalSender:
     def cancel(self, job: str) -> None:
         """There is nothing to cancel."""
 
+    def queue(self) -> int:
+        """Nobody waits."""
+        return 0
+
     def calibration(self) -> str:
         """The snapshot's properties."""
         return properties_json(self.device)

@@ -92,6 +92,9 @@ class Sender(Protocol):
     def cancel(self, job: str) -> None:
         """Cancel a job; a finished one is left alone."""
 
+    def queue(self) -> int:
+        """Jobs that wait for the device."""
+
     def calibration(self) -> str:
         """The device's reported errors now, as JSON."""
 
@@ -304,6 +307,11 @@ class ServiceSender:
                 return  # it has ended by itself
 
         repeat("cancelling a job", self.patience, ask)
+
+    def queue(self) -> int:
+        """See `Sender`; the client tells no job's own position."""
+        found = repeat("reading the queue", self.patience, self.device.status)
+        return int(found.pending_jobs)
 
     def calibration(self) -> str:
         """See `Sender`."""
