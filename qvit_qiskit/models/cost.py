@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.counting import CountingEstimator, counting_route
@@ -43,18 +42,32 @@ def count_cost(model: nn.Module, image: Tensor) -> ModelCost:
         model: Any model whose quantum layers are ours.
         image: One input, shape (1, ...).
     """
-    route = counting_route()
-    training = model.training
-    model.eval()
-    with torch.no_grad(), registry.route(model, route), FlopCounterMode(display=False) as flops:
-        model(image)
-    model.train(training)
-    assert isinstance(route.estimator, CountingEstimator)
+    from torch.utils.flop_counter import FlopCounterMode  # imports torch's compiler: a second
+
+    with FlopCounterMode(display=False) as flops:
+        stage_rows = count_rows(model, image)
     circuits = [m for m in model.modules() if isinstance(m, QuantumLinear)]
     weights = {id(layer.weight): layer.weight.numel() for layer in circuits}
     return ModelCost(
         parameters=sum(p.numel() for p in model.parameters()),
         quantum_parameters=sum(weights.values()),
         classical_flops=int(flops.get_total_flops()),
-        stage_rows=tuple(route.estimator.calls),
+        stage_rows=stage_rows,
     )
+
+
+def count_rows(model: nn.Module, image: Tensor) -> tuple[int, ...]:
+    """Circuits to run per image in every quantum layer.
+
+    Args:
+        model: Any model whose quantum layers are ours.
+        image: One input, shape (1, ...).
+    """
+    route = counting_route()
+    training = model.training
+    model.eval()
+    with torch.no_grad(), registry.route(model, route):
+        model(image)
+    model.train(training)
+    assert isinstance(route.estimator, CountingEstimator)
+    return tuple(route.estimator.calls)

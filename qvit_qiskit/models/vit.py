@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.exceptions import DataError
 from qvit_qiskit.models.config import ViTConfig
-from qvit_qiskit.models.cost import ModelCost, count_cost
+from qvit_qiskit.models.cost import ModelCost, count_cost, count_rows
 from qvit_qiskit.qnn import QuantumProjections
 
 
@@ -117,8 +117,15 @@ class ViT(nn.Module):
 
     def cost(self) -> ModelCost:
         """Parameters, classical FLOPs and circuit rows of one image."""
+        return count_cost(self, self._image())
+
+    def stage_rows(self) -> tuple[int, ...]:
+        """Circuits to run per image in every quantum layer; `cost` without its FLOPs."""
+        return count_rows(self, self._image())
+
+    def _image(self) -> Tensor:
         c = self.config
-        return count_cost(self, torch.zeros(1, c.channels, c.image_size, c.image_size))
+        return torch.zeros(1, c.channels, c.image_size, c.image_size)
 
 
 def build_model(config: ViTConfig, seed: int | None = None) -> ViT:

@@ -44,7 +44,6 @@ class _Evaluation(torch.autograd.Function):
         return None, None, *back
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def apply(evaluate: Evaluate, *tensors: Tensor) -> tuple[Tensor, ...]:
     """Run a numpy function inside the graph of ``tensors``.
 
@@ -56,6 +55,14 @@ def apply(evaluate: Evaluate, *tensors: Tensor) -> tuple[Tensor, ...]:
     Raises:
         CircuitError: If the first tensor is not of a floating dtype.
     """
+    if torch.compiler.is_compiling():
+        # Not as a decorator: that alone would import the compiler, for a second.
+        outside = torch.compiler.disable(_apply)
+        return outside(evaluate, *tensors)
+    return _apply(evaluate, *tensors)
+
+
+def _apply(evaluate: Evaluate, *tensors: Tensor) -> tuple[Tensor, ...]:
     if not tensors[0].is_floating_point():
         raise CircuitError(
             f"Expected floating-point angles, but got {tensors[0].dtype}. Call .float() on them."

@@ -27,11 +27,6 @@ class Job:
     checkpoint: Checkpoint
     price: Price
 
-    @property
-    def shots(self) -> int:
-        """Per row, asked for."""
-        return self.spec.shots or self.profile.shots
-
     def check_budget(self) -> None:
         """Stop a job that its own estimate does not allow.
 
@@ -99,7 +94,7 @@ def read_job(path: Path, checkpoint: Path | None = None, backends_dir: Path | No
     shots = spec.shots or profile.shots
     priced = price(
         model,
-        model.cost(),
+        model.stage_rows(),
         spec.subset or size,
         profile,
         shots,

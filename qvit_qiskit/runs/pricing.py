@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,7 +25,6 @@ from qvit_qiskit.execution.hardware.compiled import Compiled, compile_bases
 from qvit_qiskit.execution.hardware.run import longest_timing
 from qvit_qiskit.execution.packing import Packing, pack
 from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
-from qvit_qiskit.models import ModelCost
 from qvit_qiskit.qnn import QuantumLinear
 
 
@@ -99,7 +98,7 @@ def _largest(seconds: Callable[[int], float], most: int, budget: float) -> int:
 
 def price(
     model: nn.Module,
-    cost: ModelCost,
+    stage_rows: Sequence[int],
     images: int,
     profile: IbmProfile | FakeProfile,
     shots: int,
@@ -111,7 +110,7 @@ def price(
 
     Args:
         model: The model; its longest circuit sets the length of an execution.
-        cost: The model's cost per image.
+        stage_rows: Circuits to run per image in every quantum layer.
         images: Images to evaluate.
         profile: The profile.
         shots: Per row.
@@ -128,7 +127,7 @@ def price(
         for circuit in {id(c): c for c in _circuits(model)}.values()
     ]
     longest = longest_timing(programs, device, profile.rep_delay)
-    rows = tuple(images * n for n in cost.stage_rows)
+    rows = tuple(images * n for n in stage_rows)
     bases = max(len(p) for p in programs)
     copies = min(p[0].k for p in programs)
     found = estimate(

@@ -19,16 +19,17 @@ from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.cost import Estimate, Timing, estimate
 from qvit_qiskit.execution.hardware.calls import Patience
-from qvit_qiskit.execution.hardware.dispatch import Ledger, Progress
+from qvit_qiskit.execution.hardware.dispatch import Progress
 from qvit_qiskit.execution.hardware.journal import (
     Journal,
+    Ledger,
     locked,
     pack_arrays,
     unpack_arrays,
 )
 from qvit_qiskit.execution.hardware.run import HardwareRun, Terms, terms_json
 from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
-from qvit_qiskit.models.cost import count_cost
+from qvit_qiskit.models.cost import count_rows
 from qvit_qiskit.runs.folder import CHECKPOINT, RunFolder, Source, weights_digest
 from qvit_qiskit.runs.walk import walk
 from qvit_qiskit.training.checkpoint import versions
@@ -143,7 +144,7 @@ def _write_down(
         data=source.facts,
         model=weights_digest(model),
         checkpoint=kept,
-        stage_rows=list(count_cost(model, source.images[:1]).stage_rows),
+        stage_rows=list(count_rows(model, source.images[:1])),
         versions=versions(),
     )
 

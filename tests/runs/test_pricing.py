@@ -45,22 +45,22 @@ def test_what_is_affordable_is_the_most_that_fits() -> None:
     model = build_model(ViTConfig(patch_size=14), seed=0)
     for level in (0, 1, 2):
         profile = ibm(resilience_level=level)
-        found = price(model, model.cost(), 50, profile, 1024)
+        found = price(model, model.stage_rows(), 50, profile, 1024)
         budget = found.estimate.seconds / 3
         shots, images = found.affordable(budget)
         assert shots > 0
         for n, count in ((shots, 50), (found.estimate.shots, images)):
-            assert price(model, model.cost(), count, profile, n).estimate.seconds <= budget
-        more = price(model, model.cost(), images + 1, profile, 1024)
+            assert price(model, model.stage_rows(), count, profile, n).estimate.seconds <= budget
+        more = price(model, model.stage_rows(), images + 1, profile, 1024)
         assert more.estimate.seconds > budget
         assert found.affordable(1.0) == (0, 0)
 
 
 def test_the_price_counts_bases_and_mitigation() -> None:
     model = build_model(ViTConfig(patch_size=14), seed=0)
-    plain = price(model, model.cost(), 10, ibm(), 1000).estimate
+    plain = price(model, model.stage_rows(), 10, ibm(), 1000).estimate
     assert plain.executions == 10 * 24 * 1000
-    folded = price(model, model.cost(), 10, ibm(resilience_level=2), 1000).estimate
+    folded = price(model, model.stage_rows(), 10, ibm(resilience_level=2), 1000).estimate
     shots = 16 * 64  # 1000 asked for, in batches of at least 64
     assert folded.executions == 10 * 24 * shots * 3 + shots
     compiled, job = price_circuit(build_circuit("ry-chain", 4, 2), ibm())
@@ -70,6 +70,6 @@ def test_the_price_counts_bases_and_mitigation() -> None:
 
 def test_forty_thousand_rows_are_priced_by_arithmetic() -> None:
     model = build_model(ViTConfig(patch_size=7), seed=0)
-    found = price(model, model.cost(), 417, ibm(), 1024).estimate
+    found = price(model, model.stage_rows(), 417, ibm(), 1024).estimate
     assert found.rows == 417 * 96
     assert found.jobs >= 5  # ten million executions a job

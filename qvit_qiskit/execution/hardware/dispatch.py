@@ -21,12 +21,12 @@ from qvit_qiskit.execution.hardware.counts import Counts
 from qvit_qiskit.execution.hardware.journal import (
     Event,
     Journal,
+    Ledger,
     digest,
     pack_arrays,
     surplus_tag,
     unpack_arrays,
 )
-from qvit_qiskit.execution.hardware.journal import Ledger as Ledger
 from qvit_qiskit.execution.hardware.senders import Sender, Work
 from qvit_qiskit.execution.hardware.stage import Chunk, Group, Layout
 

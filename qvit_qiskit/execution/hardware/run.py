@@ -24,13 +24,13 @@ from qvit_qiskit.execution.hardware.compiled import (
 )
 from qvit_qiskit.execution.hardware.dispatch import (
     Dispatcher,
-    Ledger,
     Progress,
     Task,
     counts_of,
 )
 from qvit_qiskit.execution.hardware.journal import (
     Journal,
+    Ledger,
     digest,
     pack_arrays,
     unpack_arrays,
