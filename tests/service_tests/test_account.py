@@ -111,7 +111,7 @@ def test_the_least_busy_device_that_the_filters_admit(service: Service, tmp_path
         loaded = load_profile(Path(path))
         assert isinstance(loaded, IbmProfile)
         client = connect(loaded, patience)
-        assert find_device(client, loaded, 4, patience).name == expected
+        assert find_device(client, loaded, patience).name == expected
 
 
 def test_a_mock_device_is_refused(service: Service, tmp_path: Path) -> None:

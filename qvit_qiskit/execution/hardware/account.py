@@ -54,7 +54,7 @@ def connect(profile: IbmProfile, patience: Patience) -> QiskitRuntimeService:
 
 
 def find_device(
-    service: QiskitRuntimeService, profile: IbmProfile, min_qubits: int, patience: Patience
+    service: QiskitRuntimeService, profile: IbmProfile, patience: Patience
 ) -> BackendV2:
     """The device that a profile names, or the least busy one that its filters admit.
 
@@ -66,7 +66,7 @@ def find_device(
         if profile.device != "least-busy":
             return service.backend(profile.device)
         return service.least_busy(
-            min_num_qubits=max(min_qubits, profile.min_qubits),
+            min_num_qubits=profile.min_qubits,
             filters=lambda backend: admits(profile, backend),
         )
 
@@ -110,7 +110,7 @@ def check(profile: IbmProfile, patience: Patience) -> Standing:
         ServiceError: If the service does not answer.
     """
     service = connect(profile, patience)
-    device = find_device(service, profile, 1, patience)
+    device = find_device(service, profile, patience)
     used = repeat("reading the usage", patience, service.usage)
     status = repeat(f"reading the state of {device.name}", patience, device.status)
     known = repeat("listing instances", patience, service.instances)

@@ -62,7 +62,6 @@ class Progress:
 class Task:
     """A stage ready to be sent."""
 
-    stage: int
     groups: Sequence[Group]
     layout: Layout
     key: str
@@ -123,11 +122,7 @@ class Dispatcher:
             self._note("released", chunk)
             return
         if state == "failed":
-            reason = (self._last(chunk, "failed") or {}).get("reason")
-            raise JobError(
-                f"The job of chunk {chunk.name} did not finish: {reason} Send it again with "
-                f"`qvit resume {self.journal.folder}`."
-            )
+            raise self._not_finished(self._last(chunk, "failed") or {})
         if state == "sent" and self.sender.local:
             tag = str((self._last(chunk, "submitted") or {})["tag"])
             if not self.sender.find(tag):  # it ended with the process that ran it
@@ -309,9 +304,12 @@ class Dispatcher:
         told = told.rstrip(".") + "."
         self._note("failed", chunk, tag=sent["tag"], job=sent["job"], reason=told, state=state)
         self._bill(sent["tag"], sent["job"])
+        return self._not_finished(self._last(chunk, "failed") or {})
+
+    def _not_finished(self, failed: Event) -> JobError:
         return JobError(
-            f"The job {sent['job']} of chunk {chunk.name} did not finish: {told} Send it again "
-            f"with `qvit resume {self.journal.folder}`."
+            f"The job {failed['job']} of chunk {failed['chunk']} did not finish: "
+            f"{failed['reason']} Send it again with `qvit resume {self.journal.folder}`."
         )
 
     def _bill(self, tag: str, job: str) -> None:

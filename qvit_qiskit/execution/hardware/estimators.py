@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -219,14 +220,7 @@ class StageEstimator(_MeasuringEstimator):
             if [id(p.circuit) for p in pubs] != [id(p.circuit) for p in first]:
                 raise JobError("Expected every batch to call the same quantum layers in order.")
         joined = [
-            FlatPub(
-                first[k].circuit,
-                first[k].observables,
-                np.concatenate([pubs[k].values for pubs in self.noted]),
-                first[k].shape,
-                first[k]._observable,
-                first[k]._row,
-            )
+            replace(first[k], values=np.concatenate([pubs[k].values for pubs in self.noted]))
             for k in range(len(first))
         ]
         return Rows.gather(joined)

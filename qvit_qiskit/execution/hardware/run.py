@@ -204,7 +204,7 @@ class HardwareRun:
         if not self.journal.of("compiled", stage=number):
             self._compile(number, rows)
         layout, key = self._layout(number)
-        return Task(number, self._groups(number, rows), layout, key)
+        return Task(self._groups(number, rows), layout, key)
 
     def _compile(self, number: int, rows: Rows) -> None:
         sender, profile, mitigation = self.sender, self.terms.profile, self.terms.mitigation

@@ -167,14 +167,13 @@ class ServiceSender:
         mitigation: Mitigation,
         patience: Patience,
         *,
-        min_qubits: int = 1,
         device: str | None = None,
     ) -> None:
         self.profile, self.mitigation, self.patience = profile, mitigation, patience
         self.service: QiskitRuntimeService = connect(profile, patience)
         if device is not None:
             profile = profile.model_copy(update={"device": device})
-        self.device = find_device(self.service, profile, min_qubits, patience)
+        self.device = find_device(self.service, profile, patience)
         # The client asks for the calibration on first use, wherever that is.
         repeat("reading the calibration", patience, lambda: self.device.target)
         self._workload: Any = None
