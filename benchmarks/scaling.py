@@ -3,13 +3,12 @@
     python benchmarks/scaling.py --qubits 4 8 12 --layers 2 --json scaling.json
 
 Every point runs in a fresh process. A point is skipped, and the table says so, when the points
-before it predict more time or memory than the limits allow.
+before it predict a step longer than the limit.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,8 +24,6 @@ from sides import OURS
 
 ROWS = tuple(2**k for k in range(5, 15))
 QUBITS = (2, 4, 6, 8, 10, 12, 14, 16)
-STATES_HELD = 8
-"""Copies of the batched state that a step may hold, for the prediction of memory."""
 GROWTH = 2.5
 """Predicted growth of the time from one qubit to the next."""
 
@@ -45,24 +42,6 @@ class Point:
     skipped: str = ""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a point may cost."""
-
-    seconds: float
-    memory_mib: float
-
-    def refuse(self, case: Case, dtype: str, predicted: float) -> str:
-        """Why a point is not run; empty if it is."""
-        size = {"complex128": 16, "complex64": 8}[dtype]
-        needed = STATES_HELD * size * case.rows * 2**case.qubits / 2**20
-        if predicted > self.seconds:
-            return f"predicted {predicted:.2g} s"
-        if needed > self.memory_mib:
-            return f"predicted {needed / 1024:.1f} GiB"
-        return ""
-
-
 def measure(case: Case, dtype: str, repeats: int, settings: Settings) -> Point:
     """One point in a fresh worker."""
     point = Point(case.qubits, case.rows)
@@ -79,7 +58,7 @@ def measure(case: Case, dtype: str, repeats: int, settings: Settings) -> Point:
     return point
 
 
-def sweep(arguments: argparse.Namespace, limits: Limits, settings: Settings) -> Iterator[Point]:
+def sweep(arguments: argparse.Namespace, settings: Settings) -> Iterator[Point]:
     """All points, rows rising within a width, each predicted from its smaller neighbours."""
     known: dict[tuple[int, int], float] = {}
     before = 0
@@ -91,9 +70,8 @@ def sweep(arguments: argparse.Namespace, limits: Limits, settings: Settings) -> 
             narrower = known.get((before, rows), 0.0) * GROWTH ** (qubits - before)
             last = max((r for n, r in known if n == qubits), default=0)
             predicted = rows / last * known[qubits, last] if last else narrower
-            why = limits.refuse(case, arguments.dtype, predicted)
-            if why:
-                yield Point(qubits, rows, skipped=why)
+            if predicted > arguments.limit:
+                yield Point(qubits, rows, skipped=f"predicted {predicted:.2g} s")
                 continue
             point = measure(case, arguments.dtype, arguments.repeats, settings)
             if point.seconds is not None:
@@ -135,17 +113,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--limit", type=float, default=20.0, help="seconds of one step")
-    parser.add_argument("--memory", type=float, default=0.5, help="share of the main memory")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
-    limits = Limits(arguments.limit, arguments.memory * total)
     settings = Settings(HERE / ".venv-peers/bin/python", threads=arguments.threads)
     console = Console(width=max(120, Console().width))
     points: list[Point] = []
     record: dict[str, Any] = {"machine": report.machine(arguments.threads)}
     record |= {key: getattr(arguments, key) for key in ("family", "layers", "dtype")}
-    for point in sweep(arguments, limits, settings):
+    for point in sweep(arguments, settings):
         points.append(point)
         console.print(f"n = {point.qubits}, {point.rows} rows: {_cell(point)}", highlight=False)
         if arguments.json:

@@ -14,14 +14,14 @@ from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.bitstrings import BitstringEstimator
 from qvit_qiskit.execution.devices import bundled_device
 from qvit_qiskit.execution.exact.engine import Engine
-from qvit_qiskit.execution.exact.estimator import Compiler, ExactEstimator
+from qvit_qiskit.execution.exact.estimator import ExactEstimator
 from qvit_qiskit.execution.exact.gradient import AdjointGradient
 from qvit_qiskit.execution.gradients import ParameterShiftGradient, SPSAGradient
 from qvit_qiskit.execution.hardware.estimators import JournaledEstimator, RehearsalEstimator
 from qvit_qiskit.execution.hardware.local import LocalSender
 from qvit_qiskit.execution.hardware.run import HardwareRun, Terms
+from qvit_qiskit.execution.noise.compiler import noisy
 from qvit_qiskit.execution.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
-from qvit_qiskit.execution.sources import ExactSource, NoisySource
 
 
 @dataclass(frozen=True)
@@ -75,20 +75,7 @@ def open_route(name: str, profile: AnyProfile, path: Path) -> Route:
         )
     if isinstance(profile, FakeProfile):
         return _open_fake(name, profile, path)
-    compiler = Compiler()
-    if profile.engine == "aer":
-        estimator: BaseEstimatorV2 = _aer_estimator(profile)
-    elif profile.noise:
-        device = bundled_device(profile.noise)
-        source = NoisySource(device, profile.seed)
-        estimator = BitstringEstimator(source, profile.shots, profile.seed)
-    else:
-        engine = Engine(single=profile.precision == "single")
-        if profile.shots is None:
-            estimator = ExactEstimator(engine, compiler)
-        else:
-            exact = ExactSource(engine, compiler)
-            estimator = BitstringEstimator(exact, profile.shots, profile.seed)
+    estimator = _aer_estimator(profile)
     return Route(name, profile, path, estimator, _gradient(profile, estimator))
 
 
@@ -101,10 +88,18 @@ def _gradient(profile: AerProfile, estimator: BaseEstimatorV2) -> BaseEstimatorG
 
 
 def _aer_estimator(profile: AerProfile) -> BaseEstimatorV2:
-    from qiskit_aer.primitives import EstimatorV2
+    if profile.engine == "aer":
+        from qiskit_aer.primitives import EstimatorV2
 
-    options = {"default_precision": 0.0, "backend_options": {"seed_simulator": profile.seed}}
-    return EstimatorV2(options=options)
+        options = {"default_precision": 0.0, "backend_options": {"seed_simulator": profile.seed}}
+        return EstimatorV2(options=options)
+    if profile.noise:
+        exact = noisy(bundled_device(profile.noise), profile.seed)
+    else:
+        exact = ExactEstimator(Engine(single=profile.precision == "single"))
+    if profile.shots is None:
+        return exact
+    return BitstringEstimator(exact.engine, exact.compiler, profile.shots, profile.seed)
 
 
 def _open_fake(name: str, profile: FakeProfile, path: Path) -> Route:

@@ -83,11 +83,9 @@ def test_shapes(rng, observables, rows, shape):
     points = rng.uniform(-1, 1, rows)
     circuit = ry_ring(2, 1).canonical
     found = data(noiseless(1000), circuit, observables, points)
-    exact = data(noiseless(None), circuit, observables, points)
-    twin = data(ExactEstimator(), circuit, observables, points)
+    exact = data(ExactEstimator(), circuit, observables, points)
     assert found.shape == np.shape(found.evs) == np.shape(found.stds) == shape
     assert found.covariances.shape == (*shape, np.size(observables))
-    np.testing.assert_allclose(exact.evs, twin.evs, atol=1e-12)
     assert exact.stds.shape == shape
     assert not exact.stds.any()
     assert not hasattr(exact, "covariances")
@@ -158,9 +156,6 @@ def test_chunks_are_independent(monkeypatch):
     chunks = np.split(data(noiseless(500), *pub).evs, 4, axis=1)
     for k, chunk in enumerate(chunks):
         assert all(not np.array_equal(chunk, other) for other in chunks[:k])
-    np.testing.assert_allclose(
-        data(noiseless(None), *pub).evs, data(ExactEstimator(), *pub).evs, atol=1e-12
-    )
 
 
 @pytest.mark.parametrize("in_pub", [True, False])
@@ -176,13 +171,6 @@ def test_precision_sets_the_shots(in_pub):
     np.testing.assert_allclose(counts, np.round(counts), atol=1e-9)
     assert not np.allclose(7 * result.data.evs, np.round(7 * result.data.evs))
     np.testing.assert_allclose(result.data.stds, np.sqrt((1 - result.data.evs**2) / 400))
-
-
-def test_precision_is_not_needed_where_values_are_exact():
-    pub = same_rows(ry_ring(2, 2), 3)
-    result = noiseless(None).run([pub], precision=0.5).result()[0]
-    np.testing.assert_allclose(result.data.evs, data(ExactEstimator(), *pub).evs, atol=1e-12)
-    assert result.metadata == {"shots": None}
 
 
 def test_circuits_without_parameters():

@@ -10,12 +10,13 @@ from qvit_qiskit.circuits import ry_ring
 from qvit_qiskit.exceptions import ProfileError, RouteError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.bitstrings import BitstringEstimator
+from qvit_qiskit.execution.exact.engine import Engine
 from qvit_qiskit.execution.exact.estimator import ExactEstimator
 from qvit_qiskit.execution.exact.gradient import AdjointGradient
 from qvit_qiskit.execution.gradients import ParameterShiftGradient, SPSAGradient
 from qvit_qiskit.execution.hardware.estimators import RehearsalEstimator
+from qvit_qiskit.execution.noise.engine import NoisyEngine
 from qvit_qiskit.execution.profile import FakeProfile
-from qvit_qiskit.execution.sources import ExactSource, NoisySource
 from qvit_qiskit.qnn import QuantumLinear, QuantumProjections
 
 SHIPPED = sorted((Path(registry.__file__).parents[2] / "backends").glob("*.toml"))
@@ -55,25 +56,26 @@ def test_there_are_shipped_profiles():
     assert {"aer-exact", "aer-shots", "fake-boston"} <= {path.stem for path in SHIPPED}
 
 
-def source(name: str) -> object:
-    estimator = registry.open(name).estimator
-    return estimator.source if isinstance(estimator, BitstringEstimator) else estimator
-
-
 def test_what_shipped_profiles_are_made_of(here):
-    assert isinstance(source("aer-exact"), ExactEstimator)
-    assert not source("aer-exact").engine.single
-    assert source("aer-exact-single").engine.single
-    assert isinstance(source("aer-shots"), ExactSource)
-    assert isinstance(source("aer-boston"), NoisySource)
-    assert source("aer-boston").device.name == "fake_boston"
+    made = {name: registry.open(name).estimator for name in ("aer-exact", "aer-shots")}
+    made |= {name: registry.open(name).estimator for name in ("aer-boston", "aer-boston-exact")}
+    assert isinstance(made["aer-exact"], ExactEstimator)
+    assert not made["aer-exact"].engine.single
+    assert registry.open("aer-exact-single").estimator.engine.single
+    assert isinstance(made["aer-shots"], BitstringEstimator)
+    assert isinstance(made["aer-shots"].engine, Engine)
+    assert isinstance(made["aer-boston"], BitstringEstimator)
+    assert isinstance(made["aer-boston"].engine, NoisyEngine)
+    assert isinstance(made["aer-boston-exact"], ExactEstimator)
+    assert isinstance(made["aer-boston-exact"].engine, NoisyEngine)
+    assert "on fake_boston" in registry.open("aer-boston").describe(ry_ring(2, 1))
     assert isinstance(registry.open("fake-torino").estimator, RehearsalEstimator)
     assert registry.open("aer-boston").estimator.shots == 1024
-    assert registry.open("aer-boston-exact").estimator.shots is None
     gradients = {
         "aer-exact": AdjointGradient,
         "aer-shots": ParameterShiftGradient,
         "aer-boston": ParameterShiftGradient,
+        "aer-boston-exact": AdjointGradient,
         "aer-reference": ParameterShiftGradient,
         "aer-spsa": SPSAGradient,
         "fake-boston": type(None),
@@ -94,7 +96,10 @@ def test_param_shift_can_be_asked_for(here):
     [
         ("aer-exact", "exact, batched state in torch"),
         ("aer-shots", "bitstrings from: exact, batched state in torch"),
-        ("aer-boston", "density matrices on fake_boston, qubits "),
+        (
+            "aer-boston",
+            "bitstrings from: noisy observables evolved backwards, on fake_boston",
+        ),
         ("fake-torino", "the IBM client's sampler at resilience level 0 on fake_torino, qubits "),
         ("aer-reference", "Aer's own estimator, one simulation per row"),
     ],

@@ -116,17 +116,17 @@ def test_networks_of_one_circuit_compile_it_once(rng, monkeypatch):
         return program.compile_program(*args)
 
     monkeypatch.setattr(estimator, "compile_program", compile_program)
-    circuit = ry_ring(2, 1)
-    one, other = (BroadcastEstimatorQNN(circuit, EXACT) for _ in range(2))
+    circuit, route = ry_ring(2, 1), registry.open("aer-exact")
+    one, other = (BroadcastEstimatorQNN(circuit, route) for _ in range(2))
     duplicate = copy.deepcopy(one)
     assert duplicate is not one
-    assert duplicate.route is EXACT
+    assert duplicate.route is route
     inputs, weights = rng.uniform(-2, 2, (3, 2)), rng.uniform(-2, 2, 2)
     for network in (one, other, duplicate):
         network.forward(inputs, weights)
         network.vjp(inputs, weights)
         assert len(compiled) == 1
-    BroadcastEstimatorQNN(ry_ring(2, 1), EXACT).forward(inputs, weights)
+    BroadcastEstimatorQNN(ry_ring(2, 1), route).forward(inputs, weights)
     assert len(compiled) == 2
 
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import numpy as np
+from qiskit.primitives import BaseEstimatorV2
 
 from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.execution.bitstrings import BitstringEstimator
-from qvit_qiskit.execution.exact.engine import Engine
-from qvit_qiskit.execution.exact.estimator import Compiler
+from qvit_qiskit.execution.devices import bundled_device
+from qvit_qiskit.execution.exact.estimator import ExactEstimator
 from qvit_qiskit.execution.gradients import circuit_pub
-from qvit_qiskit.execution.sources import ExactSource
+from qvit_qiskit.execution.noise.compiler import noisy
 
 
-def noiseless(shots: int | None, seed: int = 0) -> BitstringEstimator:
-    return BitstringEstimator(ExactSource(Engine(), Compiler()), shots, seed)
+def noiseless(shots: int, seed: int = 0) -> BitstringEstimator:
+    exact = ExactEstimator()
+    return BitstringEstimator(exact.engine, exact.compiler, shots, seed)
 
 
-def data(estimator: BitstringEstimator, *pub: object, **options: float):
+def noisy_shots(device: str, shots: int, seed: int = 3) -> BitstringEstimator:
+    exact = noisy(bundled_device(device), seed)
+    return BitstringEstimator(exact.engine, exact.compiler, shots, seed)
+
+
+def data(estimator: BaseEstimatorV2, *pub: object, **options: float):
     return estimator.run([pub], **options).result()[0].data
 
 

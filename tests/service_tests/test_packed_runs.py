@@ -19,8 +19,8 @@ from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.devices import Placed, bundled_device, region_backend, region_target
 from qvit_qiskit.execution.hardware.run import HardwareRun
+from qvit_qiskit.execution.noise.program import misread
 from qvit_qiskit.execution.route import Route
-from qvit_qiskit.execution.sources import misread
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.qnn import QuantumLinear
 from qvit_qiskit.runs import read_results, resume, submit

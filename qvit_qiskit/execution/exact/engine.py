@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from qvit_qiskit.execution.exact.columns import SplitAngles
 from qvit_qiskit.execution.exact.program import Program, torch_dtype
 from qvit_qiskit.execution.exact.stages import (
     Angles,
@@ -37,17 +38,34 @@ TAPE_BYTES = 2**28
 """Above this the forward states are not kept, but computed again on the way back."""
 
 
+class Compiled(Protocol):
+    """A circuit compiled for one measurement basis and one choice of varying columns."""
+
+    @property
+    def angles(self) -> SplitAngles:
+        """Which parameters vary by row."""
+
+    def diagonals(self, num_observables: int) -> np.ndarray:
+        """The basis' observables on the states that the engine ends in, (2**n, observables)."""
+
+    def describe(self) -> str:
+        """One line for people."""
+
+
+P = TypeVar("P", bound=Compiled)
+
+
 @dataclass(frozen=True)
-class Request:
+class Request(Generic[P]):
     """One program at H arrays of R rows, with G/H weight sets for each array."""
 
-    program: Program
+    program: P
     rows: np.ndarray  # shape: (P_row, H, R)
     shared: np.ndarray  # shape: (G, P_shared), G a multiple of H
     diagonal: np.ndarray  # shape: (2**n, observables)
 
     @classmethod
-    def of(cls, program: Program, values: np.ndarray, diagonal: np.ndarray) -> Request:
+    def of(cls, program: P, values: np.ndarray, diagonal: np.ndarray) -> Request[P]:
         """One weight set at one array of rows.
 
         Args:
@@ -55,8 +73,9 @@ class Request:
             values: Parameter values, shape (R, P); shared columns are constant.
             diagonal: Shape (2**n, observables).
         """
-        rows = np.ascontiguousarray(values[:, program.row_columns].T)
-        return cls(program, rows[:, None], values[:1, program.shared_columns], diagonal)
+        angles = program.angles
+        rows = np.ascontiguousarray(values[:, angles.row_columns].T)
+        return cls(program, rows[:, None], values[:1, angles.shared_columns], diagonal)
 
     @property
     def num_rows(self) -> int:
@@ -67,6 +86,19 @@ class Request:
 Pullback = Callable[[Sequence[np.ndarray]], list[tuple[np.ndarray, np.ndarray]]]
 
 
+class RowEngine(Protocol[P]):
+    """What estimators and gradients need of an engine; see `Engine`."""
+
+    def values(self, requests: Sequence[Request[P]]) -> list[np.ndarray]:
+        """Expectation values of every request, each of shape (G, observables, R)."""
+
+    def probabilities(self, request: Request[P]) -> np.ndarray:
+        """Probabilities of the basis states as they are read, shape (G, 2**n, R)."""
+
+    def linearize(self, requests: Sequence[Request[P]]) -> tuple[list[np.ndarray], Pullback]:
+        """Values and their vector–Jacobian product."""
+
+
 class Engine:
     """Runs requests; several requests share one Aer job."""
 
@@ -74,11 +106,11 @@ class Engine:
         self.single = single
         self.unitaries = AerUnitaries()
 
-    def values(self, requests: Sequence[Request]) -> list[np.ndarray]:
+    def values(self, requests: Sequence[Request[Program]]) -> list[np.ndarray]:
         """Expectation values of every request, each of shape (G, observables, R)."""
         return [task.run(keep=False) for task in self._start(requests)]
 
-    def probabilities(self, request: Request) -> np.ndarray:
+    def probabilities(self, request: Request[Program]) -> np.ndarray:
         """Probabilities of the basis states, shape (G, 2**n, R)."""
         task = self._start([request])[0]
         dim = 2**request.program.num_qubits
@@ -87,7 +119,7 @@ class Engine:
             out[:, :, chunk] = spread(_squared(task.forward(chunk)[0]), len(out)).numpy()
         return out if request.program.order is None else out[:, request.program.order]
 
-    def linearize(self, requests: Sequence[Request]) -> tuple[list[np.ndarray], Pullback]:
+    def linearize(self, requests: Sequence[Request[Program]]) -> tuple[list[np.ndarray], Pullback]:
         """Values and their vector–Jacobian product.
 
         Returns:
@@ -103,7 +135,7 @@ class Engine:
 
         return values, pullback
 
-    def _start(self, requests: Sequence[Request]) -> list[_Task]:
+    def _start(self, requests: Sequence[Request[Program]]) -> list[_Task]:
         tasks = [_Task(request, self.single) for request in requests]
         by_width: dict[int, list[tuple[_Task, int]]] = {}
         for task in tasks:
@@ -122,15 +154,16 @@ class Engine:
 class _Task:
     """One request on its way through its program's stages."""
 
-    def __init__(self, request: Request, single: bool) -> None:
+    def __init__(self, request: Request[Program], single: bool) -> None:
         self.request, self.program = request, request.program
+        self.angles = self.program.angles
         self.dtype = torch_dtype(self.program.real, single)
         self.real_dtype = torch_dtype(True, single)
         self.weights = np.ascontiguousarray(request.shared.T)  # (P_shared, G)
-        rotations = len(self.program.row_rotations) + len(self.program.shared_rotations)
-        self.shared = np.zeros((len(request.shared), rotations))  # zero for row rotations
-        found = self.program.shared_table.evaluate(list(self.weights))
-        for index, angle in zip(self.program.shared_rotations, found, strict=True):
+        # Zero for row rotations.
+        self.shared = np.zeros((len(request.shared), self.angles.count))
+        found = self.angles.shared_table.evaluate(list(self.weights))
+        for index, angle in zip(self.angles.shared_rotations, found, strict=True):
             self.shared[:, index] = angle
         self.unitaries: dict[int, tuple[Callable[[], list[np.ndarray]], int]] = {}
         self.matrices: list[Any] | None = None
@@ -188,18 +221,15 @@ class _Task:
             pulled = torch.from_numpy(np.ascontiguousarray(cotangent[:, :, chunk]))
             lam = (2 * self.diagonal @ pulled.to(self.real_dtype)) * spread(state, len(pulled))
             angles = self._pull_stages(reduce_to(lam, state.shape), memory, sums)
-            if program.row_rotations:
-                found = [angles.row_grads[i].double().numpy() for i in program.row_rotations]
+            if self.angles.row_rotations:
+                found = [angles.row_grads[i].double().numpy() for i in self.angles.row_rotations]
                 grads = [g.reshape(by_row.shape[1], -1, g.shape[-1]) for g in found]
-                back = program.row_table.pullback(self._row_values(chunk), grads)
-                for k, own in enumerate(back[: len(by_row)]):
-                    by_row[k, :, chunk] = own[:, 0]
-                for k, own in enumerate(back[len(by_row) :]):
-                    by_shared[k] += own.ravel()
+                values = self._row_values(chunk)
+                self.angles.pull_rows(values, grads, by_row[:, :, chunk], by_shared)
             else:
                 by_row[:, :, chunk] = 0
-        swept = self._finish(sums)[:, list(program.shared_rotations)]
-        pulled_back = program.shared_table.pullback(list(self.weights), list(swept.T))
+        swept = self._finish(sums)[:, list(self.angles.shared_rotations)]
+        pulled_back = self.angles.shared_table.pullback(list(self.weights), list(swept.T))
         for k, own in enumerate(pulled_back):
             by_shared[k] += own
         return by_row, by_shared.T
@@ -242,14 +272,10 @@ class _Task:
         return self.matrices
 
     def _row_values(self, chunk: slice) -> list[np.ndarray]:
-        """What the row table needs: arrays (H, 1, r), and (H, G/H, 1) of shared parameters."""
-        rows = self.request.rows[:, :, None, chunk]
-        if not self.program.mixed:
-            return list(rows)
-        return [*rows, *self.weights.reshape(len(self.weights), rows.shape[1], -1, 1)]
+        return self.angles.row_values(self.request.rows[:, :, chunk], self.weights)
 
     def _angles(self, chunk: slice) -> Angles:
-        found = self.program.row_table.evaluate(self._row_values(chunk))
+        found = self.angles.row_table.evaluate(self._row_values(chunk))
         halves = [torch.from_numpy(a.reshape(-1, a.shape[-1]) / 2) for a in found]
         if len({half.shape for half in halves}) == 1:  # all at once: calls cost more than numbers
             together = torch.stack(halves)
@@ -257,7 +283,7 @@ class _Task:
             pairs = list(zip(cosines.to(self.real_dtype), sines.to(self.real_dtype), strict=True))
         else:
             pairs = [(h.cos().to(self.real_dtype), h.sin().to(self.real_dtype)) for h in halves]
-        row = dict(zip(self.program.row_rotations, pairs, strict=True))
+        row = dict(zip(self.angles.row_rotations, pairs, strict=True))
         return Angles(self.shared, row, {}, self.dtype)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 from qiskit.circuit import QuantumCircuit
@@ -11,26 +11,24 @@ from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveJob, PrimitiveR
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 
 from qvit_qiskit.circuits import QNNCircuit
-from qvit_qiskit.execution.exact.engine import Engine, Request
-from qvit_qiskit.execution.exact.program import Program, compile_program, pays_as_unitary
+from qvit_qiskit.execution.exact.engine import Engine, P, Request, RowEngine
+from qvit_qiskit.execution.exact.program import compile_program
 from qvit_qiskit.execution.exact.readout import Basis, measurement_bases
 from qvit_qiskit.execution.memo import Memo
 from qvit_qiskit.execution.pubs import FlatPub, flatten
 
 Columns = tuple[int, ...]
-Pass = tuple[Program, np.ndarray]
-"""A program for one measurement basis, and the observables' diagonals in that basis."""
 
 
-class Compiler:
+class Compiler(Generic[P]):
     """Compiles each circuit once per measurement basis and choice of varying columns."""
 
-    def __init__(self, pays_as_unitary: Callable[[int, int], bool] = pays_as_unitary) -> None:
-        self.pays_as_unitary = pays_as_unitary
-        self._programs: Memo[Program] = Memo()
-        self._passes: Memo[list[Pass]] = Memo()
+    def __init__(self, compile: Callable[[QuantumCircuit, Basis, Columns], P]) -> None:
+        self._compile = compile
+        self._programs: Memo[P] = Memo()
+        self._passes: Memo[list[tuple[P, np.ndarray]]] = Memo()
 
-    def program(self, circuit: QuantumCircuit, basis: Basis, columns: Columns) -> Program:
+    def program(self, circuit: QuantumCircuit, basis: Basis, columns: Columns) -> P:
         """A circuit measured in a basis.
 
         Args:
@@ -38,9 +36,7 @@ class Compiler:
             basis: The measurement basis.
             columns: Columns of the parameter values that differ from row to row.
         """
-        key = (basis, columns)
-        pays = self.pays_as_unitary
-        return self._programs.get(circuit, key, lambda c, k: compile_program(c, k[0], k[1], pays))
+        return self._programs.get(circuit, (basis, columns), lambda c, k: self._compile(c, *k))
 
     def describe(self, circuit: QNNCircuit, basis: Basis) -> str:
         """One line: which engine a circuit gets when its inputs vary by row."""
@@ -49,7 +45,7 @@ class Compiler:
 
     def passes(
         self, circuit: QuantumCircuit, observables: Sequence[Mapping[str, Any]], columns: Columns
-    ) -> list[Pass]:
+    ) -> list[tuple[P, np.ndarray]]:
         """One program per measurement basis, with the observables' diagonals.
 
         Args:
@@ -58,7 +54,7 @@ class Compiler:
             columns: Columns of the parameter values that differ from row to row.
         """
 
-        def make(circuit: QuantumCircuit, key: Any) -> list[Pass]:
+        def make(circuit: QuantumCircuit, key: Any) -> list[tuple[P, np.ndarray]]:
             bases = measurement_bases(observables)
             count = len(observables)
             programs = [self.program(circuit, b, columns) for b in bases]
@@ -83,14 +79,17 @@ def varying_columns(circuit: QuantumCircuit, values: np.ndarray) -> Columns:
 
 
 class ExactEstimator(BaseEstimatorV2):
-    """Exact expectation values of a noiseless simulator; ``precision`` is not needed.
+    """Exact expectation values, with or without noise; ``precision`` is not needed.
 
-    Rows of a PUB that share trained parameters share their simulation (see `Engine`).
+    Rows of a PUB that share trained parameters share their simulation (see `Engine`, and
+    `NoisyEngine` for values under noise).
     """
 
-    def __init__(self, engine: Engine | None = None, compiler: Compiler | None = None) -> None:
-        self.engine = engine or Engine()
-        self.compiler = compiler or Compiler()
+    def __init__(
+        self, engine: RowEngine[Any] | None = None, compiler: Compiler[Any] | None = None
+    ) -> None:
+        self.engine: RowEngine[Any] = engine or Engine()
+        self.compiler: Compiler[Any] = compiler or Compiler(compile_program)
 
     def run(
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None
@@ -114,7 +113,7 @@ class ExactEstimator(BaseEstimatorV2):
     def _run(self, pubs: list[EstimatorPub]) -> PrimitiveResult[PubResult]:
         flats = [flatten(pub) for pub in pubs]
         owners: list[int] = []
-        requests: list[Request] = []
+        requests: list[Request[Any]] = []
         for k, flat in enumerate(flats):
             if len(flat.values):
                 for request in self._requests(flat):
@@ -130,7 +129,7 @@ class ExactEstimator(BaseEstimatorV2):
             results.append(PubResult(data, metadata={"exact": True}))
         return PrimitiveResult(results)
 
-    def _requests(self, flat: FlatPub) -> list[Request]:
+    def _requests(self, flat: FlatPub) -> list[Request[Any]]:
         columns = varying_columns(flat.circuit, flat.values)
         found = self.compiler.passes(flat.circuit, flat.observables, columns)
         return [Request.of(program, flat.values, diagonal) for program, diagonal in found]

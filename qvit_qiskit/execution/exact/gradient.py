@@ -58,7 +58,7 @@ class AdjointGradient(BaseEstimatorGradient):
 
         return out, pullback
 
-    def _plan(self, bundles: Sequence[Bundle]) -> list[Request]:
+    def _plan(self, bundles: Sequence[Bundle]) -> list[Request[Any]]:
         first = bundles[0].circuits[0]
         for bundle in bundles:
             check_finite(bundle.inputs, "angles")

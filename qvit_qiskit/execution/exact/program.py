@@ -10,7 +10,7 @@ import torch
 from qiskit.circuit import QuantumCircuit
 
 from qvit_qiskit.exceptions import CircuitError
-from qvit_qiskit.execution.exact.angles import AngleTable
+from qvit_qiskit.execution.exact.columns import SplitAngles
 from qvit_qiskit.execution.exact.lower import Lowered, Rotation, lower, merge_rotations
 from qvit_qiskit.execution.exact.readout import Basis
 from qvit_qiskit.execution.exact.schedule import LocalLayer, Plan, RowRotations, Shared, schedule
@@ -35,16 +35,7 @@ class Program:
     stages: tuple[Stage, ...]
     segments: dict[int, Shared]
     """By the place of a `UnitaryStage` in ``stages``: what its unitary is made of."""
-    row_rotations: tuple[int, ...]
-    row_table: AngleTable
-    """Their angles from the row columns, followed by the shared columns if ``mixed``."""
-    shared_rotations: tuple[int, ...]
-    shared_table: AngleTable
-    """Their angles from the shared columns."""
-    row_columns: np.ndarray  # shape: (P_row,), columns of the parameter values
-    shared_columns: np.ndarray  # shape: (P_shared,)
-    mixed: bool
-    """Whether some row rotation also depends on a shared parameter."""
+    angles: SplitAngles
     real: bool
     """Whether every amplitude is real, which halves the work."""
     basis: Basis
@@ -91,7 +82,7 @@ def compile_program(
     circuit: QuantumCircuit,
     basis: Basis,
     row_columns: Collection[int],
-    pays: Callable[[int, int], bool],
+    pays: Callable[[int, int], bool] = pays_as_unitary,
 ) -> Program:
     """Lower and schedule a circuit.
 
@@ -110,47 +101,29 @@ def compile_program(
             f"{circuit.num_qubits}. Use more heads or a narrower model."
         )
     lowered = lower(circuit.compose(basis.rotation()))
-    in_row = np.zeros(len(lowered.parameters), dtype=bool)
-    in_row[list(row_columns)] = True
-    table, row = _table(lowered, in_row)
-    plan = schedule(lowered, row)
+    angles = SplitAngles.of(lowered, row_columns)
+    plan = schedule(lowered, angles.row_rotations)
     shared_parts = [part for part in plan.parts if isinstance(part, Shared)]
     if not all(_as_unitary(part, plan.num_qubits, pays) for part in shared_parts):
         # Layer by layer every one-qubit layer costs a pass over the states: have fewer of them.
         lowered = merge_rotations(lowered)
-        table, row = _table(lowered, in_row)
-        plan = schedule(lowered, row, greedy=True)
-    stages, segments = _stages(plan, frozenset(row), pays)
+        angles = SplitAngles.of(lowered, row_columns)
+        plan = schedule(lowered, angles.row_rotations, greedy=True)
+    stages, segments = _stages(plan, frozenset(angles.row_rotations), pays)
     order = None
     if isinstance(last := stages[-1], MonomialStage):
         # A permutation with phases in front of a diagonal observable permutes its entries.
         order = last.source.numpy()
         stages.pop()
-    shared = tuple(k for k in range(len(table)) if k not in set(row))
-    mixed = bool((table.depends[list(row)] & ~in_row).any())
-    row_columns, shared_columns = np.flatnonzero(in_row), np.flatnonzero(~in_row)
     return Program(
         num_qubits=lowered.num_qubits,
         stages=tuple(stages),
         segments=segments,
-        row_rotations=row,
-        row_table=table.select(row, [*row_columns, *(shared_columns if mixed else ())]),
-        shared_rotations=shared,
-        shared_table=table.select(shared, list(shared_columns)),
-        row_columns=row_columns,
-        shared_columns=shared_columns,
-        mixed=mixed,
+        angles=angles,
         real=_is_real(lowered),
         basis=basis,
         order=order,
     )
-
-
-def _table(lowered: Lowered, in_row: np.ndarray) -> tuple[AngleTable, tuple[int, ...]]:
-    """The angles of a circuit, and which of them vary by row."""
-    table = AngleTable.of(lowered.angles, lowered.parameters)
-    varies = (table.depends & in_row).any(axis=1)
-    return table, tuple(int(k) for k in np.flatnonzero(varies))
 
 
 def _as_unitary(

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,13 +19,16 @@ from qvit_qiskit.execution.exact import engine
 from qvit_qiskit.execution.exact.engine import Engine
 from qvit_qiskit.execution.exact.estimator import Compiler, ExactEstimator
 from qvit_qiskit.execution.exact.gradient import AdjointGradient
+from qvit_qiskit.execution.exact.program import compile_program
 
 MODES = {"unitaries": lambda qubits, layers: True, "layers": lambda qubits, layers: False}
 """Whether shared parts become unitary matrices."""
 
 
 def adjoint(mode: str = "unitaries", *, single: bool = False) -> AdjointGradient:
-    return AdjointGradient(ExactEstimator(Engine(single=single), Compiler(MODES[mode])))
+    return AdjointGradient(
+        ExactEstimator(Engine(single=single), Compiler(partial(compile_program, pays=MODES[mode])))
+    )
 
 
 def pulled(gradient: SupportsVJP, bundle: Bundle, cotangents: list[np.ndarray]) -> BundleGradient:

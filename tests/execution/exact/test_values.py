@@ -1,3 +1,4 @@
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +18,7 @@ from qvit_qiskit.exceptions import CircuitError, RouteError
 from qvit_qiskit.execution.exact import engine
 from qvit_qiskit.execution.exact.engine import Engine, Request
 from qvit_qiskit.execution.exact.estimator import Compiler, ExactEstimator, varying_columns
-from qvit_qiskit.execution.exact.program import MAX_QUBITS
+from qvit_qiskit.execution.exact.program import MAX_QUBITS, compile_program
 from qvit_qiskit.execution.exact.readout import measurement_bases
 from qvit_qiskit.execution.gradients import circuit_pub
 
@@ -26,7 +27,7 @@ MODES = {"unitaries": lambda qubits, layers: True, "layers": lambda qubits, laye
 
 
 def estimator(mode: str) -> ExactEstimator:
-    return ExactEstimator(compiler=Compiler(MODES[mode]))
+    return ExactEstimator(compiler=Compiler(partial(compile_program, pays=MODES[mode])))
 
 
 def values(one: ExactEstimator, *pub: object) -> np.ndarray:
@@ -238,7 +239,9 @@ def test_single_precision(rng, mode, family):
     """Errors stay below 2e-6 for six qubits and three layers, and are not zero."""
     circuit = build_circuit(family, 6, 3)
     pub = circuit_pub(circuit, random_rows(rng, circuit, 50)[:, :6], np.ones(circuit.num_weights))
-    single = ExactEstimator(Engine(single=True), Compiler(MODES[mode]))
+    single = ExactEstimator(
+        Engine(single=True), Compiler(partial(compile_program, pays=MODES[mode]))
+    )
     error = np.abs(values(single, *pub) - values(estimator(mode), *pub)).max()
     assert 1e-10 < error < 2e-6
 
@@ -267,7 +270,7 @@ def test_probabilities(rng):
     circuit = build_circuit("rx-rz-ring", 3, 1)
     points = random_rows(rng, circuit, 4)
     basis = measurement_bases(circuit.pauli_terms)[0]
-    program = Compiler().program(circuit.canonical, basis, (0, 1, 2))
+    program = Compiler(compile_program).program(circuit.canonical, basis, (0, 1, 2))
     request = Request(program, points[:, :3].T[:, None], points[:1, 3:], np.zeros((8, 0)))
     expected = np.abs(dense.states(circuit.canonical, points)) ** 2
     np.testing.assert_allclose(Engine().probabilities(request)[0], expected.T, atol=1e-12)

@@ -1,31 +1,27 @@
-"""Device noise, and the IBM client's sampler.
+"""Device noise with readout and shots, and the IBM client's sampler.
 
 Seeds are fixed, so these tests always give the same answer; the false-alarm probabilities say how
 likely a test of this kind fails at a seed chosen at random although the code is right.
 """
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from qiskit.circuit import ParameterVector, QuantumCircuit
-from qiskit.quantum_info import SparsePauliOp
-from qiskit_aer.jobs import AerJob
 from qiskit_aer.noise import NoiseModel
-from qiskit_aer.primitives import EstimatorV2, SamplerV2
-from reference.shots import data, noiseless, same_rows
+from qiskit_aer.primitives import SamplerV2
+from reference.shots import data, noiseless, noisy_shots, same_rows
 
 from qvit_qiskit.circuits import QNNCircuit, ry_ring, z_observables
-from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.execution.bitstrings import BitstringEstimator
+from qvit_qiskit.execution.bitstrings import draw
 from qvit_qiskit.execution.devices import Region, bundled_device
 from qvit_qiskit.execution.exact.estimator import ExactEstimator
 from qvit_qiskit.execution.gradients import circuit_pub
 from qvit_qiskit.execution.hardware.estimators import RehearsalEstimator
 from qvit_qiskit.execution.hardware.local import LocalSender
+from qvit_qiskit.execution.noise.compiler import noisy
+from qvit_qiskit.execution.noise.program import misread
 from qvit_qiskit.execution.packing import place
 from qvit_qiskit.execution.profile import FakeProfile
-from qvit_qiskit.execution.sources import NoisySource, draw, misread
 
 DEVICES = ["fake_torino", "fake_boston"]
 
@@ -50,7 +46,6 @@ def test_draw():
     """Columns of frequencies; rounding errors below zero are cut off."""
     table = np.array([[0.25, 1.0 + 1e-12], [0.75, -1e-12]])
     seed = np.random.SeedSequence(1)
-    assert draw(table, None, seed) is table
     found = draw(table, 1000, seed)
     np.testing.assert_allclose(found.sum(axis=0), 1)
     assert found[:, 1].tolist() == [1.0, 0.0]
@@ -66,34 +61,8 @@ def test_misread(rng):
     np.testing.assert_allclose(misread(table, matrices), whole @ table, atol=1e-14)
 
 
-def placed_observables(region: Region) -> list[list[SparsePauliOp]]:
-    width = len(region.qubits)
-    return [
-        [SparsePauliOp.from_sparse_list([("Z", [wire], 1.0)], width)] for wire in region.outputs
-    ]
-
-
-def noisy(name: str, shots: int | None = None) -> BitstringEstimator:
-    return BitstringEstimator(NoisySource(bundled_device(name), seed=3), shots)
-
-
-@pytest.mark.parametrize("name", DEVICES)
-def test_gate_noise_equals_aer(rng, monkeypatch, name):
-    """Aer's estimator leaves readout errors out; so does this test."""
-    circuit = ry_ring(4, 1)
-    pub = circuit_pub(circuit, rng.uniform(-2, 2, (3, 4)), rng.uniform(-2, 2, 4))
-    monkeypatch.setattr(Region, "readout", lambda self: np.stack([np.eye(2)] * len(self.outputs)))
-    found = data(noisy(name), *pub)
-
-    region = place(circuit.canonical, bundled_device(name), seed=3)
-    noise = NoiseModel.from_backend(region.backend())
-    backend = {"method": "density_matrix", "noise_model": noise}
-    aer = EstimatorV2(options={"default_precision": 0.0, "backend_options": backend})
-    order = [list(circuit.canonical.parameters).index(p) for p in region.circuit.parameters]
-    laid_out = (region.circuit, placed_observables(region), pub[2][:, order])
-    np.testing.assert_allclose(found.evs, data(aer, *laid_out).evs, atol=1e-10)
-    ideal = data(ExactEstimator(), *pub).evs
-    assert np.abs(found.evs - ideal).max() > 1e-3
+def exact(name: str) -> ExactEstimator:
+    return noisy(bundled_device(name), seed=3)
 
 
 @pytest.mark.parametrize("name", DEVICES)
@@ -101,11 +70,11 @@ def test_readout_errors_shrink_and_shift(rng, monkeypatch, name):
     """Z becomes (1 − p01 − p10) Z + (p10 − p01)."""
     circuit = ry_ring(3, 1)
     pub = circuit_pub(circuit, rng.uniform(-2, 2, (4, 3)), rng.uniform(-2, 2, 3))
-    found = data(noisy(name), *pub).evs
+    found = data(exact(name), *pub).evs
     confusion = place(circuit.canonical, bundled_device(name), seed=3).readout()
     p01, p10 = confusion[:, 1, 0, None], confusion[:, 0, 1, None]
     monkeypatch.setattr(Region, "readout", lambda self: np.stack([np.eye(2)] * 3))
-    perfect = data(noisy(name), *pub).evs
+    perfect = data(exact(name), *pub).evs
     np.testing.assert_allclose(found, (1 - p01 - p10) * perfect + p10 - p01, atol=1e-12)
     assert np.abs(found - perfect).max() > 1e-3
 
@@ -135,18 +104,18 @@ def test_all_noise_equals_aers_sampler(rng, name):
     a, b, c = region.outputs
     sampled = np.array([parity(w) for w in ([a], [b], [c], [a, b], [a, c], [b, c])])
     observables = [*pub[1], *([p] for p in pairs)]
-    exact = data(noisy(name), circuit.canonical, observables, pub[2]).evs
-    assert np.abs((sampled - exact) / np.sqrt((1 - exact**2) / shots)).max() < 5
+    expected = data(exact(name), circuit.canonical, observables, pub[2]).evs
+    assert np.abs((sampled - expected) / np.sqrt((1 - expected**2) / shots)).max() < 5
 
 
 def test_shots_of_a_noisy_device():
     """Bitstrings of the noisy distribution: 3 means of 1,000 rows, one false alarm in 580,000."""
     pub = same_rows(ry_ring(3, 1), 1000)
-    estimator = noisy("fake_boston", 100)
+    estimator = noisy_shots("fake_boston", 100)
     found = data(estimator, *pub)
-    exact = data(noisy("fake_boston"), *(pub[0], pub[1], pub[2][:1])).evs[:, 0]
-    errors = np.sqrt((1 - exact**2) / 100 / 1000)
-    assert np.abs((found.evs.mean(axis=1) - exact) / errors).max() < 5
+    expected = data(exact("fake_boston"), *(pub[0], pub[1], pub[2][:1])).evs[:, 0]
+    errors = np.sqrt((1 - expected**2) / 100 / 1000)
+    assert np.abs((found.evs.mean(axis=1) - expected) / errors).max() < 5
     counts = 100 * (1 + found.evs) / 2
     np.testing.assert_allclose(counts, np.round(counts), atol=1e-9)
     np.testing.assert_allclose(found.stds, np.sqrt((1 - found.evs**2) / 100), atol=1e-12)
@@ -155,19 +124,9 @@ def test_shots_of_a_noisy_device():
 def test_noisy_circuits_without_parameters():
     circuit = QuantumCircuit(2)
     circuit.x(1)
-    found = data(noisy("fake_torino"), circuit, ["IZ", "ZI"]).evs
+    found = data(exact("fake_torino"), circuit, ["IZ", "ZI"]).evs
     assert 0.9 < found[0] < 1
     assert -1 < found[1] < -0.9
-
-
-def test_a_failed_simulation_is_not_silent(monkeypatch):
-    """E.g. a circuit too wide for the memory of the machine."""
-    estimator = noisy("fake_torino")
-    pub = same_rows(ry_ring(2, 1), 2)
-    failed = SimpleNamespace(success=False, status="ERROR: too wide")
-    monkeypatch.setattr(AerJob, "result", lambda self: failed)
-    with pytest.raises(RouteError, match=r"2 qubits with noise: ERROR: too wide.*narrower model"):
-        data(estimator, *pub)
 
 
 @pytest.mark.parametrize("name", DEVICES)
@@ -177,7 +136,7 @@ def test_outputs_stand_in_the_order_of_the_qubits(name):
     angles = np.array([[0.2, np.pi / 2, np.pi]])
     expected = np.cos(angles[0])
     pub = circuit_pub(circuit, angles, np.zeros(3))
-    for estimator in (noiseless(1000), noisy(name), rehearsal(name, 1000)):
+    for estimator in (noiseless(1000), exact(name), rehearsal(name, 1000)):
         found = data(estimator, *pub).evs[:, 0]
         assert np.abs(found - expected).max() < 0.25
 
@@ -193,11 +152,11 @@ def test_the_clients_sampler_has_the_same_noise(rng, name):
     pub = circuit_pub(circuit, rng.uniform(-2, 2, (3, 3)), rng.uniform(-2, 2, 3))
     estimator = rehearsal(name, shots)
     found = data(estimator, *pub)
-    exact = data(noisy(name), *pub).evs
-    assert np.abs((found.evs - exact) / np.sqrt((1 - exact**2) / shots)).max() < 5
+    expected = data(exact(name), *pub).evs
+    assert np.abs((found.evs - expected) / np.sqrt((1 - expected**2) / shots)).max() < 5
     counts = shots * (1 + found.evs) / 2
     np.testing.assert_allclose(counts, np.round(counts), atol=1e-9)
-    triple = data(noisy(name), circuit.canonical, "ZZZ", pub[2]).evs
+    triple = data(exact(name), circuit.canonical, "ZZZ", pub[2]).evs
     sampled = data(estimator, circuit.canonical, "ZZZ", pub[2]).evs
     assert np.abs((sampled - triple) / np.sqrt((1 - triple**2) / shots)).max() < 5
 

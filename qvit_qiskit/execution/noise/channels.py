@@ -1,0 +1,177 @@
+"""Gates and errors as Pauli transfer matrices.
+
+A state of m wires is the real vector r_P = Tr(P ρ) over the Pauli strings P, an observable the
+vector o_P of O = Σ o_P P, and ⟨O⟩ = Σ o_P r_P. Wire i is digit i of the index in base four, with
+the digits I, X, Y, Z. A channel E is the matrix M_PQ = Tr(P E(Q)) / 2**k: states go to M r, and
+observables, backwards, to Mᵀ o (Greenbaum, arXiv 1509.02921).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.circuit.library import UnitaryGate
+from qiskit.quantum_info import PTM, Operator, SuperOp
+from qiskit.transpiler import Target
+
+from qvit_qiskit.execution.exact.lower import Lowered, OneQubit, Operation, Rotation, lower
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A constant channel on some wires."""
+
+    matrix: np.ndarray  # shape: (4**k, 4**k); digit j of the index belongs to qubits[j]
+    qubits: tuple[int, ...]
+
+
+Step = Rotation | Channel
+"""What a noisy circuit is made of."""
+
+
+@dataclass(frozen=True)
+class NoisyCircuit:
+    """A compiled circuit with its errors in place."""
+
+    num_qubits: int
+    steps: tuple[Step, ...]
+    lowered: Lowered
+    """The same circuit without errors: its angles, by the index of each `Rotation`."""
+
+
+Place = tuple[str, tuple[int, ...]]
+"""A gate's name and its qubits."""
+
+
+def gate_errors(target: Target, gates: Container[Place]) -> dict[Place, np.ndarray]:
+    """The error after each gate, as Aer's device noise models have it.
+
+    Depolarising and thermal relaxation, so that together they have the reported error. Aer turns
+    them into superoperators, because its simulators leave out terms that are less likely than
+    about 1e-9.
+
+    Args:
+        target: Gates and their reported errors.
+        gates: The gates in use.
+
+    Returns:
+        Transfer matrices; gates without an error are left out.
+    """
+    from qiskit_aer import AerSimulator
+    from qiskit_aer.library import SaveSuperOp
+    from qiskit_aer.noise import NoiseModel
+    from qiskit_aer.noise.device import basic_device_gate_errors
+
+    found = basic_device_gate_errors(target=target, gate_error=True, thermal_relaxation=True)
+    found = [
+        (name, tuple(qubits), error)
+        for name, qubits, error in found
+        if (name, tuple(qubits)) in gates and not error.ideal()
+    ]
+    if not found:
+        return {}
+    model, circuits = NoiseModel(), []
+    for k, (_, qubits, error) in enumerate(found):
+        model.add_all_qubit_quantum_error(error, f"error{k}")
+        circuit = QuantumCircuit(len(qubits))
+        circuit.append(UnitaryGate(np.eye(2 ** len(qubits)), label=f"error{k}"), circuit.qubits)
+        circuit.append(SaveSuperOp(len(qubits)), circuit.qubits)
+        circuits.append(circuit)
+    simulator = AerSimulator(method="superop", noise_model=model)
+    result = simulator.run(circuits).result()
+    return {
+        (name, qubits): transfer_matrix(SuperOp(np.asarray(result.data(k)["superop"])))
+        for k, (name, qubits, _) in enumerate(found)
+    }
+
+
+def transfer_matrix(channel: SuperOp | Operator) -> np.ndarray:
+    """The real Pauli transfer matrix of a channel."""
+    return np.real(PTM(channel).data)
+
+
+def with_errors(
+    circuit: QuantumCircuit, target: Target, parameters: Sequence[Parameter]
+) -> NoisyCircuit:
+    """Put a device's errors behind the gates of a circuit.
+
+    Args:
+        circuit: An ISA circuit for the target; parameters may be unbound.
+        target: Gates and their errors.
+        parameters: In the order of value columns; all parameters of the circuit are among them.
+
+    Raises:
+        CircuitError: If it holds more than unitary gates.
+    """
+    places = [
+        (item.operation.name, tuple(circuit.find_bit(q).index for q in item.qubits))
+        for item in circuit.data
+    ]
+    errors = gate_errors(target, set(places))
+    lowered = replace(lower(circuit), parameters=tuple(parameters))
+    gates = iter(lowered.operations)
+    steps: list[Step] = []
+    for item, (name, qubits) in zip(circuit.data, places, strict=True):
+        single = QuantumCircuit(circuit.num_qubits)
+        single.append(item.operation, qubits)
+        count = len(lower(single).operations)
+        steps += [_channel(next(gates)) for _ in range(count)]
+        if (name, qubits) in errors:
+            steps.append(Channel(errors[name, qubits], qubits))
+    return NoisyCircuit(circuit.num_qubits, tuple(steps), lowered)
+
+
+def _channel(operation: Operation) -> Step:
+    if isinstance(operation, Rotation):
+        return operation
+    if isinstance(operation, OneQubit):
+        return Channel(transfer_matrix(Operator(operation.matrix)), operation.qubits)
+    matrix = np.zeros((len(operation.source),) * 2, complex)
+    matrix[np.arange(len(matrix)), operation.source] = operation.phase
+    return Channel(transfer_matrix(Operator(matrix)), operation.qubits)
+
+
+def fuse(steps: Iterable[Step]) -> list[Step]:
+    """The same steps with neighbouring channels joined: one-wire ones vanish in two-wire ones."""
+    out: list[Step | None] = []
+    last: dict[int, int] = {}  # wire -> place of its latest step
+    for step in steps:
+        if isinstance(step, Channel):
+            joined = _absorb(step, out, last)
+            if joined is None:
+                continue
+            step = joined
+        last |= dict.fromkeys(step.qubits, len(out))
+        out.append(step)
+    return [step for step in out if step is not None]
+
+
+def _absorb(step: Channel, out: list[Step | None], last: dict[int, int]) -> Channel | None:
+    """Join a channel with what stands right before it; None if it went into an earlier one."""
+    places = {last.get(q) for q in step.qubits}
+    if len(places) == 1 and (place := places.pop()) is not None:
+        before = out[place]
+        if isinstance(before, Channel) and set(step.qubits) <= set(before.qubits):
+            out[place] = Channel(_embed(step, before.qubits) @ before.matrix, before.qubits)
+            return None
+    for qubit in step.qubits:
+        place = last.get(qubit)
+        before = None if place is None else out[place]
+        if place is not None and isinstance(before, Channel) and before.qubits == (qubit,):
+            step = Channel(step.matrix @ _embed(before, step.qubits), step.qubits)
+            out[place] = None
+            del last[qubit]
+    return step
+
+
+def _embed(channel: Channel, qubits: tuple[int, ...]) -> np.ndarray:
+    """A channel's matrix on more wires, or on the same in another order."""
+    k = len(qubits)
+    own = [k - 1 - qubits.index(q) for q in reversed(channel.qubits)]
+    rest = [axis for axis in range(k) if axis not in own]
+    whole = np.kron(channel.matrix, np.eye(4 ** len(rest))).reshape((4,) * (2 * k))
+    back = list(np.argsort([*own, *rest]))
+    return whole.transpose([*back, *(k + axis for axis in back)]).reshape(4**k, 4**k)

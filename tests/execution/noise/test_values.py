@@ -1,0 +1,108 @@
+"""Expectation values under gate errors, against Aer's density matrices."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qiskit.circuit import QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+from reference import aer_noise
+from reference.random_circuits import random_circuit
+from reference.shots import data
+
+from qvit_qiskit.circuits import FAMILIES, build_circuit
+from qvit_qiskit.exceptions import CircuitError
+from qvit_qiskit.execution.devices import Region, bundled_device
+from qvit_qiskit.execution.exact.estimator import ExactEstimator
+from qvit_qiskit.execution.exact.readout import measurement_bases
+from qvit_qiskit.execution.gradients import circuit_pub
+from qvit_qiskit.execution.noise import engine, program
+from qvit_qiskit.execution.noise.compiler import noisy
+from qvit_qiskit.execution.packing import place
+
+DEVICES = ["fake_torino", "fake_boston", "fake_fez"]
+CASES = [
+    (family, n, DEVICES[(n + k) % 3]) for k, family in enumerate(FAMILIES) for n in range(2, 9)
+]
+"""Every family at 2 to 8 qubits; every family meets every device."""
+
+
+@pytest.fixture
+def perfect_readout(monkeypatch):
+    """Aer's estimator leaves readout errors out; so do these tests."""
+    monkeypatch.setattr(Region, "readout", lambda self: np.stack([np.eye(2)] * len(self.outputs)))
+
+
+@pytest.mark.parametrize(("family", "n", "name"), CASES)
+@pytest.mark.usefixtures("perfect_readout")
+def test_every_family_equals_aer(rng, family, n, name):
+    """Eleven rows go one way, a single row the other."""
+    circuit, device = build_circuit(family, n, 2), bundled_device(name)
+    rows = 11 if n < 7 else 9
+    inputs = rng.uniform(-np.pi, np.pi, (rows, n))
+    pub = circuit_pub(circuit, inputs, rng.uniform(-np.pi, np.pi, circuit.num_weights))
+    estimator = noisy(device, seed=3)
+    found = data(estimator, *pub).evs
+    region = place(circuit.canonical, device, seed=3)
+    few = slice(0, 11 if n < 7 else 2)  # density matrices of eight qubits take their time
+    expected = aer_noise.values(region, circuit.canonical, circuit.observables, pub[2][few])
+    np.testing.assert_allclose(found[:, few], expected, atol=1e-10)
+    single = data(estimator, pub[0], pub[1], pub[2][:1]).evs
+    np.testing.assert_allclose(single, expected[:, :1], atol=1e-10)
+    ideal = data(ExactEstimator(), *pub).evs
+    assert np.abs(found - ideal).max() > 1e-3
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(0, 6))
+@settings(max_examples=12, derandomize=True, deadline=None)
+def test_random_circuits_equal_aer(seed, qubits, depth):
+    """Inputs and weights anywhere, also in one angle; observables of several bases."""
+    rng = np.random.default_rng(seed)
+    circuit = random_circuit(rng, qubits, depth)
+    device = bundled_device("fake_torino")
+    rows = rng.uniform(-np.pi, np.pi, (3, circuit.num_inputs))
+    pub = circuit_pub(circuit, rows, rng.uniform(-np.pi, np.pi, circuit.num_weights))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Region, "readout", lambda self: np.stack([np.eye(2)] * len(self.outputs)))
+        found = data(noisy(device, seed=1), *pub).evs
+    expected = np.zeros_like(found)
+    for basis in measurement_bases(circuit.pauli_terms):
+        region = place(circuit.canonical.compose(basis.rotation()), device, seed=1)
+        for k, coefficient, mask in basis.terms:
+            string = "".join("IZ"[(mask >> q) & 1] for q in reversed(range(qubits)))
+            term = [SparsePauliOp(string, coefficient)]
+            expected[k] += aer_noise.values(region, circuit.canonical, term, pub[2])[0]
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("family", ["ry-ring", "reupload-ring"])
+def test_chunks_of_rows_change_nothing(rng, monkeypatch, family):
+    circuit, device = build_circuit(family, 3, 2), bundled_device("fake_torino")
+    pub = circuit_pub(circuit, rng.uniform(-2, 2, (40, 3)), rng.uniform(-2, 2, circuit.num_weights))
+    whole = data(noisy(device), *pub).evs
+    monkeypatch.setattr(engine, "CHUNK_BYTES", 2**12)
+    np.testing.assert_allclose(data(noisy(device), *pub).evs, whole, atol=1e-13)
+
+
+def test_circuits_without_parameters():
+    circuit = QuantumCircuit(2)
+    circuit.x(1)
+    found = data(noisy(bundled_device("fake_torino")), circuit, ["IZ", "ZI"]).evs
+    assert 0.9 < found[0] < 1
+    assert -1 < found[1] < -0.9
+
+
+def test_wide_circuits_are_refused(monkeypatch):
+    monkeypatch.setattr(program, "MAX_WIRES", 3)
+    circuit = build_circuit("ry-ring", 4, 1)
+    pub = circuit_pub(circuit, np.zeros((1, 4)), np.zeros(4))
+    with pytest.raises(CircuitError, match="at most 3 qubits under device noise, but got 4"):
+        data(noisy(bundled_device("fake_torino")), *pub)
+
+
+def test_delays_are_refused():
+    """Their decoherence is not in the model, so they must not pass silently."""
+    circuit = QuantumCircuit(1)
+    circuit.delay(100, 0, unit="ns")
+    with pytest.raises(CircuitError, match="idle decoherence"):
+        data(noisy(bundled_device("fake_torino")), circuit, ["Z"])
