@@ -35,7 +35,8 @@ class AerProfile(_Profile):
     shots: Shots | None = None
     """Bitstrings drawn per row; without it values are exact expectation values."""
     noise: str | None = None
-    """A bundled device snapshot, e.g. ``"fake_boston"``; without it there is no noise."""
+    """Whose noise: a bundled device snapshot, e.g. ``"fake_boston"``; a run's device as it was,
+    ``"run:NAME"``; or a calibration file ending in ``.json``. Without it there is none."""
     engine: Literal["exact", "aer"] = "exact"
     """``"exact"`` shares one simulation between rows; ``"aer"`` is Aer's own estimator."""
     precision: Literal["double", "single"] = "double"

@@ -12,7 +12,7 @@ from qiskit_machine_learning.gradients import BaseEstimatorGradient
 from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.bitstrings import BitstringEstimator
-from qvit_qiskit.execution.devices import bundled_device
+from qvit_qiskit.execution.calibration import noise_device
 from qvit_qiskit.execution.exact.engine import Engine
 from qvit_qiskit.execution.exact.estimator import ExactEstimator
 from qvit_qiskit.execution.exact.gradient import AdjointGradient
@@ -75,7 +75,7 @@ def open_route(name: str, profile: AnyProfile, path: Path) -> Route:
         )
     if isinstance(profile, FakeProfile):
         return _open_fake(name, profile, path)
-    estimator = _aer_estimator(profile)
+    estimator = _aer_estimator(profile, path)
     return Route(name, profile, path, estimator, _gradient(profile, estimator))
 
 
@@ -87,14 +87,14 @@ def _gradient(profile: AerProfile, estimator: BaseEstimatorV2) -> BaseEstimatorG
     return ParameterShiftGradient(estimator)
 
 
-def _aer_estimator(profile: AerProfile) -> BaseEstimatorV2:
+def _aer_estimator(profile: AerProfile, path: Path) -> BaseEstimatorV2:
     if profile.engine == "aer":
         from qiskit_aer.primitives import EstimatorV2
 
         options = {"default_precision": 0.0, "backend_options": {"seed_simulator": profile.seed}}
         return EstimatorV2(options=options)
     if profile.noise:
-        exact = noisy(bundled_device(profile.noise), profile.seed)
+        exact = noisy(noise_device(profile.noise, path.parent), profile.seed)
     else:
         exact = ExactEstimator(Engine(single=profile.precision == "single"))
     if profile.shots is None:

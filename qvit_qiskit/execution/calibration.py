@@ -1,0 +1,143 @@
+"""A device rebuilt from its recorded calibration: the errors of one moment, offline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.circuit.measure import Measure
+from qiskit.providers import BackendV2, Options, QubitProperties
+from qiskit.transpiler import InstructionProperties, Target
+from qiskit_ibm_runtime.models import BackendProperties
+
+from qvit_qiskit.exceptions import RouteError
+from qvit_qiskit.execution.devices import bundled_device
+from qvit_qiskit.execution.hardware.journal import Journal
+
+_FRACTIONAL = {"rx", "rzz"}
+"""Reported for Heron processors, but our circuits are compiled without them."""
+_DT = 4e-9
+"""Seconds of a Heron's clock cycle; no error depends on it."""
+
+
+class CalibratedDevice(BackendV2):
+    """A device as its properties described it; it carries a target and cannot run."""
+
+    def __init__(self, properties: BackendProperties) -> None:
+        super().__init__(name=properties.backend_name)
+        self._properties = properties
+        self._target = _target(properties)
+
+    @property
+    def target(self) -> Target:
+        """Gates with the errors and durations of that moment."""
+        return self._target
+
+    @property
+    def max_circuits(self) -> None:
+        """No limit."""
+        return None
+
+    def properties(self) -> BackendProperties:
+        """Everything that was recorded."""
+        return self._properties
+
+    @classmethod
+    def _default_options(cls) -> Options:
+        return Options(shots=1024)
+
+    def run(self, run_input: Any, **options: Any) -> Any:
+        """Never: it exists for its errors."""
+        raise NotImplementedError
+
+
+def noise_device(noise: str, base: Path) -> BackendV2:
+    """The device that a profile's ``noise`` names.
+
+    Args:
+        noise: A bundled snapshot, ``run:`` and a run's folder or its name below ``runs/``, or a
+            calibration file ending in ``.json``.
+        base: What the file's path is relative to.
+
+    Raises:
+        RouteError: If there is no such snapshot or calibration.
+        JobError: If the folder is no run's.
+    """
+    if noise.startswith("run:"):
+        return run_device(Path(noise.removeprefix("run:")))
+    if noise.endswith(".json"):
+        path = base / noise
+        try:
+            return device_of(path.read_bytes(), str(path))
+        except OSError as error:
+            raise RouteError(f"Cannot read the calibration {path}: {error.strerror}.") from error
+    return bundled_device(noise)
+
+
+def run_device(folder: Path) -> BackendV2:
+    """The device of a run, as it was when the run's last quantum layer was compiled.
+
+    Raises:
+        RouteError: If the run is not compiled, or its device reported nothing.
+        JobError: If the folder is no run's.
+    """
+    if not folder.exists() and (Path("runs") / folder).exists():
+        folder = Path("runs") / folder
+    journal = Journal.open(folder)
+    compiled = journal.of("compiled")
+    if not compiled:
+        raise RouteError(f"The run in {folder} has recorded no calibration yet; resume it first.")
+    found = compiled[-1]["calibration"]
+    return device_of(journal.load(found["file"], found["sha256"]), str(folder / found["file"]))
+
+
+def device_of(calibration: bytes, source: str) -> CalibratedDevice:
+    """A device from the JSON of its properties.
+
+    Args:
+        calibration: As runs record it, or as `qvit backends check NAME --save FILE` writes it.
+        source: Its name in messages.
+
+    Raises:
+        RouteError: If it holds no properties of a device.
+    """
+    try:
+        properties = BackendProperties.from_dict(json.loads(calibration))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RouteError(
+            f"{source} is no calibration of a device. Expected a file that a run recorded, or "
+            "that `qvit backends check NAME --save FILE` wrote."
+        ) from error
+    return CalibratedDevice(properties)
+
+
+def _target(properties: BackendProperties) -> Target:
+    count = len(properties.qubits)
+    known = [properties.qubit_property(q) for q in range(count)]
+    target = Target(
+        num_qubits=count,
+        dt=_DT,
+        qubit_properties=[QubitProperties(t1=_value(k, "T1"), t2=_value(k, "T2")) for k in known],
+    )
+    kinds = get_standard_gate_name_mapping()
+    names = {gate.gate for gate in properties.gates} - _FRACTIONAL - {"measure"}
+    for name in sorted(names & set(kinds)):
+        entries = {
+            qubits: InstructionProperties(_value(found, "gate_length"), _value(found, "gate_error"))
+            for qubits, found in properties.gate_property(name).items()
+            if properties.is_gate_operational(name, qubits)
+        }
+        target.add_instruction(kinds[name], entries)
+    measures = {
+        (q,): InstructionProperties(_value(k, "readout_length"), _value(k, "readout_error"))
+        for q, k in enumerate(known)
+        if properties.is_qubit_operational(q)
+    }
+    target.add_instruction(Measure(), measures)
+    return target
+
+
+def _value(entry: dict[str, Any], name: str) -> float | None:
+    return entry[name][0] if name in entry else None

@@ -1,0 +1,96 @@
+"""Devices rebuilt from recorded calibrations."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qvit_qiskit.circuits import ry_ring
+from qvit_qiskit.data import load, stratified_subset
+from qvit_qiskit.exceptions import JobError, RouteError
+from qvit_qiskit.execution import registry
+from qvit_qiskit.execution.calibration import device_of, noise_device, run_device
+from qvit_qiskit.execution.devices import bundled_device
+from qvit_qiskit.execution.gradients import circuit_pub
+from qvit_qiskit.execution.hardware.senders import properties_json
+from qvit_qiskit.execution.packing import place
+from qvit_qiskit.models import ViTConfig, build_model
+from qvit_qiskit.runs import submit
+
+
+@pytest.mark.parametrize("name", ["fake_fez", "fake_torino", "fake_sherbrooke"])
+def test_a_recorded_device_is_the_device(name):
+    """Gates, errors, durations, both readout errors, and therefore the same region."""
+    device = bundled_device(name)
+    found = device_of(properties_json(device).encode(), "here")
+    assert (found.name, found.num_qubits) == (device.name.replace("fake", "ibm"), device.num_qubits)
+    for gate in ("cz", "ecr", "sx", "x", "rz", "id", "measure"):
+        if gate in device.target.operation_names:
+            old, new = device.target[gate], found.target[gate]
+            assert set(old) == set(new)
+            assert all(
+                (old[q].error, old[q].duration) == (new[q].error, new[q].duration) for q in old
+            )
+    for q, properties in enumerate(device.target.qubit_properties):
+        assert found.target.qubit_properties[q].t1 == properties.t1
+        assert found.target.qubit_properties[q].t2 == properties.t2
+    one, two = (place(ry_ring(4, 2).canonical, d, seed=0) for d in (device, found))
+    assert one.qubits == two.qubits
+    assert one.fidelity() == two.fidelity()
+    np.testing.assert_array_equal(one.readout(), two.readout())
+
+
+def test_a_profile_names_a_calibration_file(rng, tmp_path, monkeypatch):
+    """Relative to the profile, wherever it is opened from."""
+    calibration = json.loads(properties_json(bundled_device("fake_torino")))
+    (tmp_path / "lab.json").write_text(json.dumps(calibration))
+    (tmp_path / "lab.toml").write_text('kind = "aer"\nnoise = "lab.json"')
+    monkeypatch.chdir("/")
+    route = registry.open(str(tmp_path / "lab.toml"))
+    pub = circuit_pub(ry_ring(2, 1), rng.uniform(-1, 1, (3, 2)), rng.uniform(-1, 1, 2))
+    found = route.estimator.run([pub]).result()[0].data.evs
+    (tmp_path / "snapshot.toml").write_text('kind = "aer"\nnoise = "fake_torino"')
+    snapshot = registry.open(str(tmp_path / "snapshot.toml"))
+    np.testing.assert_allclose(
+        found, snapshot.estimator.run([pub]).result()[0].data.evs, atol=1e-12
+    )
+    for gate in calibration["gates"]:  # a worse device
+        for entry in gate["parameters"]:
+            if entry["name"] == "gate_error" and gate["gate"] == "cz":
+                entry["value"] *= 3
+    (tmp_path / "lab.json").write_text(json.dumps(calibration))
+    worse = registry.open(str(tmp_path / "lab.toml"))
+    assert np.abs(worse.estimator.run([pub]).result()[0].data.evs - found).max() > 1e-3
+
+
+def test_a_profile_names_a_run(tmp_path, monkeypatch):
+    """By its name below ``runs/`` or by its folder."""
+    model = build_model(ViTConfig(width=2, heads=1, patch_size=14), seed=0)
+    images = stratified_subset(load("phantom").test, 2, 0)
+    monkeypatch.chdir(tmp_path)
+    submit(model, images, "fake-torino", Path("runs/one"), budget_seconds=60, shots=64, wait=True)
+    for noise in ("run:one", "run:runs/one"):
+        device = noise_device(noise, tmp_path)
+        assert device.name == "ibm_torino"
+        region = place(ry_ring(2, 1).canonical, device, seed=0)
+        expected = place(ry_ring(2, 1).canonical, bundled_device("fake_torino"), seed=0)
+        assert region.qubits == expected.qubits
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [("[]", "no calibration"), ("{", "no calibration"), ("{}", "no calib")]
+)
+def test_other_files_are_refused(tmp_path, content, words):
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(RouteError, match=words):
+        noise_device("x.json", tmp_path)
+
+
+def test_missing_files_and_runs_are_refused(tmp_path):
+    with pytest.raises(RouteError, match="Cannot read the calibration"):
+        noise_device("x.json", tmp_path)
+    with pytest.raises(JobError):
+        run_device(tmp_path / "nothing")
+    with pytest.raises(RouteError, match="fake_boston"):
+        noise_device("fake_bosten", tmp_path)
