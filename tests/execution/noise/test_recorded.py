@@ -1,0 +1,68 @@
+"""The noise that a run's folder predicts for it."""
+
+import numpy as np
+import pytest
+
+from qvit_qiskit.circuits import build_circuit
+from qvit_qiskit.data import load, stratified_subset
+from qvit_qiskit.exceptions import JobError, RouteError
+from qvit_qiskit.execution.calibration import run_device
+from qvit_qiskit.execution.hardware.journal import Journal
+from qvit_qiskit.execution.noise.compiler import noisy
+from qvit_qiskit.execution.noise.recorded import MeanEstimator, recorded_noise
+from qvit_qiskit.models import ViTConfig, build_model
+from qvit_qiskit.runs import read_results, submit
+
+PROFILES = {
+    "one": 'kind = "fake"\ndevice = "fake_torino"\nshots = 2048\nseed = 4',
+    "packed": 'kind = "fake"\ndevice = "fake_fez"\nshots = 2048\nk = 3',
+}
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_rehearsal_is_what_its_folder_predicts(tmp_path, name):
+    """Every measured value within 5.5 standard errors, and their spread that of shots.
+
+    64 rows of 3 projections with 3 outputs: beyond 5.5 one of 576 lies at one seed in 45,000.
+    """
+    (tmp_path / f"{name}.toml").write_text(PROFILES[name])
+    model = build_model(ViTConfig(width=3, heads=1, patch_size=14), seed=0)
+    images = stratified_subset(load("phantom").test, 16, 0)
+    profile, run = str(tmp_path / f"{name}.toml"), tmp_path / "run"
+    submit(model, images, profile, run, budget_seconds=600, wait=True)
+    estimator = recorded_noise(run)
+    assert isinstance(estimator, MeanEstimator) == (name == "packed")
+    circuit = build_circuit("ry-ring", 3, 2)
+    observables = [[o] for o in circuit.observables]
+    layer = read_results(run).layers[0]
+    pubs = [(circuit.canonical, observables, out.parameters) for out in layer]
+    found = np.stack([r.data.evs.T for r in estimator.run(pubs).result()])
+    gaps = (np.stack([o.values for o in layer]) - found) / np.sqrt((1 - found**2) / 2048)
+    if name == "packed":  # each row ran on one copy, the prediction is the mean of three
+        copies = [recorded.evs for recorded in by_copy(estimator, pubs)]
+        assert np.abs(copies[0] - copies[1]).max() > 1e-3
+        assert gaps.std() < 1.6
+    else:
+        assert np.abs(gaps).max() < 5.5
+        assert 0.9 < gaps.std() < 1.1
+        elsewhere = noisy(run_device(run), seed=4).run(pubs).result()[0].data.evs
+        np.testing.assert_allclose(elsewhere.T, found[0], atol=1e-9)  # the best place again
+
+
+def by_copy(estimator: MeanEstimator, pubs):
+    return [single.run(pubs[:1]).result()[0].data for single in estimator.estimators]
+
+
+def test_other_circuits_and_folders_are_refused(tmp_path):
+    model = build_model(ViTConfig(width=2, heads=1, patch_size=14), seed=0)
+    images = stratified_subset(load("phantom").test, 2, 0)
+    submit(model, images, "fake-torino", tmp_path / "run", budget_seconds=60, shots=16, wait=True)
+    other = build_circuit("ry-chain", 2, 1)
+    pub = (other.canonical, [[o] for o in other.observables], np.zeros((1, 6)))
+    with pytest.raises(RouteError, match="did not measure this circuit"):
+        recorded_noise(tmp_path / "run").run([pub]).result()
+    with pytest.raises(JobError):
+        recorded_noise(tmp_path / "nothing")
+    Journal.create(tmp_path / "empty")
+    with pytest.raises(RouteError, match="compiled nothing yet"):
+        recorded_noise(tmp_path / "empty")
