@@ -147,11 +147,14 @@ def check(
     name: Annotated[str, typer.Argument(help="A profile of kind ibm, or its .toml file.")],
     backends_dir: BackendsDir = None,
     patience: Annotated[float, typer.Option(min=0.1, help="Seconds an outage may last.")] = 60.0,
+    save: Annotated[
+        Path | None, typer.Option(help="A .json file for the device's reported errors.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Ask IBM whether the account and the device of a profile are ready. Costs no QPU time.
 
-    Example: qvit backends check ibm-boston
+    Example: qvit backends check ibm-boston --save boston.json
     """
     from dataclasses import asdict
 
@@ -168,7 +171,14 @@ def check(
             f"The profile {name!r} is of kind {profile.kind!r} and needs no account. Name one of "
             "kind 'ibm'."
         )
+    if save is not None and save.suffix != ".json":
+        raise ProfileError(f"Expected a .json file for the calibration, but got {save}.")
     standing = ask(profile, Patience.of(patience))
+    if save is not None:
+        from qvit_qiskit.execution.calibration import live_calibration
+        from qvit_qiskit.files import write_text
+
+        write_text(save, live_calibration(profile, Patience.of(patience)))
     if json:
         screen.as_json(asdict(standing))
         return
@@ -186,3 +196,5 @@ def check(
             "devices of the instance": ", ".join(standing.devices),
         },
     )
+    if save is not None:
+        print(f'The reported errors are in {save}: a profile of kind "aer" takes it as noise.')

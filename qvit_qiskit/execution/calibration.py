@@ -14,7 +14,11 @@ from qiskit_ibm_runtime.models import BackendProperties
 
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.devices import bundled_device
+from qvit_qiskit.execution.hardware.account import connect, find_device
+from qvit_qiskit.execution.hardware.calls import Patience, repeat
 from qvit_qiskit.execution.hardware.journal import Journal
+from qvit_qiskit.execution.hardware.senders import properties_json
+from qvit_qiskit.execution.profile import IbmProfile
 
 _FRACTIONAL = {"rx", "rzz"}
 """Reported for Heron processors, but our circuits are compiled without them."""
@@ -91,6 +95,17 @@ def run_device(folder: Path) -> BackendV2:
         raise RouteError(f"The run in {folder} has recorded no calibration yet; resume it first.")
     found = compiled[-1]["calibration"]
     return device_of(journal.load(found["file"], found["sha256"]), str(folder / found["file"]))
+
+
+def live_calibration(profile: IbmProfile, patience: Patience) -> str:
+    """What a profile's device reports of itself now, as `device_of` reads it; costs no QPU time.
+
+    Raises:
+        RouteError: If the account is missing or refused, or has no such device.
+        ServiceError: If the service does not answer.
+    """
+    device = find_device(connect(profile, patience), profile, patience)
+    return repeat("reading the calibration", patience, lambda: properties_json(device))
 
 
 def device_of(calibration: bytes, source: str) -> CalibratedDevice:

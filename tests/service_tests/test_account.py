@@ -40,6 +40,20 @@ def test_check(service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "500 s left" in capsys.readouterr().out
 
 
+def test_a_calibration_is_saved_and_simulated(
+    service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The live device's errors as a profile's noise, afterwards without the service."""
+    name = profile(tmp_path, 'device = "ibm_torino"')
+    assert run(["backends", "check", name, "--save", str(tmp_path / "torino.txt")]) == 2
+    assert ".json file" in capsys.readouterr().err
+    assert run(["backends", "check", name, "--save", str(tmp_path / "torino.json")]) == 0
+    assert "as noise" in capsys.readouterr().out
+    (tmp_path / "noisy.toml").write_text('kind = "aer"\nnoise = "torino.json"')
+    assert run(["backends", "show", str(tmp_path / "noisy.toml"), "--qubits", "2"]) == 0
+    assert "ibm_torino, qubits" in capsys.readouterr().out
+
+
 def test_a_device_under_maintenance(
     service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
