@@ -1,0 +1,194 @@
+"""Paired differences: two rungs or two models on the same images.
+
+Both see the same images, so what an image does to one it mostly does to the other, and the
+difference is known better than either value. Comparing two intervals by eye misses that.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binom  # type: ignore[import-untyped]
+
+from qvit_qiskit import metrics
+from qvit_qiskit.analysis.influence import Areas, Floats, areas, spread
+from qvit_qiskit.analysis.intervals import IMAGES, Interval, Source, normal_quantile, score_limits
+from qvit_qiskit.analysis.resampling import BCa, auc_of, mean_of, replicates
+from qvit_qiskit.exceptions import DataError
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The second minus the first of two values on the same images."""
+
+    metric: Literal["AUC", "ACC"]
+    first: float
+    second: float
+    interval: Interval
+    """Of the difference."""
+    p: float
+    """Two-sided, against no difference; nan where nothing can be tested."""
+    test: str
+    """What the p value is from."""
+
+    def describe(self) -> str:
+        """The difference as a phrase."""
+        tested = "" if math.isnan(self.p) else f", p = {self.p:.2g} ({self.test})"
+        return f"{self.metric} {self.interval.describe()}{tested}"
+
+
+def auc_difference(
+    labels: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    level: float = 0.95,
+    *,
+    method: Literal["delong", "bootstrap"] = "delong",
+    covers: tuple[Source, ...] = IMAGES,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Difference:
+    """Difference of the official AUC.
+
+    ``delong``: the influences of the two are subtracted image by image, which for two classes is
+    DeLong's test of correlated ROC curves; Student's t as in `intervals.auc_interval`.
+    ``bootstrap``: BCa, both on the same resamples within classes. Where the images' influences
+    are equal or unknown, because both rank all images alike or a class has a single image, the
+    limits of both areas are combined as if they were independent, which is on the wide side.
+
+    Args:
+        labels: Classes, shape (n,).
+        first: Probabilities, shape (n, classes).
+        second: Probabilities of the same images, shape (n, classes).
+        level: Nominal coverage.
+        method: See above.
+        covers: What the interval covers.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+
+    Raises:
+        DataError: If labels and probabilities do not fit, or an option is unusable.
+    """
+    _same_shape(first, second)
+    normal_quantile(level)  # refuses what is no level
+    one, two = areas(labels, first), areas(labels, second)
+    value = two.mean - one.mean
+    influence = two.influence - one.influence
+    error = spread(influence, one.labels)
+    if math.isnan(value) or not error.error > 1e-12:
+        return _unsupported(one, two, level, covers)
+    if method == "bootstrap":
+        before, after = (auc_of(one.labels, np.asarray(p, np.float64)) for p in (first, second))
+        draws = replicates(
+            one.labels, lambda counts: after(counts) - before(counts), resamples, seed
+        )
+        limits = BCa.of(value, draws, influence, one.labels)
+        interval = Interval(value, *limits.limits(level), level, "paired BCa bootstrap", covers)
+        return Difference("AUC", one.mean, two.mean, interval, limits.p, "bootstrap")
+    reach = error.reach(level)
+    low, high = max(-1.0, value - reach), min(1.0, value + reach)
+    interval = Interval(value, low, high, level, "paired DeLong", covers)
+    return Difference("AUC", one.mean, two.mean, interval, error.p(value), "DeLong")
+
+
+def _unsupported(one: Areas, two: Areas, level: float, covers: tuple[Source, ...]) -> Difference:
+    """A difference whose images' influences say nothing: both intervals, squared and added."""
+    value = two.mean - one.mean
+    low = high = math.nan
+    if not math.isnan(value):
+        (low1, high1), (low2, high2) = score_limits(one, level), score_limits(two, level)
+        low = value - math.hypot(two.mean - low2, high1 - one.mean)
+        high = value + math.hypot(high2 - two.mean, one.mean - low1)
+    interval = Interval(value, low, high, level, "Newcombe's score intervals, combined", covers)
+    p, test = (1.0, "no rank differs") if value == 0 else (math.nan, "none")
+    return Difference("AUC", one.mean, two.mean, interval, p, test)
+
+
+def acc_difference(
+    labels: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    level: float = 0.95,
+    *,
+    method: Literal["adjusted", "bootstrap"] = "adjusted",
+    covers: tuple[Source, ...] = IMAGES,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Difference:
+    """Difference of the official ACC, with McNemar's test.
+
+    ``adjusted``: Wald's interval after one image is added to each kind of disagreement (Bonett and
+    Price, J. Educ. Behav. Stat. 37, 2012), which is apart from zero width when no image changed.
+    ``bootstrap``: BCa within classes; short when few images changed, and of no width when none did.
+
+    Args:
+        labels: Classes, shape (n,).
+        first: Probabilities, shape (n, classes).
+        second: Probabilities of the same images, shape (n, classes).
+        level: Nominal coverage.
+        method: See above.
+        covers: What the interval covers.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+
+    Raises:
+        DataError: If labels and probabilities do not fit, or an option is unusable.
+    """
+    _same_shape(first, second)
+    normal_quantile(level)  # refuses what is no level
+    truth = np.asarray(labels)
+    right, then = _right(truth, first), _right(truth, second)
+    n, lost, won = len(truth), int(np.sum(right & ~then)), int(np.sum(~right & then))
+    value = (won - lost) / n
+    if method == "bootstrap" and won + lost:
+        change = then.astype(np.float64) - right
+        draws = replicates(truth, mean_of(change), resamples, seed)
+        limits = BCa.of(value, draws, change / n, truth).limits(level)
+        interval = Interval(value, *limits, level, "paired BCa bootstrap", covers)
+    else:
+        low, high = _adjusted(won, lost, n, level)
+        interval = Interval(value, low, high, level, "Bonett-Price", covers)
+    values = metrics.accuracy(labels, first), metrics.accuracy(labels, second)
+    return Difference("ACC", *values, interval, mcnemar(lost, won), "McNemar, mid-p")
+
+
+def _adjusted(won: int, lost: int, n: int, level: float) -> tuple[float, float]:
+    up, down = (won + 1) / (n + 2), (lost + 1) / (n + 2)
+    reach = normal_quantile(level) * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
+    return max(-1.0, up - down - reach), min(1.0, up - down + reach)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Two-sided p value of McNemar's exact test, mid-p variant.
+
+    Twice the probability of fewer such images on the lesser side, and of the observed number,
+    which counts half: the exact test counts it fully and rejects too rarely (Fagerland, Lydersen
+    and Laake, BMC Med. Res. Methodol. 13:91, 2013). 1 if both sides are equal.
+
+    Args:
+        only_first: Images that only the first answers rightly.
+        only_second: Images that only the second answers rightly.
+    """
+    less, both = min(only_first, only_second), only_first + only_second
+    return float(2 * binom.cdf(less, both, 0.5) - binom.pmf(less, both, 0.5))
+
+
+def _right(truth: NDArray[np.int64], probabilities: ArrayLike) -> NDArray[np.bool_]:
+    """Which answers the official ACC counts as right, shape (n,)."""
+    metrics.accuracy(truth, probabilities)  # refuses what is not labels and probabilities
+    scores: Floats = np.asarray(probabilities, np.float64)
+    answers = scores[:, 1] > 0.5 if scores.shape[1] == 2 else scores.argmax(axis=1)
+    return np.asarray(answers == truth)
+
+
+def _same_shape(first: ArrayLike, second: ArrayLike) -> None:
+    shapes = np.shape(first), np.shape(second)
+    if shapes[0] != shapes[1]:
+        raise DataError(
+            f"Expected probabilities of the same images and classes, got shapes {shapes[0]} and "
+            f"{shapes[1]}. Compare evaluations of one data set and one subset."
+        )

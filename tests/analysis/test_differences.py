@@ -1,0 +1,148 @@
+import math
+
+import numpy as np
+import pytest
+from reference.statistics import delong_covariance, mid_p
+from scipy import stats
+
+from qvit_qiskit.analysis.differences import acc_difference, auc_difference, mcnemar
+from qvit_qiskit.analysis.influence import areas, spread
+from qvit_qiskit.exceptions import DataError
+from qvit_qiskit.metrics import accuracy, auc, softmax
+
+
+def rungs(rng, n=120, classes=2, noise=0.7):
+    """Labels, and probabilities with and without noise."""
+    labels = rng.permutation(np.arange(n) % classes)
+    scores = rng.normal(size=(n, classes)) + np.eye(classes)[labels]
+    return labels, softmax(scores), softmax(scores + noise * rng.normal(size=scores.shape))
+
+
+def ends(difference):
+    return difference.interval.low, difference.interval.high
+
+
+@pytest.mark.parametrize("b", range(9))
+@pytest.mark.parametrize("c", [0, 1, 4, 11])
+def test_mcnemar_equals_its_definition_and_scipys_exact_test(b, c):
+    assert mcnemar(b, c) == pytest.approx(mid_p(b, c), abs=1e-12)
+    if b != c:
+        exact = stats.binomtest(b, b + c).pvalue
+        assert mcnemar(b, c) == pytest.approx(exact - stats.binom.pmf(b, b + c, 0.5), abs=1e-12)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("method", ["delong", "bootstrap"])
+def test_auc_differences_are_official_and_change_sign(rng, classes, method):
+    labels, first, second = rungs(rng, classes=classes)
+    found = auc_difference(labels, first, second, method=method)
+    assert found.first == pytest.approx(auc(labels, first))
+    assert found.second == pytest.approx(auc(labels, second))
+    assert found.interval.value == pytest.approx(found.second - found.first)
+    assert found.interval.low < found.interval.value < found.interval.high
+    back = auc_difference(labels, second, first, method=method)
+    assert ends(back) == pytest.approx((-found.interval.high, -found.interval.low))
+    assert back.p == pytest.approx(found.p)
+
+
+def test_paired_delong_equals_sums_over_pairs(rng):
+    labels, first, second = rungs(rng)
+    pair = first[:, 1], second[:, 1]
+    terms = [delong_covariance(labels, pair[i], pair[j]) for i in (0, 1) for j in (0, 1)]
+    variance = terms[0] + terms[3] - terms[1] - terms[2]
+    influence = areas(labels, second).influence - areas(labels, first).influence
+    error = spread(influence, labels)
+    assert error.error**2 == pytest.approx(variance, rel=1e-10)
+    found = auc_difference(labels, first, second)
+    reach = stats.t.ppf(0.975, error.freedom) * math.sqrt(variance)
+    assert found.interval.high - found.interval.value == pytest.approx(reach)
+    assert found.p == pytest.approx(
+        2 * stats.t.sf(abs(found.interval.value) / math.sqrt(variance), error.freedom)
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_pairing_helps_and_both_methods_agree(rng, classes):
+    labels, first, second = rungs(rng, n=400, classes=classes)
+    widths = [
+        np.ptp(ends(auc_difference(labels, first, second, method=method)))
+        for method in ("delong", "bootstrap")
+    ]
+    assert widths[0] == pytest.approx(widths[1], rel=0.15)
+    alone = (
+        2
+        * 1.96
+        * math.hypot(*(spread(areas(labels, p).influence, labels).error for p in (first, second)))
+    )
+    assert widths[0] < 0.8 * alone
+
+
+@pytest.mark.parametrize("method", ["delong", "bootstrap"])
+def test_equal_ranks_are_no_proof_of_equality(rng, method):
+    labels, first, _ = rungs(rng)
+    bent = np.stack([1 - first[:, 1] ** 2, first[:, 1] ** 2], axis=1)
+    found = auc_difference(labels, first, bent, method=method)
+    assert (found.interval.value, found.p) == (0.0, 1.0)
+    assert found.interval.low < -0.01
+    assert found.interval.high == pytest.approx(-found.interval.low)
+    small = auc_difference([0, 0, 1], np.eye(2)[[0, 0, 1]], np.eye(2)[[1, 0, 1]], method=method)
+    assert small.interval.low < small.interval.value < small.interval.high
+    assert math.isnan(small.p)
+    assert "p =" not in small.describe()
+    none = auc_difference([0, 0], np.eye(2), np.eye(2), method=method)
+    assert none.interval.describe().startswith("undefined")
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_acc_differences_are_walds_with_one_image_more_of_each_disagreement(rng, classes):
+    labels, first, second = rungs(rng, classes=classes)
+    found = acc_difference(labels, first, second)
+    assert found.first == accuracy(labels, first)
+    assert found.second == accuracy(labels, second)
+    assert found.interval.value == pytest.approx(found.second - found.first)
+    change = [
+        float(accuracy(labels[i : i + 1], second[i : i + 1]))
+        - float(accuracy(labels[i : i + 1], first[i : i + 1]))
+        for i in range(len(labels))
+    ]
+    more = np.array([*change, 1.0, -1.0])
+    reach = stats.norm.ppf(0.975) * more.std() / math.sqrt(len(more))
+    assert ends(found) == pytest.approx((more.mean() - reach, more.mean() + reach))
+    assert found.p == mcnemar(change.count(-1.0), change.count(1.0))
+
+
+def test_the_bootstrap_of_acc_resamples_images(rng):
+    labels, first, second = rungs(rng, n=400)
+    adjusted = acc_difference(labels, first, second)
+    drawn = acc_difference(labels, first, second, method="bootstrap", seed=4)
+    assert ends(drawn) == pytest.approx(ends(adjusted), abs=0.01)
+    assert ends(drawn) == ends(acc_difference(labels, first, second, method="bootstrap", seed=4))
+    assert drawn.p == adjusted.p
+
+
+@pytest.mark.parametrize("method", ["adjusted", "bootstrap"])
+def test_no_changed_answer_leaves_a_width(rng, method):
+    labels, first, _ = rungs(rng)
+    found = acc_difference(labels, first, first, method=method)
+    reach = stats.norm.ppf(0.975) * math.sqrt(2) / 122
+    assert ends(found) == pytest.approx((-reach, reach))
+    assert found.p == 1.0
+
+
+def test_a_difference_is_a_phrase(rng):
+    labels, first, second = rungs(rng)
+    text = acc_difference(labels, first, second, covers=("test images", "shots")).describe()
+    assert text.startswith("ACC ")
+    assert "over test images and shots" in text
+    assert "McNemar" in text
+
+
+@pytest.mark.parametrize("difference", [auc_difference, acc_difference])
+def test_other_images_are_refused(rng, difference):
+    labels, first, _ = rungs(rng)
+    with pytest.raises(DataError, match="same images"):
+        difference(labels, first, first[:-1])
+    with pytest.raises(DataError, match="labels"):
+        difference(labels[:-1], first, first)
+    with pytest.raises(DataError, match="between 0 and 1"):
+        difference(labels, first, first, level=2)
