@@ -49,6 +49,7 @@ def facts(job: Job) -> dict[str, str]:
     found, profile = job.price.estimate, job.profile
     each = found.timing
     money = [f"{plan} {found.money(plan):.2f}" for plan in prices()["per_second"]]
+    anchors = {"of them for anchor rows": f"{found.anchor_executions:,}, again in every job"}
     return {
         "profile": str(job.found.path),
         "device": f"{profile.device}, priced as {job.price.snapshot}",
@@ -57,6 +58,7 @@ def facts(job: Job) -> dict[str, str]:
         "layout": "; ".join(c.describe() for c in job.price.compiled),
         "shots per circuit": f"{found.shots:,} at resilience level {profile.resilience_level}",
         "executions": f"{found.executions:,}",
+        **(anchors if found.anchor_executions else {}),
         "without copies side by side": f"{job.price.unpacked:,}",
         "with a stock EstimatorQNN": f"{job.price.stock:,}",
         "one execution": f"{1e6 * each.execution:.1f} µs, {1e6 * each.rep_delay:.0f} of them delay",

@@ -73,6 +73,7 @@ def submit(
             shots=spec.shots,
             max_loss=spec.max_loss,
             control_rows=spec.control_rows,
+            anchor_rows=spec.anchor_rows,
             wait=wait,
             batch_size=batch_size,
             backends_dir=backends_dir,
@@ -154,10 +155,12 @@ def _show(found: Status, json: bool) -> None:
         "executions sent": f"{found.executions:,}",
         "QPU seconds": f"{found.spent_seconds:.1f} of a budget of {found.budget_seconds:g}",
     }
+    if found.anchor_rows:
+        told["anchor rows"] = f"{found.anchor_rows} of each circuit, again in every job"
     if found.scores is not None:
         told |= {"images": str(found.scores.n)}
         told |= {"AUC": f"{found.scores.auc:.3f}", "ACC": f"{found.scores.acc:.3f}"}
-        told |= _controls(found.run)
+        told |= _repeats(found.run)
     else:
         told["next"] = f"qvit resume {found.run} --wait"
     if json:
@@ -182,16 +185,29 @@ def _show(found: Status, json: bool) -> None:
         screen.facts(str(found.run), told)
 
 
-def _controls(run: Path) -> dict[str, str]:
-    """What sharing the chip did to the rows that ran alone as well."""
+def _repeats(run: Path) -> dict[str, str]:
+    """What rows tell that ran a second time: alone, or in every job."""
     from qvit_qiskit.runs import read_results
 
-    told = {}
-    for layer, controls in enumerate(read_results(run).controls, start=1):
-        for control in controls:
+    told, results = {}, read_results(run)
+    for layer, controls in enumerate(results.controls, start=1):
+        for circuit, control in enumerate(controls, start=1):
+            where = f"layer {layer}" + (f", circuit {circuit}" if len(controls) > 1 else "")
             size, error = control.difference()
-            told[f"packed against alone, layer {layer}"] = (
+            told[f"packed against alone, {where}"] = (
                 f"RMS difference of outputs {size:.3f} ± {error:.3f} beyond shot noise, "
                 f"{len(control.alone)} rows"
+            )
+    for layer, repeated in enumerate(results.anchors, start=1):
+        for circuit, anchors in enumerate(repeated, start=1):
+            where = f"layer {layer}" + (f", circuit {circuit}" if len(repeated) > 1 else "")
+            jobs, rows, _ = anchors.values.shape
+            square, error = anchors.drift()
+            errors = square / max(error, 1e-12)  # outputs may be saturated in every job
+            told[f"drift between jobs, {where}"] = (
+                f"RMS change of outputs {max(0.0, square) ** 0.5:.3f} beyond shot noise "
+                f"({errors:.1f} standard errors), {rows} rows in {jobs} jobs"
+                if jobs > 1
+                else "not seen: there was one job"
             )
     return told

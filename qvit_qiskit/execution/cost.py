@@ -116,6 +116,8 @@ class Estimate:
     seconds: float
     """QPU time by the published formula."""
     timing: Timing
+    anchor_executions: int = 0
+    """Those of `executions` that repeat the same rows in every job."""
 
     def money(self, plan: str) -> float:
         """Price on a plan of the dated table, in its currency."""
@@ -136,6 +138,7 @@ def estimate(
     bases: int = 1,
     copies: int = 1,
     control_rows: int = 0,
+    anchor_rows: int = 0,
     job_seconds: float = MAX_JOB_SECONDS,
 ) -> Estimate:
     """Price an evaluation.
@@ -148,42 +151,49 @@ def estimate(
         bases: Measurement bases of a row's observables.
         copies: Rows that share an execution, side by side on the chip.
         control_rows: Where there are copies: rows of a stage that run once more, alone.
+        anchor_rows: Rows of a stage that each of its jobs runs besides.
         job_seconds: No job is planned longer than this, or than a minute where that is more.
     """
     twirls, each = mitigation.split(shots)
     per_row = bases * twirls * each * mitigation.circuits_per_row
     calibration = bases * twirls * each * mitigation.calibration_rows
-    fits = rows_per_job(per_row, calibration, timing, job_seconds)
     again = control_rows if copies > 1 else 0
-    executed = [math.ceil(rows / copies) + min(again, rows) for rows in stage_rows]
-    jobs = [math.ceil(rows / fits) for rows in executed]
-    executions = sum(executed) * per_row + sum(jobs) * calibration
-    seconds = sum(jobs) * SUBJOB_SECONDS + executions * timing.execution
+    executions = jobs = anchors = 0
+    for rows in stage_rows:
+        executed = math.ceil(rows / copies) + min(again, rows)
+        repeated = math.ceil(min(anchor_rows, rows) / copies) * per_row
+        fits = rows_per_job(per_row, calibration + repeated, timing, job_seconds)
+        needed = math.ceil(executed / fits)
+        jobs += needed
+        anchors += needed * repeated
+        executions += executed * per_row + needed * (calibration + repeated)
+    seconds = jobs * SUBJOB_SECONDS + executions * timing.execution
     return Estimate(
         rows=sum(stage_rows),
         stages=len(stage_rows),
         shots=twirls * each,
         executions=executions,
-        jobs=sum(jobs),
+        jobs=jobs,
         seconds=seconds,
         timing=timing,
+        anchor_executions=anchors,
     )
 
 
 def rows_per_job(
-    per_row: int, calibration: int, timing: Timing, job_seconds: float = MAX_JOB_SECONDS
+    per_row: int, common: int, timing: Timing, job_seconds: float = MAX_JOB_SECONDS
 ) -> int:
     """How many rows fit in one job within IBM's limits; at least one.
 
     Args:
         per_row: Executions of one row.
-        calibration: Executions that every job adds.
+        common: Executions that every job adds: calibrations and anchors.
         timing: Of one execution.
         job_seconds: See `estimate`.
     """
     longest = min(MAX_JOB_SECONDS, max(job_seconds, MERGE_SECONDS))
     by_time = int((longest - SUBJOB_SECONDS) / timing.execution)
-    return max(1, (min(MAX_EXECUTIONS, by_time) - calibration) // per_row)
+    return max(1, (min(MAX_EXECUTIONS, by_time) - common) // per_row)
 
 
 @lru_cache(maxsize=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from qvit_qiskit.data import Split
 from qvit_qiskit.exceptions import DataError, JobError
 from qvit_qiskit.execution.hardware.journal import Journal, digest, pack_arrays, unpack_arrays
 from qvit_qiskit.execution.hardware.run import Terms
-from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
 from qvit_qiskit.training.checkpoint import load_checkpoint
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -65,14 +64,11 @@ class RunFolder:
                 f"The run in {folder} was interrupted before anything was written down. Delete "
                 "the folder and submit again; nothing was sent."
             )
-        told = dict(begun[0]["terms"])
-        profile = told.pop("profile")
-        for event in journal.of("budget"):
-            told["budget"] = event["seconds"]
+        terms = Terms.from_record(begun[0]["terms"])
+        budgets = [event["seconds"] for event in journal.of("budget")]
         if budget is not None:
-            told["budget"] = budget
-        kind = FakeProfile if profile["kind"] == "fake" else IbmProfile
-        return cls(journal, begun[0], Terms(profile=kind.create(**profile), **told))
+            budgets.append(budget)
+        return cls(journal, begun[0], replace(terms, budget=[terms.budget, *budgets][-1]))
 
     def source(self) -> Source:
         """The images and labels that the run was begun with."""

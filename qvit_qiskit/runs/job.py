@@ -7,10 +7,10 @@ from pathlib import Path
 
 from qvit_qiskit.data import facts
 from qvit_qiskit.exceptions import DataError, JobError
-from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
 from qvit_qiskit.execution.registry import Found
 from qvit_qiskit.runs.pricing import Price, price
+from qvit_qiskit.runs.profile import find_measured
 from qvit_qiskit.runs.spec import JobSpec, load_spec
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint
 
@@ -55,19 +55,13 @@ def read_job(path: Path, checkpoint: Path | None = None, backends_dir: Path | No
         backends_dir: A folder of profiles to search first.
 
     Raises:
-        JobError: If the spec is malformed, names no checkpoint, or a profile that costs nothing.
+        JobError: If the spec is malformed or names no checkpoint.
         ProfileError: If the profile is missing, malformed, or hides a packaged one.
+        RouteError: If the profile is of kind ``aer``.
         DataError: If the checkpoint does not fit the data set.
     """
     spec = load_spec(path)
-    found = registry.find(spec.backend, backends_dir)
-    registry.refuse_shadow(found, backends_dir)
-    profile = found.load()
-    if not isinstance(profile, FakeProfile | IbmProfile):
-        raise JobError(
-            f"The profile {spec.backend!r} is of kind 'aer' and costs no QPU time. Run it with "
-            "`qvit evaluate`, or name a profile of kind 'ibm' or 'fake' in the spec."
-        )
+    found, profile = find_measured(spec.backend, backends_dir)
     place = checkpoint or (path.parent / spec.checkpoint if spec.checkpoint else None)
     if place is None:
         raise JobError(f"{path} names no checkpoint. Pass one with --checkpoint.")
@@ -99,6 +93,7 @@ def read_job(path: Path, checkpoint: Path | None = None, backends_dir: Path | No
         profile,
         shots,
         control_rows=spec.control_rows,
+        anchor_rows=spec.anchor_rows,
         job_seconds=spec.max_loss * spec.budget_seconds,
     )
     return Job(path, spec, found, profile, loaded, priced)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,14 +15,13 @@ from qvit_qiskit.execution.cost import (
     MAX_JOB_SECONDS,
     Estimate,
     Mitigation,
+    Timing,
     estimate,
-    timing,
 )
 from qvit_qiskit.execution.devices import bundled_device, bundled_names
 from qvit_qiskit.execution.embeddings import embed
 from qvit_qiskit.execution.exact.readout import measurement_bases
-from qvit_qiskit.execution.hardware.compiled import Compiled, compile_bases
-from qvit_qiskit.execution.hardware.run import longest_timing
+from qvit_qiskit.execution.hardware.compiled import Compiled, compile_bases, longest_timing
 from qvit_qiskit.execution.packing import Packing, pack
 from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
 from qvit_qiskit.qnn import QuantumLinear
@@ -46,6 +45,7 @@ class Price:
     outputs: int
     """Of a circuit."""
     control_rows: int
+    anchor_rows: int
     job_seconds: float
     compiled: tuple[Compiled, ...]
     """The model's circuits on the snapshot."""
@@ -70,6 +70,7 @@ class Price:
             bases=self.bases,
             copies=copies,
             control_rows=self.control_rows,
+            anchor_rows=self.anchor_rows,
             job_seconds=self.job_seconds,
         )
 
@@ -104,6 +105,7 @@ def price(
     shots: int,
     *,
     control_rows: int = 0,
+    anchor_rows: int = 0,
     job_seconds: float = MAX_JOB_SECONDS,
 ) -> Price:
     """Price an evaluation on a snapshot.
@@ -115,6 +117,7 @@ def price(
         profile: The profile.
         shots: Per row.
         control_rows: Where copies share the chip: rows of a stage that run once more, alone.
+        anchor_rows: Rows of a stage that each of its jobs runs besides.
         job_seconds: No job is planned longer than this, or than a minute where that is more.
 
     Raises:
@@ -122,11 +125,8 @@ def price(
     """
     device = pricing_device(profile)
     mitigation = profile.mitigation
-    programs = [
-        compile_bases(circuit.canonical, circuit.pauli_terms, device, profile.placement)
-        for circuit in {id(c): c for c in _circuits(model)}.values()
-    ]
-    longest = longest_timing(programs, device, profile.rep_delay)
+    circuits = {id(c): c for c in _circuits(model)}.values()
+    programs, longest = _compiled(circuits, device, profile)
     rows = tuple(images * n for n in stage_rows)
     bases = max(len(p) for p in programs)
     copies = min(p[0].k for p in programs)
@@ -138,9 +138,9 @@ def price(
         bases=bases,
         copies=copies,
         control_rows=control_rows,
+        anchor_rows=anchor_rows,
         job_seconds=job_seconds,
     )
-    flat = tuple(compiled for program in programs for compiled in program)
     outputs = max(c.num_outputs for c in _circuits(model))
     return Price(
         found,
@@ -152,17 +152,28 @@ def price(
         copies,
         outputs,
         control_rows,
+        anchor_rows,
         job_seconds,
-        flat,
+        tuple(compiled for program in programs for compiled in program),
     )
+
+
+def _compiled(
+    circuits: Iterable[QNNCircuit], device: BackendV2, profile: IbmProfile | FakeProfile
+) -> tuple[list[list[Compiled]], Timing]:
+    """Each circuit in every basis, and the timing of the longest."""
+    programs = [
+        compile_bases(c.canonical, c.pauli_terms, device, profile.placement) for c in circuits
+    ]
+    placed = [copy for program in programs for compiled in program for copy in compiled.copies]
+    return programs, longest_timing(placed, device, profile.rep_delay)
 
 
 def price_circuit(circuit: QNNCircuit, profile: IbmProfile) -> tuple[Compiled, Estimate]:
     """One circuit on the profile's snapshot, and the price of a job of 1,000 executions of it."""
     device = pricing_device(profile)
-    programs = compile_bases(circuit.canonical, circuit.pauli_terms, device, profile.placement)
-    longest = longest_timing([programs], device, profile.rep_delay)
-    return programs[0], estimate([1], 1000, longest, Mitigation(0))
+    programs, longest = _compiled([circuit], device, profile)
+    return programs[0][0], estimate([1], 1000, longest, Mitigation(0))
 
 
 def packing_choices(
@@ -191,8 +202,7 @@ def packing_choices(
     rows = []
     for k in sorted({1, most, *range(5, most, 5)}):
         packing = pack(measured, device, k=k, **free)
-        times = [timing(r.measured(), r.target, device, profile.rep_delay) for r in packing.regions]
-        longest = max(times, key=lambda t: t.execution)
+        longest = longest_timing(packing.regions, device, profile.rep_delay)
         cost = estimate([1000], profile.shots, longest, profile.mitigation, copies=k)
         rows.append(
             {

@@ -10,7 +10,8 @@ import numpy as np
 from qvit_qiskit import metrics
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution.hardware.journal import Journal, unpack_arrays
-from qvit_qiskit.execution.hardware.run import Control, HardwareRun
+from qvit_qiskit.execution.hardware.repeats import Anchors, Control
+from qvit_qiskit.execution.hardware.run import HardwareRun
 from qvit_qiskit.runs.folder import RunFolder
 
 
@@ -38,6 +39,8 @@ class Results:
     """For each quantum layer one for each projection: Q, K and V of head 0, of head 1, …"""
     controls: list[list[Control]]
     """For each quantum layer one for each circuit whose rows ran alone as well."""
+    anchors: list[list[Anchors]]
+    """For each quantum layer one for each circuit whose rows were repeated in every job."""
     logits: np.ndarray  # shape: (n, classes)
     labels: np.ndarray  # shape: (n,)
 
@@ -63,12 +66,14 @@ def read_results(run: Path | str) -> Results:
         raise JobError(f"The run in {run} is not finished. Go on with `qvit resume {run} --wait`.")
     hardware = HardwareRun(journal, folder.terms)
     predictions = unpack_arrays(journal.load("predictions.npz", done[-1]["predictions"]))
+    layers = range(hardware.stages)
     return Results(
-        _device(journal),
-        [_layer(hardware, number) for number in range(hardware.stages)],
-        [hardware.controls(number) for number in range(hardware.stages)],
-        predictions["logits"],
-        predictions["labels"],
+        device=_device(journal),
+        layers=[_layer(hardware, number) for number in layers],
+        controls=[hardware.controls(number) for number in layers],
+        anchors=[hardware.anchors(number) for number in layers],
+        logits=predictions["logits"],
+        labels=predictions["labels"],
     )
 
 

@@ -33,6 +33,8 @@ class JobSpec(Spec):
     """QPU seconds that the evaluation may cost at most."""
     control_rows: int = Field(default=0, ge=0)
     """Where copies share the chip: rows of each circuit that run a second time, alone."""
+    anchor_rows: int = Field(default=0, ge=0)
+    """Rows of each circuit that every job of a stage runs besides, so that drift shows."""
     max_loss: float = Field(default=0.25, gt=0, le=1)
     """The share of the budget that losing one job may lose; jobs are not made smaller than a
     minute of QPU time for it."""

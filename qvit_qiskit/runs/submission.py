@@ -15,9 +15,8 @@ from torch.utils.data import Dataset
 
 from qvit_qiskit import metrics
 from qvit_qiskit.data import Split
-from qvit_qiskit.exceptions import JobError, RouteError
-from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.cost import Estimate, Timing, estimate
+from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.execution.cost import Estimate, estimate
 from qvit_qiskit.execution.hardware.calls import Patience
 from qvit_qiskit.execution.hardware.dispatch import Progress
 from qvit_qiskit.execution.hardware.journal import (
@@ -27,10 +26,11 @@ from qvit_qiskit.execution.hardware.journal import (
     pack_arrays,
     unpack_arrays,
 )
-from qvit_qiskit.execution.hardware.run import HardwareRun, Terms, terms_json
-from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
+from qvit_qiskit.execution.hardware.run import HardwareRun, Terms
+from qvit_qiskit.execution.hardware.stage import Layout
 from qvit_qiskit.models.cost import count_rows
 from qvit_qiskit.runs.folder import CHECKPOINT, RunFolder, Source, weights_digest
+from qvit_qiskit.runs.profile import find_measured
 from qvit_qiskit.runs.walk import walk
 from qvit_qiskit.training.checkpoint import versions
 
@@ -56,6 +56,8 @@ class Status:
     budget_seconds: float
     scores: metrics.Scores | None = None
     """Of a finished run."""
+    anchor_rows: int = 0
+    """Rows of each circuit that every job runs besides."""
     queue: int = 0
     """Jobs that wait for the device; told while waiting only."""
 
@@ -70,6 +72,7 @@ def submit(
     shots: int | None = None,
     max_loss: float = 0.25,
     control_rows: int = 0,
+    anchor_rows: int = 0,
     wait: bool = False,
     batch_size: int = 64,
     backends_dir: Path | None = None,
@@ -89,6 +92,8 @@ def submit(
         max_loss: The share of the budget that losing one job may lose. Jobs are not made smaller
             than a minute of QPU time for it.
         control_rows: Where copies share the chip: rows of each circuit that run once more, alone.
+        anchor_rows: Rows of each circuit that every job of a stage runs besides, so that drift
+            of the device shows (`Results.anchors`).
         wait: Stay until everything is done, instead of returning once the layer is sent.
         batch_size: Images per forward pass.
         backends_dir: A folder of profiles to search first.
@@ -101,18 +106,13 @@ def submit(
         RouteError: If the profile is of kind ``aer``, or the account or device is refused.
         ServiceError: If the service does not answer; `resume` goes on.
     """
-    found = registry.find(backend, backends_dir)
-    registry.refuse_shadow(found, backends_dir)
-    profile = found.load()
-    if not isinstance(profile, FakeProfile | IbmProfile):
-        raise RouteError(
-            f"The profile {backend!r} is of kind 'aer' and needs no run. Use `qvit evaluate`, or "
-            "name a profile of kind 'ibm' or 'fake'."
-        )
+    found, profile = find_measured(backend, backends_dir)
     _check_budget(budget_seconds)
+    _check_rows(control_rows=control_rows, anchor_rows=anchor_rows)
     source = data if isinstance(data, Source) else Source.of(data)
     folder = Path(run)
-    terms = Terms(profile, shots or profile.shots, budget_seconds, max_loss, control_rows)
+    shots = shots or profile.shots
+    terms = Terms(profile, shots, budget_seconds, max_loss, control_rows, anchor_rows)
     journal = Journal.create(folder)
     with locked(folder):
         _write_down(journal, terms, model, source, checkpoint, str(found.path))
@@ -123,6 +123,12 @@ def submit(
 def _check_budget(seconds: float) -> None:
     if not 0 < seconds < math.inf:
         raise JobError(f"Expected a budget above 0 QPU seconds, but got {seconds}.")
+
+
+def _check_rows(**rows: int) -> None:
+    for name, count in rows.items():
+        if count < 0:
+            raise JobError(f"Expected {name} of at least 0, but got {count}.")
 
 
 def _write_down(
@@ -137,7 +143,7 @@ def _write_down(
     kept = journal.store(CHECKPOINT, checkpoint.read_bytes()) if checkpoint else None
     journal.append(
         "evaluation",
-        terms=terms_json(terms),
+        terms=terms.record(),
         profile=profile,
         images=journal.store("images.npz", arrays),
         count=len(source.labels),
@@ -243,7 +249,7 @@ def _check_total(run: HardwareRun) -> None:
         return
     layout = run.layout(0)
     facts = run.journal.of("evaluation")[0]
-    priced = live_estimate(facts, run.terms, layout.timing, layout.programs[0][0].k)
+    priced = live_estimate(facts, run.terms, layout)
     if priced.seconds > run.terms.budget:
         raise JobError(
             f"On {run.sender.device.name} as it is now the run would cost {priced.seconds:,.1f} "
@@ -252,16 +258,18 @@ def _check_total(run: HardwareRun) -> None:
         )
 
 
-def live_estimate(facts: dict[str, Any], terms: Terms, timing: Timing, copies: int) -> Estimate:
-    """The price of a run at a device's own timing."""
+def live_estimate(facts: dict[str, Any], terms: Terms, layout: Layout) -> Estimate:
+    """The price of a run with its first layer's circuits as they lie on the device."""
     rows = [facts["count"] * rows for rows in facts["stage_rows"]]
     return estimate(
         rows,
         terms.shots,
-        timing,
+        layout.timing,
         terms.profile.mitigation,
-        copies=copies,
+        bases=max(len(program) for program in layout.programs),
+        copies=layout.programs[0][0].k,
         control_rows=terms.control_rows,
+        anchor_rows=terms.anchor_rows,
         job_seconds=terms.max_loss * terms.budget,
     )
 
@@ -323,6 +331,7 @@ def status(run: Path | str) -> Status:
         spent_seconds=Ledger(journal, terms.budget).spent(),
         budget_seconds=terms.budget,
         scores=scores,
+        anchor_rows=terms.anchor_rows,
     )
 
 

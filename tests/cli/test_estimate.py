@@ -57,6 +57,21 @@ def test_table(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "ibm-boston.toml" in out.replace("\n", "")
 
 
+def test_anchors_are_in_the_price_and_told_where_there_are_any(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = []
+    for rows in (0, 5):
+        job = spec(tmp_path, checkpoint="model.safetensors", anchor_rows=rows)
+        assert run(["estimate", str(job), "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    plain, anchored = found
+    assert anchored["executions"] - plain["executions"] == 5 * 64
+    line = "of them for anchor rows"
+    assert line not in plain["facts"]
+    assert anchored["facts"][line] == "320, again in every job"
+
+
 @pytest.mark.parametrize(
     ("changes", "fragment"),
     [
@@ -65,6 +80,8 @@ def test_table(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
         ({"subset": 4000}, "has 200 images in its test split"),
         ({"split": "tset"}, "expected one of train, val, test"),
         ({"dataset": "retinamnist"}, "Train a model on it first"),
+        ({"anchor_rows": 400}, "It would fit with shots = "),
+        ({"anchor_rows": -2}, "anchor_rows: Input should be greater than or equal to 0"),
         ({"budget_seconds": 1.5}, "It needs a larger budget_seconds"),
         ({"backend": "ibm-bostn"}, "Did you mean 'ibm-boston'?"),
     ],

@@ -51,6 +51,31 @@ def test_levels_add_calibration_and_folding() -> None:
     assert folded.executions == (3 * 100 + 1) * 1024
 
 
+@pytest.mark.parametrize("copies", [1, 5])
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_anchors_are_paid_in_every_job(level: int, copies: int) -> None:
+    mitigation = Mitigation(level)
+    stages, shots = [4000, 3], 64 * 32
+    found = estimate(
+        stages, shots, HERON, mitigation, copies=copies, anchor_rows=8, job_seconds=100.0
+    )
+    per_row = shots * mitigation.circuits_per_row
+    common = [math.ceil(n / copies) * per_row for n in (8, 3)]  # no more than there are rows
+    calibration = shots * mitigation.calibration_rows
+    rows = [math.ceil(n / copies) for n in stages]
+    fits = rows_per_job(per_row, calibration + common[0], HERON, 100.0)
+    assert 2 + (fits * per_row + calibration + common[0]) * HERON.execution <= 100
+    jobs = [math.ceil(rows[0] / fits), 1]
+    assert found.jobs == sum(jobs) > 2
+    assert found.anchor_executions == jobs[0] * common[0] + common[1]
+    assert found.executions == (
+        sum(rows) * per_row + found.anchor_executions + sum(jobs) * calibration
+    )
+    without = estimate(stages, shots, HERON, mitigation, copies=copies, job_seconds=100.0)
+    assert without.anchor_executions == 0
+    assert without.seconds < found.seconds
+
+
 def test_a_large_stage_is_cut_at_the_limits() -> None:
     found = estimate([38_400, 100], 1024, HERON, Mitigation(0))
     fits = MAX_EXECUTIONS // 1024

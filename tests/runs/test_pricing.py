@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from qiskit.quantum_info import SparsePauliOp
 
-from qvit_qiskit.circuits import build_circuit
+from qvit_qiskit.circuits import QNNCircuit, build_circuit
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.devices import bundled_device, bundled_names
+from qvit_qiskit.execution.hardware.compiled import compile_bases
+from qvit_qiskit.execution.hardware.run import Terms
+from qvit_qiskit.execution.hardware.stage import Layout
 from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
 from qvit_qiskit.models import ViTConfig, build_model
+from qvit_qiskit.qnn import QuantumLinear
 from qvit_qiskit.runs.pricing import price, price_circuit, pricing_device
+from qvit_qiskit.runs.submission import live_estimate
 
 
 def ibm(**keys: object) -> IbmProfile:
@@ -66,6 +72,23 @@ def test_the_price_counts_bases_and_mitigation() -> None:
     compiled, job = price_circuit(build_circuit("ry-chain", 4, 2), ibm())
     assert job.executions == 1000
     assert compiled.copies[0].two_qubit_gates() == 6
+
+
+def test_a_run_is_priced_on_the_device_as_on_its_snapshot() -> None:
+    """Two bases, copies side by side, controls and anchors."""
+    plain = build_circuit("ry-ring", 2, 1)
+    observables = (SparsePauliOp("XX"), SparsePauliOp("ZI"))
+    circuit = QNNCircuit(plain.circuit, plain.inputs, plain.weights, observables)
+    model = QuantumLinear(circuit)
+    profile = ibm(k=3, resilience_level=1)
+    rows = {"control_rows": 5, "anchor_rows": 4}
+    found = price(model, [7], 10, profile, 256, job_seconds=25.0, **rows)
+    device = pricing_device(profile)
+    program = compile_bases(circuit.canonical, circuit.pauli_terms, device, profile.placement)
+    layout = Layout([program], found.estimate.timing, [])
+    terms = Terms(profile, 256, 100.0, max_loss=0.25, **rows)
+    assert live_estimate({"count": 10, "stage_rows": [7]}, terms, layout) == found.estimate
+    assert found.estimate.executions == 2 * 256 * (24 + 5 + 2 + 1)
 
 
 def test_forty_thousand_rows_are_priced_by_arithmetic() -> None:

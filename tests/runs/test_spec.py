@@ -27,6 +27,7 @@ def test_shipped_specs_are_valid(path: Path) -> None:
 def test_defaults(tmp_path: Path) -> None:
     spec = load_spec(write(tmp_path, GOOD))
     assert (spec.split, spec.subset, spec.shots, spec.checkpoint) == ("test", None, None, None)
+    assert (spec.control_rows, spec.anchor_rows) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,9 @@ def test_defaults(tmp_path: Path) -> None:
         (GOOD + "subst = 4\n", "Did you mean 'subset'?"),
         (GOOD.replace("10", "0"), "budget_seconds"),
         (GOOD + "shots = 0\n", "shots"),
+        (GOOD + "anchor_rows = -1\n", "anchor_rows"),
+        (GOOD + "anchor_rows = 1.5\n", "anchor_rows"),
+        (GOOD + "anchor_row = 2\n", "Did you mean 'anchor_rows'?"),
         (GOOD.replace('dataset = "phantom"\n', ""), "dataset: Field required"),
         ("dataset = ", "not valid TOML"),
         (GOOD + 'checkpoint = "../../secret"\n', "Copy the checkpoint there"),
@@ -46,6 +50,7 @@ def test_bad_specs_are_told(tmp_path: Path, text: str, fragment: str) -> None:
     with pytest.raises(JobError) as caught:
         load_spec(write(tmp_path, text))
     assert fragment in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_missing_file(tmp_path: Path) -> None:

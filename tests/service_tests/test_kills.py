@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from service.handle import Service
 from service_tests.victim import (
@@ -24,7 +25,7 @@ from service_tests.victim import (
 
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution.hardware.journal import Journal
-from qvit_qiskit.runs import resume
+from qvit_qiskit.runs import read_results, resume
 
 Make = Callable[..., Order]
 
@@ -118,6 +119,25 @@ def test_killed_once(
     assert audit.programs() == programs
     assert len(audit.jobs()) == len(programs)
     audit.check(Path(doomed.folder))
+
+
+def test_anchors_outlive_a_kill(service: Service, victims: Victims, order: Make) -> None:
+    """The second of three jobs is sent, and nobody knows."""
+    undisturbed_order = order("whole", split=True, anchors=1)
+    programs, end = undisturbed(victims, undisturbed_order, service)
+    assert len(programs) == 3
+    step = [k for k, found in enumerate(end.steps) if found == "submitted"][1]
+    audit = Audit(service)
+    doomed = order("killed", split=True, anchors=1, step=step, moment="before")
+    assert victims.run(doomed).killed
+    assert [e.error for e in victims.recover(doomed)] == [None]
+    assert same(doomed.folder, undisturbed_order.folder)
+    assert audit.programs() == programs
+    audit.check(Path(doomed.folder))
+    found, known = (read_results(run.folder).anchors[0][0] for run in (doomed, undisturbed_order))
+    assert found.jobs == known.jobs == ("000-0", "000-1", "000-2")
+    np.testing.assert_array_equal(found.values, known.values)
+    assert found.values.shape == (3, 1, 2)
 
 
 @pytest.fixture(scope="module")

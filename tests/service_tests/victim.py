@@ -106,7 +106,9 @@ class Order:
     batch_size: int = 32
     threads: int = 1
     split: bool = False
-    """Make jobs of two rows."""
+    """Make jobs of two rows, or of one beside its anchor."""
+    anchors: int = 0
+    """Rows that every job runs besides."""
     file_size: int | None = None
     """Bytes that a file may have: a full disk."""
     powers: bool = True
@@ -206,6 +208,7 @@ def act(order: Order) -> str:
             order.folder,
             budget_seconds=60.0,
             max_loss=0.001,
+            anchor_rows=order.anchors,
             wait=True,
             batch_size=order.batch_size,
             patience=patience(),

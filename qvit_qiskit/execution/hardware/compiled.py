@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -11,7 +11,8 @@ import numpy as np
 from qiskit import QuantumCircuit, qpy
 from qiskit.providers import BackendV2
 
-from qvit_qiskit.execution.devices import Placed, Region, join
+from qvit_qiskit.execution.cost import Timing, timing
+from qvit_qiskit.execution.devices import Placed, Region, join, region_target
 from qvit_qiskit.execution.exact.readout import Basis, measurement_bases
 from qvit_qiskit.execution.packing import pack, place
 
@@ -165,6 +166,16 @@ def compile_bases(
                 fidelities=c.fidelities[:fewest])
         for c in found
     ]  # fmt: skip
+
+
+def longest_timing(placed: Iterable[Placed], device: BackendV2, rep_delay: float | None) -> Timing:
+    """The timing of the longest of some circuits; side by side they take as long as that one."""
+    found = []
+    for one in placed:
+        # PERF: slicing a device's target takes 20 ms, and a new region has its own already
+        target = one.target if isinstance(one, Region) else region_target(device, one.qubits)
+        found.append(timing(one.measured(), target, device, rep_delay))
+    return max(found, key=lambda t: t.execution)
 
 
 def to_qpy(circuits: Sequence[QuantumCircuit]) -> bytes:

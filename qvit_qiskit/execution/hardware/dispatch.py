@@ -313,9 +313,10 @@ class Dispatcher:
         )
 
     def _bill(self, tag: str, job: str) -> None:
-        seconds = self.sender.bill(job)
-        if seconds is not None:
-            self.journal.append("billed", tag=tag, job=job, seconds=seconds)
+        bill = self.sender.bill(job)
+        if bill is not None:
+            known = {"began": bill.began} if bill.began else {}
+            self.journal.append("billed", tag=tag, job=job, seconds=bill.seconds, **known)
 
     def update_bills(self) -> None:
         """Ask for the bills that were not final before, surplus jobs' and sessions' too."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from qvit_qiskit.execution.devices import bundled_device, region_backend
 from qvit_qiskit.execution.hardware.senders import (
+    Bill,
     Look,
     Work,
     bits_of,
@@ -109,9 +110,9 @@ class LocalSender:
         """The bits."""
         return self._results.pop(job)
 
-    def bill(self, job: str) -> float | None:
+    def bill(self, job: str) -> Bill | None:
         """Nothing."""
-        return 0.0
+        return Bill(0.0)
 
     def cancel(self, job: str) -> None:
         """There is nothing to cancel."""

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -39,6 +40,16 @@ class Look:
     state: str
     """``"waiting"``, ``"running"``, ``"done"``, ``"failed"`` or ``"cancelled"``."""
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What a job was billed, once that is final."""
+
+    seconds: float
+    """QPU time."""
+    began: str | None = None
+    """When it began to run, in ISO 8601 with its offset; None where nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +97,8 @@ class Sender(Protocol):
     def fetch(self, job: str, items: Sequence[Item], shots: int) -> list[np.ndarray]:
         """Bits of every item, shape (R, shots, n); as many shots as were asked for, rounded up."""
 
-    def bill(self, job: str) -> float | None:
-        """QPU seconds that a job was billed, None while that is not final."""
+    def bill(self, job: str) -> Bill | None:
+        """What a job was billed, None while that is not final."""
 
     def cancel(self, job: str) -> None:
         """Cancel a job; a finished one is left alone."""
@@ -284,14 +295,16 @@ class ServiceSender:
 
         return repeat("fetching a result", self.patience, ask)
 
-    def bill(self, job: str) -> float | None:
+    def bill(self, job: str) -> Bill | None:
         """See `Sender`."""
 
-        def ask() -> float | None:
-            usage = self.service.job(job).metrics().get("usage", {})
+        def ask() -> Bill | None:
+            metrics = self.service.job(job).metrics()
+            usage, moments = metrics.get("usage", {}), metrics.get("timestamps") or {}
             if usage.get("status", "pending") == "pending":
                 return None
-            return float(usage.get("qpu_charge_time_seconds") or 0.0)
+            began = _moment(moments.get("running") or moments.get("finished"))
+            return Bill(float(usage.get("qpu_charge_time_seconds") or 0.0), began)
 
         return repeat("reading a bill", self.patience, ask)
 
@@ -317,6 +330,15 @@ class ServiceSender:
         return repeat(
             "reading the calibration", self.patience, lambda: properties_json(self.device)
         )
+
+
+def _moment(told: Any) -> str | None:
+    """A time of the service in UTC; None if it is none."""
+    try:
+        moment = datetime.fromisoformat(told)
+    except (TypeError, ValueError):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
 
 
 def properties_json(device: BackendV2) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,9 @@ from qvit_qiskit.execution.cost import (
 from qvit_qiskit.execution.hardware.compiled import Compiled
 from qvit_qiskit.execution.hardware.counts import Counts, extrapolate, moments
 from qvit_qiskit.execution.pubs import FlatPub
+
+Answers = list[tuple[np.ndarray, np.ndarray]]
+"""For each PUB or group the means (R, K) of its rows and their covariances (R, K, K)."""
 
 
 @dataclass(frozen=True)
@@ -152,28 +155,53 @@ class Layout:
     seats: list[np.ndarray]
     """For each group which row sits on which copy, shape (M, k); −1 where nothing is asked."""
     chunks: list[Chunk] = field(default_factory=list)
+    anchors: dict[int, np.ndarray] = field(default_factory=dict)
+    """For a group the seats of the rows that every chunk runs besides, shape (M', k)."""
 
     def items(self, chunk: Chunk, groups: Sequence[Group], mitigation: Mitigation) -> list[Item]:
-        """The PUBs of a chunk: every piece in every basis at every noise factor; calibrations."""
+        """The PUBs of a chunk: its rows and anchors in every basis at every fold; calibrations."""
+        parts = [
+            (f"piece{p}", piece.group, self.seats[piece.group][piece.start : piece.stop])
+            for p, piece in enumerate(chunk.pieces)
+        ]
+        parts += [(f"anchors{g}", g, seats) for g, seats in self.anchors.items()]
         items: list[Item] = []
-        for p, piece in enumerate(chunk.pieces):
-            seats = self.seats[piece.group][piece.start : piece.stop]
-            values = groups[piece.group].rows[seats.clip(0)]  # empty seats run some row again
-            for b, compiled in enumerate(self.programs[piece.group]):
+        for name, g, seats in parts:
+            values = groups[g].rows[seats.clip(0)]  # empty seats run some row again
+            for b, compiled in enumerate(self.programs[g]):
                 for fold in mitigation.factors:
-                    items.append(Item(compiled, fold, values, f"piece{p}-basis{b}-fold{fold}"))
-        for g, b in self._calibrated(chunk) if mitigation.calibration_rows else ():
-            compiled = self.programs[g][b]
-            nothing = np.zeros((1, compiled.k, 0))
-            items.append(Item(compiled, None, nothing, f"group{g}-basis{b}-calibration"))
+                    items.append(Item(compiled, fold, values, f"{name}-basis{b}-fold{fold}"))
+        for g in sorted({g for _, g, _ in parts}) if mitigation.calibration_rows else ():
+            for b, compiled in enumerate(self.programs[g]):
+                nothing = np.zeros((1, compiled.k, 0))
+                items.append(Item(compiled, None, nothing, f"group{g}-basis{b}-calibration"))
         return items
 
-    def _calibrated(self, chunk: Chunk) -> list[tuple[int, int]]:
-        groups = sorted({piece.group for piece in chunk.pieces})
-        return [(g, b) for g in groups for b in range(len(self.programs[g]))]
+    def measured(
+        self, name: str, group: int, counts: dict[str, Counts], outputs: int, mitigation: Mitigation
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What a chunk's counts give for some of its rows, one for each of their seats in turn.
+
+        Args:
+            name: How `items` named them, without basis and fold.
+            group: Their group.
+            counts: Of the chunk.
+            outputs: K of the group.
+            mitigation: The resilience level.
+
+        Returns:
+            Means (M·k, K) and covariances (M·k, K, K).
+        """
+        found = []
+        for b, compiled in enumerate(self.programs[group]):
+            calibration = counts.get(f"group{group}-basis{b}-calibration")
+            folds = [counts[f"{name}-basis{b}-fold{fold}"] for fold in mitigation.factors]
+            each = [moments(compiled.basis, outputs, c, calibration) for c in folds]
+            found.append(extrapolate(each, mitigation.factors))
+        return np.sum([m for m, _ in found], axis=0), np.sum([c for _, c in found], axis=0)
 
 
-def seat(rows: int, copies: int, seed: int) -> np.ndarray:
+def seat(rows: int, copies: int, seed: int, places: np.ndarray | None = None) -> np.ndarray:
     """Which row runs on which copy.
 
     Rows are shuffled, so that a copy's bias does not sit on one token's place in its image.
@@ -182,6 +210,7 @@ def seat(rows: int, copies: int, seed: int) -> np.ndarray:
         rows: U rows.
         copies: k.
         seed: Of the shuffle.
+        places: The rows' places in their group, shape (U,), where they are a part of it.
 
     Returns:
         Shape (⌈U/k⌉, k), −1 in seats that are left over. One copy keeps the order.
@@ -190,8 +219,26 @@ def seat(rows: int, copies: int, seed: int) -> np.ndarray:
     if copies > 1:
         order = np.random.default_rng(seed).permutation(rows)
     out = np.full((-(-rows // copies), copies), -1)
-    out.ravel()[:rows] = order
+    out.ravel()[:rows] = order if places is None else places[order]
     return out
+
+
+def sample_rows(groups: Sequence[Group], count: int, seed: int) -> dict[int, np.ndarray]:
+    """So many rows of each group, drawn at random.
+
+    Args:
+        groups: The groups.
+        count: Rows of each, or all where there are fewer.
+        seed: Of the draw.
+
+    Returns:
+        For each group the rows' places in it, ascending; groups without any are left out.
+    """
+    rng = np.random.default_rng(seed)
+    picked = [
+        np.sort(rng.choice(len(g.rows), min(count, len(g.rows)), replace=False)) for g in groups
+    ]
+    return {g: places for g, places in enumerate(picked) if len(places)}
 
 
 def plan_chunks(
@@ -202,6 +249,7 @@ def plan_chunks(
     shots: int,
     mitigation: Mitigation,
     max_seconds: float,
+    anchors: Mapping[int, int] | None = None,
 ) -> list[Chunk]:
     """Split a stage into jobs.
 
@@ -213,23 +261,26 @@ def plan_chunks(
         shots: Asked for per row.
         mitigation: The resilience level.
         max_seconds: QPU seconds that losing one job may lose, if rows can be split that far.
+        anchors: For a group the executed rows that every job runs besides.
     """
+    anchors = anchors or {}
     each = math.prod(mitigation.split(shots))
     per_row = [len(p) * each * mitigation.circuits_per_row for p in programs]
     extra = [len(p) * each * mitigation.calibration_rows for p in programs]
-    room = rows_per_job(1, 0, timing, max_seconds)
+    common = sum(rows * per_row[g] + extra[g] for g, rows in anchors.items())
+    extra = [0 if g in anchors else e for g, e in enumerate(extra)]  # calibrated once in a job
+    room = rows_per_job(1, common, timing, max_seconds)
     total = sum(rows * n + e for rows, n, e in zip(executed, per_row, extra, strict=True))
-    jobs = max(1, math.ceil(total / room))
-    goal = math.ceil(total / jobs)  # jobs of about equal size
+    goal = math.ceil(total / max(1, math.ceil(total / room)))  # jobs of about equal size
     chunks: list[Chunk] = []
     pieces: list[Piece] = []
-    used = 0
+    used = 0  # beside what all jobs have in common
 
     def close() -> None:
         nonlocal pieces, used
         if pieces:
-            seconds = SUBJOB_SECONDS + used * timing.execution
-            chunks.append(Chunk(f"{name}-{len(chunks)}", tuple(pieces), used, seconds))
+            seconds = SUBJOB_SECONDS + (used + common) * timing.execution
+            chunks.append(Chunk(f"{name}-{len(chunks)}", tuple(pieces), used + common, seconds))
         pieces, used = [], 0
 
     for g, rows in enumerate(executed):
@@ -257,7 +308,7 @@ def values_of(
     counted: Sequence[dict[str, Counts]],
     groups: Sequence[Group],
     mitigation: Mitigation,
-) -> list[tuple[np.ndarray, np.ndarray]]:
+) -> Answers:
     """For each group the means (U, K) and their covariances (U, K, K).
 
     Args:
@@ -266,25 +317,16 @@ def values_of(
         groups: What was asked.
         mitigation: The resilience level.
     """
-    out = [
-        (
-            np.zeros((len(group.rows), len(group.terms))),
-            np.zeros((len(group.rows), len(group.terms), len(group.terms))),
-        )
-        for group in groups
-    ]
+    out = []
+    for group in groups:
+        rows, outputs = len(group.rows), len(group.terms)
+        out.append((np.zeros((rows, outputs)), np.zeros((rows, outputs, outputs))))
     for chunk, counts in zip(layout.chunks, counted, strict=True):
         for p, piece in enumerate(chunk.pieces):
             means, covariances = out[piece.group]
+            found = layout.measured(f"piece{p}", piece.group, counts, means.shape[1], mitigation)
             seats = layout.seats[piece.group][piece.start : piece.stop].ravel()
             taken = seats >= 0
-            for b, compiled in enumerate(layout.programs[piece.group]):
-                calibration = counts.get(f"group{piece.group}-basis{b}-calibration")
-                found = [
-                    moments(compiled.basis, means.shape[1], counts[name], calibration)
-                    for name in (f"piece{p}-basis{b}-fold{fold}" for fold in mitigation.factors)
-                ]
-                mean, covariance = extrapolate(found, mitigation.factors)
-                means[seats[taken]] += mean[taken]
-                covariances[seats[taken]] += covariance[taken]
+            means[seats[taken]] = found[0][taken]
+            covariances[seats[taken]] = found[1][taken]
     return out

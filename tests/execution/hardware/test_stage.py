@@ -21,6 +21,7 @@ from qvit_qiskit.execution.hardware.stage import (
     Piece,
     Rows,
     plan_chunks,
+    sample_rows,
     seat,
     values_of,
 )
@@ -65,11 +66,13 @@ class Stub:
     st.sampled_from([0, 1, 2]),
     st.integers(1, 2),
     st.floats(0.01, 20_000),
+    st.dictionaries(st.integers(0, 3), st.integers(1, 5)),
 )
-def test_jobs_hold_every_row_once_and_keep_the_limits(sizes, shots, level, bases, loss):
+def test_jobs_hold_every_row_once_and_keep_the_limits(sizes, shots, level, bases, loss, anchors):
     mitigation = Mitigation(level)
     programs = [[Stub()] * bases for _ in sizes]
-    chunks = plan_chunks("s", sizes, programs, TIMING, shots, mitigation, loss)  # type: ignore[arg-type]
+    anchors = {g: rows for g, rows in anchors.items() if g < len(sizes)}
+    chunks = plan_chunks("s", sizes, programs, TIMING, shots, mitigation, loss, anchors)  # type: ignore[arg-type]
     twirls, each = mitigation.split(shots)
     per_row = bases * twirls * each * mitigation.circuits_per_row
     extra = bases * twirls * each * mitigation.calibration_rows
@@ -79,7 +82,9 @@ def test_jobs_hold_every_row_once_and_keep_the_limits(sizes, shots, level, bases
         assert spans[-1][1] == size
     for chunk in chunks:
         rows = [p.stop - p.start for p in chunk.pieces]
-        assert chunk.executions == sum(rows) * per_row + len(chunk.pieces) * extra
+        calibrated = {p.group for p in chunk.pieces} | set(anchors)
+        repeated = sum(anchors.values())
+        assert chunk.executions == (sum(rows) + repeated) * per_row + len(calibrated) * extra
         assert chunk.seconds == pytest.approx(2 + chunk.executions * TIMING.execution)
         if sum(rows) > 1:  # a single row cannot be split
             assert chunk.executions <= MAX_EXECUTIONS
@@ -91,6 +96,18 @@ def test_a_small_stage_is_one_job():
     chunks = plan_chunks("s", [100] * 3, [[Stub()]] * 3, TIMING, 64, Mitigation(0), 1.0)  # type: ignore[arg-type]
     assert len(chunks) == 1
     assert len(chunks[0].pieces) == 3
+
+
+def test_a_sample_holds_rows_of_every_group(rng):
+    circuit = build_circuit("ry-ring", 2, 1).canonical
+    groups = [Group(circuit, [{"IZ": 1.0}], rng.normal(size=(rows, 4))) for rows in (9, 0, 2)]
+    found = sample_rows(groups, 3, 5)
+    assert {g: len(picked) for g, picked in found.items()} == {0: 3, 2: 2}
+    assert all(len(set(picked)) == len(picked) for picked in found.values())
+    np.testing.assert_array_equal(found[0], sorted(found[0]))
+    assert sample_rows(groups, 0, 5) == {}
+    draws = {tuple(sample_rows(groups, 3, seed)[0]) for seed in range(20)}
+    assert len(draws) > 10
 
 
 @pytest.mark.parametrize(("rows", "copies"), [(7, 1), (7, 3), (6, 3), (2, 5), (0, 4)])
@@ -126,12 +143,15 @@ def test_values_find_their_rows_again(rng, level, k):
     half = len(seats) // 2
     pieces = (Piece(0, 0, half), Piece(0, half, len(seats)))
     chunks = [Chunk(name, (p,), 0, 0.0) for name, p in zip("ab", pieces, strict=True)]
-    layout = Layout(programs, TIMING, [seats], chunks)
+    anchors = seat(4, k, 1, np.array([0, 2, 3, 6]))
+    layout = Layout(programs, TIMING, [seats], chunks, {0: anchors})
     counted = []
     for chunk in chunks:
-        where = seats[chunk.pieces[0].start : chunk.pieces[0].stop]
         found = {}
         for item in layout.items(chunk, [group], mitigation):
+            where = seats[chunk.pieces[0].start : chunk.pieces[0].stop]
+            if item.name.startswith("anchors"):
+                where = anchors
             bits = np.zeros((item.rows * k, 8, 2), bool)
             if item.fold is not None:
                 np.testing.assert_array_equal(item.values, group.rows[where.clip(0)])
@@ -152,3 +172,9 @@ def test_values_find_their_rows_again(rng, level, k):
     scale = 1.0 if level < 2 else (13 / 12) ** 2 + 1 / 9 + (5 / 12) ** 2
     p = rows / 8
     np.testing.assert_allclose(covariances[:, 0, 0], scale * 4 * p * (1 - p) / 8, atol=1e-12)
+    for counts in counted:  # every job measured the anchors
+        again = layout.measured("anchors0", 0, counts, 3, mitigation)
+        taken = anchors.ravel() >= 0
+        assert sorted(anchors.ravel()[taken]) == [0, 2, 3, 6]
+        for part, whole in zip(again, (means, covariances), strict=True):
+            np.testing.assert_allclose(part[taken], whole[anchors.ravel()[taken]], atol=1e-12)

@@ -1,0 +1,34 @@
+"""Profiles that a run may name: those that measure, on a processor or on a snapshot of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qvit_qiskit.exceptions import RouteError
+from qvit_qiskit.execution import registry
+from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
+from qvit_qiskit.execution.registry import Found
+
+
+def find_measured(
+    backend: str, backends_dir: Path | None = None
+) -> tuple[Found, FakeProfile | IbmProfile]:
+    """The profile of a run: of a processor, or of a snapshot for a rehearsal.
+
+    Args:
+        backend: Its name.
+        backends_dir: A folder of profiles to search first.
+
+    Raises:
+        ProfileError: If the profile is missing, malformed, or hides a packaged one.
+        RouteError: If it is of kind ``aer``.
+    """
+    found = registry.find(backend, backends_dir)
+    registry.refuse_shadow(found, backends_dir)
+    profile = found.load()
+    if not isinstance(profile, FakeProfile | IbmProfile):
+        raise RouteError(
+            f"The profile {backend!r} is of kind 'aer' and costs no QPU time, so it needs no run. "
+            "Use `qvit evaluate`, or name a profile of kind 'ibm' or 'fake'."
+        )
+    return found, profile
