@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +14,12 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
 
 from qvit_qiskit.data import Split
-from qvit_qiskit.exceptions import DataError, JobError
+from qvit_qiskit.exceptions import CheckpointError, DataError, JobError
 from qvit_qiskit.execution.hardware.journal import Journal, digest, pack_arrays, unpack_arrays
 from qvit_qiskit.execution.hardware.run import Terms
-from qvit_qiskit.training.checkpoint import load_checkpoint
+from qvit_qiskit.models import ViT
+from qvit_qiskit.qnn import QuantumLinear
+from qvit_qiskit.training.checkpoint import load_checkpoint, save_checkpoint
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -97,3 +100,20 @@ def weights_digest(model: nn.Module) -> str:
     """SHA-256 of a model's weights and buffers."""
     state = {name: t.detach().cpu().numpy() for name, t in model.state_dict().items()}
     return digest(pack_arrays(dict(sorted(state.items()))))
+
+
+def own_checkpoint(model: nn.Module) -> bytes | None:
+    """A checkpoint of a model that its configuration alone rebuilds; None for any other module."""
+    if type(model) is not ViT:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / CHECKPOINT
+        save_checkpoint(path, model, {})
+        try:
+            rebuilt = load_checkpoint(path).model
+        except CheckpointError:
+            return None
+        same = [m.circuit for m in rebuilt.modules() if isinstance(m, QuantumLinear)] == [
+            m.circuit for m in model.modules() if isinstance(m, QuantumLinear)
+        ]
+        return path.read_bytes() if same else None

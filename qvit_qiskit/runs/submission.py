@@ -29,7 +29,7 @@ from qvit_qiskit.execution.hardware.journal import (
 from qvit_qiskit.execution.hardware.run import HardwareRun, Terms
 from qvit_qiskit.execution.hardware.stage import Layout
 from qvit_qiskit.models.cost import count_rows
-from qvit_qiskit.runs.folder import CHECKPOINT, RunFolder, Source, weights_digest
+from qvit_qiskit.runs.folder import CHECKPOINT, RunFolder, Source, own_checkpoint, weights_digest
 from qvit_qiskit.runs.profile import find_measured
 from qvit_qiskit.runs.walk import walk
 from qvit_qiskit.training.checkpoint import versions
@@ -97,7 +97,8 @@ def submit(
         wait: Stay until everything is done, instead of returning once the layer is sent.
         batch_size: Images per forward pass.
         backends_dir: A folder of profiles to search first.
-        checkpoint: The model's checkpoint, kept in the folder so that `resume` needs no model.
+        checkpoint: The model's checkpoint, kept in the folder so that `resume` needs no model. A
+            model of `build_model` is kept without it.
         patience: How long to wait for the service.
         tick: Called with the state while waiting.
 
@@ -140,7 +141,7 @@ def _write_down(
     profile: str,
 ) -> None:
     arrays = pack_arrays({"images": source.images.numpy(), "labels": source.labels})
-    kept = journal.store(CHECKPOINT, checkpoint.read_bytes()) if checkpoint else None
+    whole = checkpoint.read_bytes() if checkpoint else own_checkpoint(model)
     journal.append(
         "evaluation",
         terms=terms.record(),
@@ -149,7 +150,7 @@ def _write_down(
         count=len(source.labels),
         data=source.facts,
         model=weights_digest(model),
-        checkpoint=kept,
+        checkpoint=journal.store(CHECKPOINT, whole) if whole else None,
         stage_rows=list(count_rows(model, source.images[:1])),
         versions=versions(),
     )

@@ -66,6 +66,9 @@ class Task:
     layout: Layout
     key: str
     """SHA-256 of everything stored that its results depend on."""
+    seed: str
+    """What seeds a rehearsal: the angles and where they sit. (QPY would not do: it holds random
+    identities of parameters, other ones in every process.)"""
 
 
 class Dispatcher:
@@ -223,7 +226,8 @@ class Dispatcher:
         while True:
             seconds = self._check_budget(chunk)
             tag = f"qvit-{uuid.uuid4().hex}"
-            work = Work(items, self.shots, tag, int(key[:8], 16), seconds)
+            seed = int(digest(f"{task.seed} {chunk.record()}".encode())[:8], 16)
+            work = Work(items, self.shots, tag, seed, seconds)
             self._note(
                 "intent",
                 chunk,

@@ -101,7 +101,9 @@ class StoredStage:
         """What its jobs are made of."""
         event, angles = self._compiled, self.journal.of("stage", stage=self.number)[0]["angles"]
         key = f"{event['isa']} {event['seats']} {angles} {event['shots']}"
-        return Task(self.groups, self.layout, digest(key.encode()))
+        return Task(
+            self.groups, self.layout, digest(key.encode()), seed=f"{angles} {event['seats']}"
+        )
 
     # What was measured.
 
