@@ -18,6 +18,7 @@ _HOMES = {
     "QuantumProjections": "qnn",
     "ViTConfig": "models",
     "build_model": "models",
+    "Distillation": "training",
     "TrainConfig": "training",
     "fit": "training",
     "load_checkpoint": "training",
@@ -25,19 +26,28 @@ _HOMES = {
     "evaluate": "runs",
     "submit": "runs",
     "resume": "runs",
+    "compare": "analysis",
     "load": "data",
 }
 
 if TYPE_CHECKING:
+    from qvit_qiskit.analysis import compare
     from qvit_qiskit.circuits import QNNCircuit, build_circuit
     from qvit_qiskit.data import load
     from qvit_qiskit.execution import registry
     from qvit_qiskit.models import ViTConfig, build_model
     from qvit_qiskit.qnn import QuantumLinear, QuantumProjections
     from qvit_qiskit.runs import evaluate, resume, submit
-    from qvit_qiskit.training import TrainConfig, fit, load_checkpoint, save_checkpoint
+    from qvit_qiskit.training import (
+        Distillation,
+        TrainConfig,
+        fit,
+        load_checkpoint,
+        save_checkpoint,
+    )
 
 __all__ = [
+    "Distillation",
     "QNNCircuit",
     "QuantumLinear",
     "QuantumProjections",
@@ -45,6 +55,7 @@ __all__ = [
     "ViTConfig",
     "build_circuit",
     "build_model",
+    "compare",
     "evaluate",
     "fit",
     "load",

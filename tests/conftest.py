@@ -15,6 +15,12 @@ for variable in ("QVIT_BACKENDS",):
     os.environ.pop(variable, None)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test writes to the cache of whoever runs it."""
+    os.environ["QVIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """A generator seeded by the test's id, the same on every machine and in any order."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from qvit_qiskit import __version__
-from qvit_qiskit.cli import backends, demo, estimate, evaluate, runs, train
+from qvit_qiskit.cli import backends, compare, demo, estimate, evaluate, runs, train
 
 app = typer.Typer(
     name="qvit",
@@ -40,4 +40,5 @@ app.command("submit")(runs.submit)
 app.command("status")(runs.status)
 app.command("resume")(runs.resume)
 app.command("cancel")(runs.cancel)
+app.command("compare")(compare.compare)
 app.add_typer(backends.app, name="backends")

@@ -1,7 +1,20 @@
-"""ViT and QViT: one attention, two kinds of projection."""
+"""ViT and QViT, one attention with two kinds of projection; and a ResNet to teach them."""
 
+from qvit_qiskit.models.build import ModelConfig, build_model, read_config
+from qvit_qiskit.models.classifier import Classifier
 from qvit_qiskit.models.config import ViTConfig
 from qvit_qiskit.models.cost import ModelCost
-from qvit_qiskit.models.vit import ViT, build_model
+from qvit_qiskit.models.teacher import ResNet, ResNetConfig
+from qvit_qiskit.models.vit import ViT
 
-__all__ = ["ModelCost", "ViT", "ViTConfig", "build_model"]
+__all__ = [
+    "Classifier",
+    "ModelConfig",
+    "ModelCost",
+    "ResNet",
+    "ResNetConfig",
+    "ViT",
+    "ViTConfig",
+    "build_model",
+    "read_config",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,7 @@ class ViTConfig(Spec):
     """
 
     kind_of_key = "model option"
+    kind: ClassVar[str] = "vit"
 
     channels: int = Field(default=1, ge=1)
     classes: int = Field(default=2, ge=2)
@@ -37,7 +38,9 @@ class ViTConfig(Spec):
     mlp_ratio: float = Field(default=1.0, gt=0, le=64)
     """Hidden units of a block's MLP by width."""
     pool: Literal["mean", "cls"] = "mean"
-    """Mean over tokens, or a class token."""
+    """Mean over patches, or a class token."""
+    distillation_token: bool = False
+    """A token whose own head learns from a teacher, after DeiT (arXiv 2012.12877)."""
     projection: Literal["linear", "qnn"] = "qnn"
     """What Q, K and V of a head are: bias-free linear maps, or QNNs."""
     circuit: str = "ry-ring"
@@ -71,8 +74,13 @@ class ViTConfig(Spec):
 
     @property
     def tokens(self) -> int:
-        """N: patches, and the class token where there is one."""
-        return int((self.image_size // self.patch_size) ** 2) + (self.pool == "cls")
+        """N: patches, and the class and distillation tokens where there are such."""
+        return int((self.image_size // self.patch_size) ** 2) + self.extra_tokens
+
+    @property
+    def extra_tokens(self) -> int:
+        """Tokens before the patches: the class token, then the distillation token."""
+        return int(self.pool == "cls") + int(self.distillation_token)
 
     @property
     def head_width(self) -> int:

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from qvit_qiskit.circuits import build_circuit
-from qvit_qiskit.exceptions import DataError
+from qvit_qiskit.models.classifier import Classifier
 from qvit_qiskit.models.config import ViTConfig
-from qvit_qiskit.models.cost import ModelCost, count_cost, count_rows
 from qvit_qiskit.qnn import QuantumProjections
 
 
@@ -69,12 +68,16 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
-class ViT(nn.Module):
+class ViT(Classifier):
     """Images (B, C, 28, 28) to logits (B, classes).
 
     After Dosovitskiy et al. (arXiv 2010.11929). The layer norm before attention keeps the
-    angles of the QNNs near one radian.
+    angles of the QNNs near one radian. With a distillation token (DeiT, arXiv 2012.12877) the
+    logits are the mean of two heads: one reads the pooled patches or the class token, the other
+    the distillation token.
     """
+
+    config: ViTConfig
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
@@ -87,6 +90,9 @@ class ViT(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, config.classes)
+        if config.distillation_token:
+            self.distillation = nn.Parameter(torch.zeros(1, 1, config.width))
+            self.distillation_head = nn.Linear(config.width, config.classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Classify images.
@@ -95,48 +101,32 @@ class ViT(nn.Module):
             images: Shape (B, C, H, W), the range of `Split.tensors`.
 
         Returns:
-            Logits, shape (B, classes).
+            Logits, shape (B, classes); with a distillation token the mean of both heads.
 
         Raises:
             DataError: If the images' shape does not fit the configuration.
         """
+        heads = self.heads(images)
+        return heads[0] if len(heads) == 1 else (heads[0] + heads[1]) / 2
+
+    def heads(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The logits of each head, (B, classes): one, or class head and distillation head.
+
+        Raises:
+            DataError: If the images' shape does not fit the configuration.
+        """
+        self._check(images)
         c = self.config
-        if images.shape[1:] != (c.channels, c.image_size, c.image_size):
-            raise DataError(
-                f"Expected images of shape (B, {c.channels}, {c.image_size}, {c.image_size}), "
-                f"but got {tuple(images.shape)}. Choose a data set that fits the model."
-            )
         x = self.embed(images).flatten(2).transpose(1, 2)  # (B, N, D)
+        if c.distillation_token:
+            x = torch.cat([self.distillation.expand(len(x), -1, -1), x], dim=1)
         if c.pool == "cls":
             x = torch.cat([self.cls.expand(len(x), -1, -1), x], dim=1)
         x = x + self.position
         for block in self.blocks:
             x = block(x)
         x = self.norm(x)
-        return self.head(x[:, 0] if c.pool == "cls" else x.mean(dim=1))
-
-    def cost(self) -> ModelCost:
-        """Parameters, classical FLOPs and circuit rows of one image."""
-        return count_cost(self, self._image())
-
-    def stage_rows(self) -> tuple[int, ...]:
-        """Circuits to run per image in every quantum layer; `cost` without its FLOPs."""
-        return count_rows(self, self._image())
-
-    def _image(self) -> Tensor:
-        c = self.config
-        return torch.zeros(1, c.channels, c.image_size, c.image_size)
-
-
-def build_model(config: ViTConfig, seed: int | None = None) -> ViT:
-    """A fresh model.
-
-    Args:
-        config: The configuration.
-        seed: Seeds the initial weights and leaves torch's global generator as it was.
-    """
-    if seed is None:
-        return ViT(config)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return ViT(config)
+        pooled = x[:, 0] if c.pool == "cls" else x[:, c.extra_tokens :].mean(dim=1)
+        if not c.distillation_token:
+            return (self.head(pooled),)
+        return self.head(pooled), self.distillation_head(x[:, c.extra_tokens - 1])

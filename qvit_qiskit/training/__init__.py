@@ -1,15 +1,20 @@
-"""Training on Aer, with checkpoints that carry their own configuration."""
+"""Training on Aer, with or without a teacher, and checkpoints that carry their configuration."""
 
+from qvit_qiskit.training.begin import fit, resume
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from qvit_qiskit.training.config import TrainConfig
-from qvit_qiskit.training.loop import FitResult, fit, resume
+from qvit_qiskit.training.config import Distillation, TrainConfig
+from qvit_qiskit.training.loop import FitResult
+from qvit_qiskit.training.teachers import Teacher, open_teacher
 
 __all__ = [
     "Checkpoint",
+    "Distillation",
     "FitResult",
+    "Teacher",
     "TrainConfig",
     "fit",
     "load_checkpoint",
+    "open_teacher",
     "resume",
     "save_checkpoint",
 ]

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from qvit_qiskit.exceptions import CheckpointError, ConfigError
 from qvit_qiskit.files import atomic
-from qvit_qiskit.models import ViT, ViTConfig, build_model
+from qvit_qiskit.models import Classifier, ViTConfig, build_model, read_config
 
 FORMAT = "qvit-checkpoint-1"
 _PACKAGES = ("qiskit", "qiskit-aer", "qiskit-machine-learning", "qiskit-ibm-runtime", "torch")
@@ -25,13 +25,13 @@ _PACKAGES = ("qiskit", "qiskit-aer", "qiskit-machine-learning", "qiskit-ibm-runt
 class Checkpoint:
     """A trained model and where it came from."""
 
-    model: ViT
+    model: Classifier
     provenance: dict[str, Any]
     """Data set and its MD5, seed, epoch, validation scores, versions, git commit."""
     path: Path
 
 
-def save_checkpoint(path: Path | str, model: ViT, provenance: dict[str, Any]) -> None:
+def save_checkpoint(path: Path | str, model: Classifier, provenance: dict[str, Any]) -> None:
     """Write a checkpoint atomically.
 
     Args:
@@ -41,6 +41,7 @@ def save_checkpoint(path: Path | str, model: ViT, provenance: dict[str, Any]) ->
     """
     metadata = {
         "format": FORMAT,
+        "kind": model.config.kind,
         "config": model.config.model_dump_json(),
         "provenance": json.dumps({**provenance, "versions": versions()}),
     }
@@ -79,7 +80,8 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
             f"{metadata.get('format')!r}. Save it with qvit_qiskit.save_checkpoint."
         )
     try:
-        config = ViTConfig.create(**json.loads(metadata["config"]))
+        kind = metadata.get("kind", ViTConfig.kind)  # the only one before there were kinds
+        config = read_config(kind, json.loads(metadata["config"]))
         provenance = dict(json.loads(metadata["provenance"]))
         model = build_model(config, seed=0)
         model.load_state_dict(tensors)

@@ -2,9 +2,57 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, model_validator
 
 from qvit_qiskit.spec import Spec
+
+
+class Distillation(Spec):
+    """What a model learns from a teacher, and when.
+
+    Without `pretrain_epochs` it learns from teacher and labels at once. With them it learns from
+    the teacher alone first, and then from the labels, as in Boucher et al. (arXiv 2503.07294).
+    """
+
+    kind_of_key = "distillation option"
+
+    teacher: str | None = None
+    """A checkpoint, a training folder, or ``"hf:NAME_OR_FOLDER"``; none if `fit` is given one."""
+    kind: Literal["soft", "hard"] = "soft"
+    """The teacher's probabilities (Hinton et al., arXiv 1503.02531), or its decisions, learnt by
+    a distillation token (DeiT, arXiv 2012.12877)."""
+    temperature: float = Field(default=4.0, gt=0, le=1000)
+    """T of the soft loss: both sides' logits are divided by it."""
+    alpha: float | None = Field(default=None, ge=0, le=1)
+    """The teacher's share of the loss while there are labels: by default 0.5, or 0 after a
+    pre-training."""
+    pretrain_epochs: int = Field(default=0, ge=0, le=100_000)
+    """Epochs on the teacher alone, before `TrainConfig.epochs` with labels."""
+    pretrain_dataset: str | None = None
+    """Where those take place, if not on the data set itself."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Distillation:
+        if self.pretrain_dataset is not None and not self.pretrain_epochs:
+            raise ValueError(
+                f"pretrain_dataset {self.pretrain_dataset!r} has no effect without "
+                "pretrain_epochs; say how many epochs to pre-train"
+            )
+        return self
+
+    @property
+    def label_alpha(self) -> float:
+        """The teacher's share of the loss while there are labels."""
+        if self.alpha is not None:
+            return self.alpha
+        return 0.0 if self.pretrain_epochs else 0.5
+
+    @property
+    def teaches_labels(self) -> bool:
+        """Whether the teacher is asked about the images that have labels."""
+        return not self.pretrain_epochs or self.label_alpha > 0
 
 
 class TrainConfig(Spec):
@@ -20,15 +68,26 @@ class TrainConfig(Spec):
     """The profile to train on; of kind ``aer``."""
     epochs: int = Field(default=60, ge=1, le=100_000)
     batch_size: int = Field(default=32, ge=1)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or SGD with Nesterov's momentum of 0.9."""
     learning_rate: float = Field(default=5e-3, gt=0, le=10)
-    """Of AdamW, after the warm-up."""
+    """Of the optimiser, after the warm-up."""
     weight_decay: float = Field(default=1e-2, ge=0, allow_inf_nan=False)
     warmup_epochs: int = Field(default=2, ge=0)
     """Epochs of linear warm-up before the cosine."""
     class_weights: bool = False
     """Weight the loss by inverse class frequency."""
+    augment: Literal["none", "shift", "modality"] = "none"
+    """Move training images by up to two pixels, or also flip them as their modality allows."""
+    distill: Distillation | None = None
+    """A teacher and what is learnt from it."""
     threads: int = Field(default=1, ge=1, le=1024)
     """Of torch while training. One is fastest up to about six qubits a head: the matrices are
     small, and Aer runs beside them. Sums change in the last bit with the number of threads."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seeds initial weights, the order of images and shots."""
+
+    @property
+    def planned_epochs(self) -> int:
+        """Epochs of all phases."""
+        return self.epochs + (self.distill.pretrain_epochs if self.distill else 0)

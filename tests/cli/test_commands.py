@@ -180,12 +180,12 @@ def test_every_option_of_train_arrives(qvit, tmp_path):
     assert settings["train"] == {
         "dataset": "Phantom", "subset": 6, "backend": "aer-spsa", "epochs": 1, "batch_size": 4,
         "learning_rate": 0.02, "weight_decay": 0.1, "warmup_epochs": 2, "class_weights": True,
-        "threads": 2, "seed": 3,
+        "threads": 2, "seed": 3, "optimizer": "adamw", "augment": "none", "distill": None,
     }  # fmt: skip
     assert settings["model"] == {
         "channels": 1, "classes": 2, "image_size": 28, "patch_size": 14, "width": 4, "depth": 2,
         "heads": 2, "mlp_ratio": 0.5, "pool": "cls", "projection": "qnn", "circuit": "ry-chain",
-        "circuit_layers": 1,
+        "circuit_layers": 1, "distillation_token": False,
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from qvit_qiskit.data.phantom import phantom
 from qvit_qiskit.exceptions import CheckpointError
-from qvit_qiskit.models import ViTConfig, build_model
+from qvit_qiskit.models import ResNetConfig, ViTConfig, build_model
 from qvit_qiskit.training import TrainConfig, checkpoint, fit, load_checkpoint, save_checkpoint
 
 CONFIG = ViTConfig(width=2, heads=1, patch_size=14)
@@ -33,10 +33,17 @@ def change(path, **changes):
 
 @pytest.mark.parametrize(
     "config",
-    [CONFIG, ViTConfig(projection="linear", pool="cls", depth=2, channels=3, classes=4)],
+    [
+        CONFIG,
+        ViTConfig(projection="linear", pool="cls", depth=2, channels=3, classes=4),
+        CONFIG.model_copy(update={"distillation_token": True}),
+        ResNetConfig(width=2, blocks=(1, 2), channels=3, classes=4),
+    ],
 )
 def test_a_checkpoint_is_read_back_to_the_bit(tmp_path, config):
     model = build_model(config, seed=7)
+    model.train()(torch.rand(4, config.channels, 28, 28))  # where there are norms of a batch
+    model.eval()
     path = tmp_path / "model.safetensors"
     save_checkpoint(path, model, {"note": "ü"})
     loaded = load_checkpoint(str(path))
@@ -87,6 +94,13 @@ def test_the_git_commit_is_noted_where_there_is_one(monkeypatch, tmp_path, answe
     monkeypatch.setattr(checkpoint, "__file__", str(package / "training" / "checkpoint.py"))
     monkeypatch.setattr(checkpoint.subprocess, "run", run)
     assert checkpoint.versions().get("git") == ("abc123" if answer == "commit" else None)
+
+
+def test_a_checkpoint_from_before_there_were_kinds_is_a_vit(saved):
+    old = json.loads(CONFIG.model_dump_json())
+    del old["distillation_token"]
+    change(saved, kind=None, config=json.dumps(old))
+    assert load_checkpoint(saved).model.config == CONFIG
 
 
 def test_a_training_folder_stands_for_its_best_checkpoint(saved):
@@ -152,6 +166,8 @@ def config_with(**changes):
         ({"config": "{"}, "Expecting property name"),
         ({"config": "[]"}, "mapping"),
         ({"config": None}, "'config'"),
+        ({"kind": "resent"}, "Unknown kind of model 'resent'. Did you mean 'resnet'"),
+        ({"kind": "resnet"}, "Unknown teacher option"),
         ({"provenance": None}, "'provenance'"),
         ({"provenance": "[1]"}, "dictionary"),
     ],

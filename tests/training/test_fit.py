@@ -12,6 +12,7 @@ from qvit_qiskit.exceptions import CheckpointError, ConfigError, DataError, Qvit
 from qvit_qiskit.execution import registry
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.training import TrainConfig, fit, load_checkpoint, loop
+from qvit_qiskit.training.history import Epoch
 
 TINY = ViTConfig(width=2, heads=1, patch_size=14)
 LINEAR = TINY.model_copy(update={"projection": "linear"})
@@ -180,7 +181,10 @@ def test_every_epoch_is_told_and_written_down(tmp_path):
     assert rows == [vars(record) for record in result.history]
     with (folder / "history.csv").open() as file:
         table = list(csv.DictReader(file))
-    assert [{k: float(v) for k, v in row.items()} for row in table] == rows
+    assert {row.pop("phase") for row in table} == {row.pop("phase") for row in rows} == {"train"}
+    read = [{k: float(v) if v else None for k, v in row.items()} for row in table]
+    assert read == rows
+    assert all(row["cross_entropy"] == row["loss"] and row["distillation"] is None for row in rows)
     settings = json.loads((folder / "train.json").read_text())
     assert settings["md5"] == DATA.md5
     assert ViTConfig(**settings["model"]) == TINY
@@ -257,11 +261,9 @@ def test_a_training_that_diverges_later_keeps_its_checkpoint(tmp_path, monkeypat
 
 
 def test_an_undefined_auc_never_displaces_a_known_one():
-    from qvit_qiskit.training.loop import Epoch, _merit
-
     known, unknown = Epoch(1, 0.1, 0.2, 0.5, 0.1, 1.0), Epoch(2, 0.1, float("nan"), 0.9, 0.1, 1.0)
-    assert _merit(known) > _merit(unknown)
-    assert not _merit(unknown) > _merit(known)
+    assert known.merit > unknown.merit
+    assert not unknown.merit > known.merit
 
 
 def test_threads_are_set_for_training_and_restored(monkeypatch):

@@ -1,0 +1,92 @@
+"""Which quantum layer moved the logits: its recorded errors, added alone to an exact pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from qiskit.primitives import BaseEstimatorV2
+from torch import Tensor, nn
+
+from qvit_qiskit.analysis.comparison import Attribution, Executions
+from qvit_qiskit.analysis.passes import BATCH, Layer, Pass, run_pass
+from qvit_qiskit.analysis.rows import answers_at
+from qvit_qiskit.execution.hardware.stage import Rows
+from qvit_qiskit.runs.results import Outputs
+
+
+def residuals(
+    inner: BaseEstimatorV2, rows: Sequence[Rows], layers: Sequence[Sequence[Outputs]]
+) -> list[list[np.ndarray]]:
+    """For each layer and projection the recorded outputs minus those at the recorded angles.
+
+    Args:
+        inner: What to compare with.
+        rows: What each layer was asked.
+        layers: What it returned.
+
+    Returns:
+        Arrays of shape (R, K).
+    """
+    found = []
+    for asked, layer in zip(rows, layers, strict=True):
+        expected = answers_at(inner, asked)
+        found.append([out.values - e[0] for out, e in zip(layer, expected, strict=True)])
+    return found
+
+
+def unpredicted(
+    noisy: BaseEstimatorV2, executions: Sequence[Executions], layers: Sequence[Sequence[Outputs]]
+) -> list[list[np.ndarray]]:
+    """For each layer and projection the recorded outputs minus what a device's errors predict.
+
+    Args:
+        noisy: From `recorded_noise`. Where it has an estimator for each copy on the chip, a row is
+            compared with its own copy's.
+        executions: Where the rows of each layer ran.
+        layers: What it returned.
+
+    Returns:
+        Arrays of shape (R, K).
+    """
+    estimators: Sequence[BaseEstimatorV2] = getattr(noisy, "estimators", [noisy])
+    found = []
+    for where, layer in zip(executions, layers, strict=True):
+        rest = [out.values.copy() for out in layer]
+        for copy, estimator in enumerate(estimators):
+            mine = [out.copies == copy for out in layer]
+            asked = [(g, index[m]) for (g, index), m in zip(where.rows.pubs, mine, strict=True)]
+            predicted = answers_at(estimator, Rows(where.rows.groups, asked))
+            for each, m, (values, _) in zip(rest, mine, predicted, strict=True):
+                each[m] -= values
+        found.append(rest)
+    return found
+
+
+def attribute(
+    model: nn.Module,
+    images: Tensor,
+    inner: BaseEstimatorV2,
+    exact: Pass,
+    deltas: Sequence[Layer],
+    total: np.ndarray,
+    batch_size: int = BATCH,
+) -> Attribution:
+    """How far each quantum layer's errors alone move the logits.
+
+    Args:
+        model: The model.
+        images: Shape (n, ...).
+        inner: The exact estimator.
+        exact: Its pass.
+        deltas: From `residuals`.
+        total: Logits of the pass with the errors of all layers, shape (n, classes).
+        batch_size: Images per forward pass.
+    """
+    first = exact.values[0]
+    effects = []
+    for place in range(len(deltas)):
+        only = [delta if layer == place else None for layer, delta in enumerate(deltas)]
+        alone = run_pass(model, images, inner, only, batch_size, first=first, notes=False)
+        effects.append(alone.logits - exact.logits)
+    return Attribution(exact.logits, np.stack(effects), total - exact.logits)

@@ -1,0 +1,85 @@
+"""Numbers as people read them: rounded to what their interval supports."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from qvit_qiskit.analysis.intervals import Interval
+
+NOTHING = "–"
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value and, where it has one, its interval."""
+
+    text: str
+    interval: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a page; the first cell of a row is its heading."""
+
+    caption: str
+    heads: tuple[str, ...]
+    rows: Sequence[tuple[Cell, ...]]
+    name: str = ""
+    """Unique on the page."""
+    kind: str = "table"
+
+
+def fixed(value: float, decimals: int = 3) -> str:
+    """A number with a true minus sign; a dash for one that is not known."""
+    if not math.isfinite(value):
+        return NOTHING
+    text = f"{value:,.{decimals}f}"
+    return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
+
+
+def limits(value: float, low: float, high: float) -> Cell:
+    """A value with its interval, to two digits of the interval's width but at least 3 decimals.
+
+    Below a thousandth all three share a power of ten.
+    """
+    if math.isnan(value):
+        return Cell(NOTHING)
+    size = max(map(abs, (value, low, high)))
+    power = math.floor(math.log10(size)) if 0 < size < 1e-3 else 0
+    width = (high - low) / 10**power
+    least = 1 if power else 3
+    decimals = max(1 - math.floor(math.log10(width)), least) if width > 0 else least
+    told, *ends = (fixed(x / 10**power, min(decimals, 7)) for x in (value, low, high))
+    times = f" × 10{str(power).translate(RAISED)}" if power else ""
+    return Cell(f"{told}{times}", f"[{', '.join(ends)}]{times}")
+
+
+def cell(interval: Interval | None) -> Cell:
+    """An interval as a cell; a dash where there is none."""
+    if interval is None:
+        return Cell(NOTHING)
+    return limits(interval.value, interval.low, interval.high)
+
+
+def columns(line: pd.Series, name: str, scale: float = 1.0) -> Cell:
+    """The columns ``name``, ``name low`` and ``name high`` of a line, times a scale."""
+    return limits(*(scale * float(line[name + end]) for end in ("", " low", " high")))
+
+
+def p_value(p: float) -> str:
+    """Two digits, and no false precision below a thousandth."""
+    if math.isnan(p):
+        return NOTHING
+    return "<\u00a00.001" if p < 0.001 else f"{p:.2g}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words joined as in a sentence."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,220 @@
+"""One model on the same images, rung by rung: on backends, or from the folders of finished runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from qiskit.primitives import BaseEstimatorV2
+from torch import nn
+from torch.utils.data import Dataset
+
+from qvit_qiskit.analysis.attention import attention_of, has_attention, most_moved
+from qvit_qiskit.analysis.comparison import Anchors, Attribution, Comparison, Rung
+from qvit_qiskit.analysis.facts import checkpoint_facts, class_names, common_facts, run_facts
+from qvit_qiskit.analysis.passes import BATCH
+from qvit_qiskit.analysis.propagation import DRAWS
+from qvit_qiskit.analysis.recorded import Recorded, anchors_of, check_same, read_recorded
+from qvit_qiskit.analysis.rungs import (
+    Ladder,
+    device_noise_estimator,
+    rehearsal,
+    shots_estimator,
+)
+from qvit_qiskit.data import Split
+from qvit_qiskit.exceptions import DataError, RouteError
+from qvit_qiskit.execution import registry
+from qvit_qiskit.execution.profile import AerProfile
+from qvit_qiskit.execution.route import Route
+from qvit_qiskit.runs.folder import Source
+from qvit_qiskit.training.checkpoint import load_checkpoint
+
+Tick = Callable[[str], None]
+"""Told in a few words what comes next."""
+
+
+def compare(
+    *runs: Path | str,
+    model: nn.Module | Path | str | None = None,
+    data: Split | Dataset[Any] | Source | None = None,
+    backends: Sequence[str | Route] = (),
+    draws: int = DRAWS,
+    seed: int = 0,
+    batch_size: int = BATCH,
+    backends_dir: Path | None = None,
+    tick: Tick | None = None,
+) -> Comparison:
+    """One model on the same images, exactly and on every other rung.
+
+    With finished runs, everything comes from their folders: the model, its images, and the
+    recorded outputs of its quantum layers. Rungs with the run's shots and with its device's
+    reported errors are simulated beside them. Without runs, a model and data are evaluated on
+    backends. The exact rung is always there and comes first.
+
+    Args:
+        *runs: Folders of finished runs, all of the same model and images.
+        model: A model or its checkpoint; with runs only where they were begun with a model of
+            one's own code.
+        data: Images and labels, where there are no runs.
+        backends: Profiles of kind ``aer`` or ``fake``, by name, path, or opened.
+        draws: Redraws of the shot noise for each rung with shots; 0 for none.
+        seed: Of all random streams: the same seed gives the same comparison.
+        batch_size: Images per forward pass.
+        backends_dir: A folder of profiles to search first.
+        tick: Called before each step.
+
+    Raises:
+        JobError: If a run is not finished, damaged, or not comparable with the others.
+        DataError: If there is nothing to compare, or fewer than two images.
+        RouteError: If a backend cannot be opened.
+    """
+    if draws < 0 or draws == 1:
+        raise DataError(f"Expected no draws or at least two, but got {draws}.")
+    tell = tick or (lambda _: None)
+    tell("reading")
+    found = [read_recorded(run) for run in runs]
+    loaded = load_checkpoint(model) if isinstance(model, str | Path) else None
+    given, source = _subject(found, loaded.model if loaded else model, data)
+    build = _Build(Ladder(given, source.images, draws, seed, batch_size), tell)
+    build.climb(found, [_opened(b, backends_dir) for b in backends])
+    facts = common_facts(given, source)
+    facts |= run_facts(found, list(build.attributions)) if found else checkpoint_facts(loaded)
+    return build.comparison(source, facts | build.notes)
+
+
+def _subject(
+    runs: Sequence[Recorded],
+    model: nn.Module | Path | str | None,
+    data: Split | Dataset[Any] | Source | None,
+) -> tuple[nn.Module, Source]:
+    """The model and the images that are compared."""
+    assert not isinstance(model, str | Path)
+    if runs:
+        if data is not None:
+            raise DataError("Runs hold their own images: leave data out, or leave the runs out.")
+        check_same(runs)
+        model, source = runs[0].model(model), runs[0].source
+    elif model is None or data is None:
+        raise DataError(
+            "Expected folders of finished runs, or a model and data to evaluate on backends."
+        )
+    else:
+        source = data if isinstance(data, Source) else Source.of(data)
+    if len(source.labels) < 2:
+        raise DataError("Expected at least two images to compare rungs on.")
+    return model, source
+
+
+def _opened(backend: str | Route, folder: Path | None) -> Route:
+    return registry.open(backend, backends_dir=folder) if isinstance(backend, str) else backend
+
+
+@dataclass
+class _Build:
+    """A comparison in the making."""
+
+    ladder: Ladder
+    tell: Tick
+    rungs: list[Rung] = field(default_factory=list)
+    attributions: dict[str, Attribution] = field(default_factory=dict)
+    anchors: tuple[Anchors, ...] = ()
+    notes: dict[str, str] = field(default_factory=dict)
+
+    def climb(self, runs: Sequence[Recorded], routes: Sequence[Route]) -> None:
+        """All rungs, from below."""
+        self.tell("exact")
+        self.rungs.append(self.ladder.exact_rung())
+        noisy = [self._noise_of(run) for run in runs]
+        self._simulate(runs, noisy)
+        for route in routes:
+            if route.profile != AerProfile(kind="aer", description=route.profile.description):
+                self._add(self._on(route))
+        for run, estimator in zip(runs, noisy, strict=True):
+            self._record(run, estimator)
+
+    def _on(self, route: Route) -> Rung:
+        self.tell(f"on {route.name}")
+        return self.ladder.on_backend(route, len(self.rungs))
+
+    def _noise_of(self, run: Recorded) -> BaseEstimatorV2 | None:
+        try:
+            return device_noise_estimator(run.path)
+        except RouteError as error:
+            self.notes["device noise"] = f"left out: {error}"
+            return None
+
+    def _simulate(self, runs: Sequence[Recorded], noisy: Sequence[BaseEstimatorV2 | None]) -> None:
+        """What simulators make of the runs: each number of shots and each calibration once."""
+        for shots in dict.fromkeys(run.shots for run in runs):
+            self.tell("shot noise")
+            estimator = shots_estimator(shots, self.ladder.seed)
+            name = "shot noise" if len({run.shots for run in runs}) == 1 else f"{shots:,} shots"
+            self._add(
+                self.ladder.simulated(
+                    name, "shot noise", f"{shots:,} shots of a perfect device",
+                    estimator, shots, len(self.rungs),
+                )
+            )  # fmt: skip
+        known: dict[str, tuple[Recorded, BaseEstimatorV2]] = {}
+        for run, estimator in zip(runs, noisy, strict=True):
+            if estimator is not None:
+                known.setdefault(run.calibration, (run, estimator))
+        for run, estimator in known.values():
+            self.tell("device noise")
+            device = run.results.device
+            name = "device noise" if len(known) == 1 else f"device noise of {device}"
+            self._add(
+                self.ladder.simulated(
+                    name, "device noise", f"reported errors of {device}",
+                    estimator, None, len(self.rungs),
+                )
+            )  # fmt: skip
+
+    def _record(self, run: Recorded, noisy: BaseEstimatorV2 | None) -> None:
+        device = run.results.device
+        name = self._free(rehearsal(device) if run.rehearsal else device)
+        self.tell(name)
+        rung, found = self.ladder.recorded(name, run, noisy, len(self.rungs))
+        self.rungs.append(rung)
+        self.attributions[name] = found
+        if not self.anchors:
+            self.anchors = anchors_of(self.ladder.inner, run)
+
+    def _add(self, rung: Rung) -> None:
+        self.rungs.append(replace(rung, name=self._free(rung.name)))
+
+    def _free(self, name: str) -> str:
+        """The name, numbered if it is taken."""
+        taken = {rung.name for rung in self.rungs}
+        tries = [name, *(f"{name} ({k})" for k in range(2, len(taken) + 2))]
+        return next(one for one in tries if one not in taken)
+
+    def comparison(self, source: Source, facts: dict[str, str]) -> Comparison:
+        """All of it."""
+        recorded = [rung for rung in self.rungs if rung.kind == "hardware"]
+        top = recorded[0] if recorded else self.rungs[-1]
+        shown = most_moved(self.rungs[0], top) if len(self.rungs) > 1 else (0,)
+        attention: dict[str, np.ndarray] = {}
+        if has_attention(self.ladder.model):
+            count = len(source.labels)
+            attention = {r.name: attention_of(r.layers, count, shown) for r in self.rungs}
+        classes = self.rungs[0].logits.shape[1]
+        against = "the exact rung" if len(self.rungs) > 2 else "exact"
+        return Comparison(
+            title=f"{facts['data'].split(',')[0]}: {top.name} against {against}",
+            facts=facts,
+            images=source.images.to(torch.float32).numpy(),
+            labels=source.labels,
+            class_names=class_names(source, classes),
+            rungs=tuple(self.rungs),
+            attention=attention,
+            shown=shown if attention else (),
+            attribution=next(iter(self.attributions.values()), None),
+            attributions=self.attributions,
+            anchors=self.anchors,
+            seed=self.ladder.seed,
+        )

@@ -1,0 +1,179 @@
+"""What a comparison is: one model, the same images, several rungs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from qvit_qiskit.analysis.calibrations import Calibrated
+from qvit_qiskit.execution.hardware.stage import Rows
+from qvit_qiskit.runs.results import Outputs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Kind = Literal["exact", "shot noise", "device noise", "hardware"]
+"""The rungs of the ladder, from below."""
+
+
+@dataclass(frozen=True)
+class Executions:
+    """Where and when the rows of one quantum layer ran."""
+
+    rows: Rows
+    """What was executed: equal rows ran once."""
+    qubits: list[np.ndarray] | None = None
+    """For each group the physical qubit behind every output, shape (U, K); −1 where an output is
+    not the Z of one qubit. None for a simulator."""
+    copies: list[np.ndarray] | None = None
+    """For each group the copy on the chip, shape (U,)."""
+    jobs: list[np.ndarray] | None = None
+    """For each group the job, counted from 0 in the order of time, shape (U,)."""
+    times: tuple[str, ...] = ()
+    """When each job ran, or its result was stored where nobody said, UTC."""
+    calibrated: Calibrated | None = None
+    """Where readout was mitigated: what is each row's own noise, and what rows share."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """The same model on the same images, evaluated in one way."""
+
+    name: str
+    """Unique in a comparison, e.g. ``"device noise"`` or a profile's name."""
+    kind: Kind
+    backend: str
+    """The profile, and the device where there is one."""
+    logits: np.ndarray  # shape: (n, classes)
+    layers: list[list[Outputs]]
+    """For each quantum layer one for each projection: Q, K and V of head 0, of head 1, …"""
+    draws: np.ndarray | None = None  # shape: (draws, n, classes)
+    """Logits under redraws of the shot noise; None where values are exact."""
+    shots: int | None = None
+    """Per row; None where values are exact."""
+    qpu_seconds: float | None = None
+    """What the evaluation cost; None for a simulator."""
+    dollars: float | None = None
+    cost_basis: str = ""
+    """Whether ``qpu_seconds`` are billed or estimated."""
+    deltas: list[list[np.ndarray]] | None = None
+    """For each layer and projection the outputs minus the exact ones at the same angles, each
+    (R, K); None where nobody worked them out."""
+    beyond: list[list[np.ndarray]] | None = None
+    """The outputs minus those that the device's reported errors predict at the same angles, where
+    they are known and nothing was mitigated."""
+    executions: list[Executions] | None = None
+    """For each layer which rows were executed, and where; None where values are exact."""
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Which quantum layer moved the logits of a run away from the exact ones."""
+
+    exact: np.ndarray  # shape: (n, classes), logits of the exact pass
+    effects: np.ndarray  # shape: (layers, n, classes), logits with one layer's δ, minus exact
+    total: np.ndarray  # shape: (n, classes), logits with the δ of all layers, minus exact
+
+    @property
+    def interaction(self) -> np.ndarray:
+        """What the layers' effects do not add up to, shape (n, classes)."""
+        return np.asarray(self.total - self.effects.sum(axis=0))
+
+    def shares(self) -> np.ndarray:
+        """Each layer's share of the total, and last the interaction's; they add up to 1.
+
+        A share is the projection of an effect on the total: ⟨effect, total⟩ / ⟨total, total⟩.
+        Shape (layers + 1,); nan where nothing moved.
+        """
+        parts = np.concatenate([self.effects, self.interaction[None]])
+        along = np.einsum("lnc,nc->l", parts, self.total)
+        size = float(np.sum(self.total**2))
+        return along / size if size > 0 else np.full(len(parts), np.nan)
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """Rows of one quantum layer that were measured in every job, in the order of time."""
+
+    values: np.ndarray  # shape: (jobs, anchors, K)
+    covariances: np.ndarray  # shape: (jobs, anchors, K, K)
+    exact: np.ndarray  # shape: (anchors, K)
+    times: tuple[str, ...] = ()
+    """When each job ran, UTC."""
+    calibrated: bool = False
+    """Whether readout was mitigated: the rows of a job then share its calibration's noise."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One model on the same images, rung by rung."""
+
+    title: str
+    facts: dict[str, str]
+    """What was compared, for people: data, model, checkpoint, device, versions."""
+    images: np.ndarray  # shape: (n, C, H, W), as the model saw them
+    labels: np.ndarray  # shape: (n,)
+    class_names: tuple[str, ...]
+    rungs: tuple[Rung, ...]
+    """The first is exact; every other is compared with it."""
+    attention: dict[str, np.ndarray] = field(default_factory=dict)
+    """By rung: attention weights of the shown images, shape (shown, layers, heads, N, N)."""
+    shown: tuple[int, ...] = ()
+    """The images whose attention is shown."""
+    attribution: Attribution | None = None
+    """Of the hardware rung, where there is one."""
+    attributions: dict[str, Attribution] = field(default_factory=dict)
+    """By name, of every rung that was recorded; ``attribution`` is the first."""
+    anchors: tuple[Anchors, ...] = ()
+    """One per quantum layer, where the run repeated rows."""
+    seed: int = 0
+    """Of all resampling, so that a report has the same bytes every time."""
+
+    @property
+    def exact(self) -> Rung:
+        """The rung that every other is compared with."""
+        return self.rungs[0]
+
+    def table(self) -> pd.DataFrame:
+        """One line for each rung: AUC, ACC, agreement, KL, output error, cost, with intervals."""
+        from qvit_qiskit.analysis.tables import rung_frame
+
+        return rung_frame(self)
+
+    def differences(self) -> pd.DataFrame:
+        """Paired differences of AUC and ACC from the exact rung."""
+        from qvit_qiskit.analysis.tables import difference_frame
+
+        return difference_frame(self)
+
+    def layers(self) -> pd.DataFrame:
+        """The error of each quantum layer's outputs, and what it is made of."""
+        from qvit_qiskit.analysis.tables import layer_frame
+
+        return layer_frame(self)
+
+    def shares(self) -> pd.DataFrame:
+        """Which quantum layer moved the logits of a recorded run."""
+        from qvit_qiskit.analysis.tables import attribution_frame
+
+        return attribution_frame(self)
+
+    def bias(self) -> pd.DataFrame:
+        """Mean errors by output, physical qubit and copy on the chip."""
+        from qvit_qiskit.analysis.tables import bias_frame
+
+        return bias_frame(self)
+
+    def drift(self) -> pd.DataFrame:
+        """Mean errors from job to job."""
+        from qvit_qiskit.analysis.tables import drift_frame
+
+        return drift_frame(self)
+
+    def tests(self) -> pd.DataFrame:
+        """Chi-square tests of bias and drift."""
+        from qvit_qiskit.analysis.tables import hypothesis_frame
+
+        return hypothesis_frame(self)

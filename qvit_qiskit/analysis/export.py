@@ -1,0 +1,106 @@
+"""A comparison as files: tables, JSON and a page, the same bytes for the same comparison."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from qvit_qiskit.analysis.comparison import Comparison
+from qvit_qiskit.exceptions import DataError
+from qvit_qiskit.files import write_text
+
+
+def as_dict(comparison: Comparison) -> dict[str, Any]:
+    """Everything but arrays, as JSON holds it; what is undefined is None."""
+    found = {
+        "title": comparison.title,
+        "facts": comparison.facts,
+        "images": len(comparison.labels),
+        "classes": list(comparison.class_names),
+        "rungs": _records(comparison.table()),
+        "differences": _records(comparison.differences()),
+        "layers": _records(comparison.layers()),
+        "attribution": _records(comparison.shares()),
+        "bias": _records(comparison.bias()),
+        "drift": _records(comparison.drift()),
+        "tests": _records(comparison.tests()),
+        "seed": comparison.seed,
+    }
+    cleaned: dict[str, Any] = _finite(found)
+    return cleaned
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A frame's lines; what is undefined is None."""
+    cleaned: list[dict[str, Any]] = _finite(_records(frame))
+    return cleaned
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _finite(value: Any) -> Any:
+    """Nothing that JSON does not know."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write a comparison into a folder; files of an earlier one are replaced.
+
+    ``report.html`` needs nothing else: no other file, no network.
+
+    Args:
+        comparison: What to write.
+        folder: Made if it is missing.
+
+    Returns:
+        The files.
+
+    Raises:
+        DataError: If the folder cannot be written.
+    """
+    from qvit_qiskit.analysis.page import page
+
+    texts = {
+        "table.csv": _csv(comparison.table()),
+        "comparison.json": json.dumps(as_dict(comparison), indent=2, ensure_ascii=False) + "\n",
+        "bias.csv": _csv(comparison.bias()),
+        "attribution.csv": _csv(comparison.shares()),
+        "report.html": page(comparison),
+    }
+    return _write(folder, texts)
+
+
+def write_models(frame: pd.DataFrame, folder: Path) -> Path:
+    """Write what several models differ by, ``models.csv``.
+
+    Raises:
+        DataError: If the folder cannot be written.
+    """
+    return _write(folder, {"models.csv": _csv(frame)})[0]
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> list[Path]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            write_text(folder / name, text)
+    except OSError as error:
+        raise DataError(
+            f"Cannot write {folder}: {error.strerror or error}. Name another folder."
+        ) from error
+    return [folder / name for name in texts]
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    return str(frame.to_csv(index=False, float_format="%.9g", lineterminator="\n"))

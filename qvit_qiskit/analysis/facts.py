@@ -1,0 +1,116 @@
+"""What was compared, in words: from what a run or a checkpoint says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from qvit_qiskit.analysis.recorded import Recorded
+from qvit_qiskit.data import facts as set_facts
+from qvit_qiskit.data import medmnist, names
+from qvit_qiskit.data.phantom import CLASS_NAMES, NAME
+from qvit_qiskit.models import ViT
+from qvit_qiskit.runs.folder import CHECKPOINT, Source, weights_digest
+from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint, versions
+
+
+def class_names(source: Source, classes: int) -> tuple[str, ...]:
+    """Names of the classes, where the data set is known and fits; else numbers."""
+    name = str(source.facts.get("dataset", "")).lower()
+    known: tuple[str, ...] = ()
+    if name in names() and set_facts(name).classes == classes:
+        known = CLASS_NAMES if name == NAME else medmnist.find(name).class_names
+    return known or tuple(f"class {k}" for k in range(classes))
+
+
+def about_data(source: Source) -> str:
+    """The data set, split and subset."""
+    facts = source.facts
+    name = str(facts.get("dataset", "images of one's own"))
+    told = [f"{name} (synthetic)" if name.lower() == NAME else name]
+    if facts.get("split"):
+        told.append(f"{facts['split']} split")
+    if facts.get("subset"):
+        told.append(f"stratified subset, seed {facts.get('subset_seed', 0)}")
+    return ", ".join([*told, f"{len(source.labels)} images"])
+
+
+def about_model(model: nn.Module) -> str:
+    """The model's shape and size."""
+    count = f"{sum(p.numel() for p in model.parameters()):,} parameters"
+    if not isinstance(model, ViT):
+        return f"{type(model).__name__}, {count}"
+    c = model.config
+    return (
+        f"{c.name}, {_count(c.depth, 'block')} of width {c.width}, {_count(c.heads, 'head')} of "
+        f"{_count(c.head_width, 'qubit')}, {c.circuit} with {_count(c.circuit_layers, 'layer')}, "
+        f"{count}"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def common_facts(model: nn.Module, source: Source) -> dict[str, str]:
+    """Data and model."""
+    found = {"data": about_data(source)}
+    if source.facts.get("md5"):
+        found["data MD5"] = str(source.facts["md5"])
+    found["model"] = about_model(model)
+    found["weights"] = f"SHA-256 {weights_digest(model)[:16]}"
+    return found
+
+
+def trained_as(checkpoint: Checkpoint) -> dict[str, str]:
+    """How a checkpoint came about, if it says so."""
+    provenance = checkpoint.provenance
+    known = [f"{key} {provenance[key]}" for key in ("seed", "epoch") if key in provenance]
+    return {"training": ", ".join(known)} if known else {}
+
+
+def run_facts(runs: Sequence[Recorded], labels: Sequence[str]) -> dict[str, str]:
+    """Where and how the runs ran, and with what.
+
+    Args:
+        runs: Finished runs.
+        labels: What each is called in the comparison.
+    """
+    found: dict[str, str] = {}
+    first = runs[0]
+    if first.folder.facts["checkpoint"]:
+        found |= trained_as(load_checkpoint(first.folder.journal.folder / CHECKPOINT))
+    for run, label in zip(runs, labels, strict=True):
+        times = [time for where in run.executions for time in where.times]
+        seconds, basis = run.cost()
+        found[label] = (
+            f"{run.profile_name} on {run.results.device}, {run.shots:,} shots a row at resilience "
+            f"level {run.folder.terms.profile.resilience_level}, {_count(len(times), 'job')} from "
+            f"{_minute(min(times))} to {_minute(max(times))} UTC, {seconds:,.1f} QPU seconds "
+            f"({basis})"
+        )
+    told = first.folder.facts["versions"]
+    found["versions of the run"] = _listed(told)
+    return found | {"versions of the comparison": _listed(_here())}
+
+
+def _minute(time: str) -> str:
+    return time[:16].replace("T", " ")
+
+
+def _here() -> dict[str, str]:
+    """Versions of what compares; without the interpreter's and the checkout's."""
+    return {name: v for name, v in versions().items() if name not in ("python", "git")}
+
+
+def _listed(found: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in found.items() if name != "git")
+
+
+def checkpoint_facts(checkpoint: Checkpoint | None) -> dict[str, str]:
+    """What a checkpoint says of itself, if there is one, and the versions at hand."""
+    found = {}
+    if checkpoint is not None:
+        found = {"checkpoint": checkpoint.path.name, **trained_as(checkpoint)}
+    return found | {"versions of the comparison": _listed(_here())}

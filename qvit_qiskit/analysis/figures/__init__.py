@@ -1,0 +1,1 @@
+"""Figures of a comparison: each module draws one, with ``draw(comparison, …)``."""

@@ -1,0 +1,47 @@
+"""Which quantum layer moved the logits of a recorded run, and how much is interaction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from qvit_qiskit.analysis.comparison import Comparison
+from qvit_qiskit.analysis.figures.style import WIDTH, canvas, looks, short
+from qvit_qiskit.analysis.tables import attribution_frame
+
+
+def draw(comparison: Comparison, frame: pd.DataFrame | None = None) -> Figure:
+    """A panel for each recorded rung: shares with 95 % intervals over the test images.
+
+    Args:
+        comparison: What is compared.
+        frame: Its `tables.attribution_frame`, if it is at hand; not empty.
+    """
+    frame = attribution_frame(comparison) if frame is None else frame
+    rungs = list(frame["rung"].unique())
+    parts = list(frame["part"].unique())
+    style = looks(comparison)
+    figure = canvas(0.3 * len(parts) + 0.95, min(WIDTH, 2.9 * len(rungs) + 1.2))
+    axes = figure.subplots(1, len(rungs), squeeze=False, sharey=True, sharex=True)[0]
+    for panel, rung in zip(axes, rungs, strict=True):
+        mine = frame[frame["rung"] == rung]
+        share = mine["share"].to_numpy()
+        look = style.get(rung)
+        bars = panel.barh(
+            range(len(mine)),
+            share,
+            height=0.66,
+            color=look.color if look else "0.6",
+            alpha=0.45,
+            xerr=np.abs([share - mine["share low"], mine["share high"] - share]),
+            error_kw={"elinewidth": 1.2, "capsize": 3},
+        )
+        bars.patches[-1].set(facecolor="0.75", hatch="///", edgecolor="0.4")
+        panel.axvline(0, color="0.3", linewidth=0.8)
+        panel.set_yticks(range(len(mine)), mine["part"])
+        panel.set_ylim(len(mine) - 0.4, -0.6)
+        panel.tick_params(axis="y", length=0)
+        panel.set_title(short(str(rung), 40), fontsize="medium")
+    figure.supxlabel("share of what moved the logits", fontsize="medium")
+    return figure

@@ -1,0 +1,94 @@
+"""Confusion matrices of all rungs, side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix
+
+from qvit_qiskit import metrics
+from qvit_qiskit.analysis.comparison import Comparison, Rung
+from qvit_qiskit.analysis.figures.style import canvas, folded
+
+MANY = 7
+"""Classes from which on a cell holds its count alone."""
+
+
+def draw(comparison: Comparison) -> Figure:
+    """One matrix for each rung: counts, and each cell's share of its true class as colour.
+
+    Args:
+        comparison: What is compared.
+    """
+    names = comparison.class_names
+    small = len(names) <= 3
+    columns = min(len(comparison.rungs), 4 if small else 2)
+    rows = -(-len(comparison.rungs) // columns)
+    side = 1.45 if small else 2.7
+    titles = [folded(rung.name, 16 if small else 30) for rung in comparison.rungs]
+    head = 0.45 if any("\n" in title for title in titles) else 0.25
+    foot = 0.6 if _level(names) else 0.9
+    figure = canvas((side + head) * rows + foot, side * columns + 1.35)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for panel, rung, title in zip(axes, comparison.rungs, titles, strict=False):
+        image = _matrix(panel, counts(comparison, rung))
+        panel.set_title(title, fontsize="medium")
+    for panel in axes[len(comparison.rungs) :]:
+        panel.set_axis_off()
+    _name_classes(axes, names)
+    if len(names) >= MANY:
+        label = "share of the true class"
+        figure.colorbar(image, ax=axes.tolist(), label=label, shrink=0.6, pad=0.02)
+    figure.supxlabel("predicted class", fontsize="medium")
+    figure.supylabel("true class", fontsize="medium")
+    return figure
+
+
+def counts(comparison: Comparison, rung: Rung) -> np.ndarray:
+    """Images by true and predicted class, shape (classes, classes).
+
+    For two classes the second is predicted where its probability is above 0.5, as in ACC.
+    """
+    probabilities = metrics.softmax(rung.logits)
+    classes = probabilities.shape[1]
+    predicted = probabilities[:, 1] > 0.5 if classes == 2 else probabilities.argmax(axis=1)
+    return np.asarray(
+        confusion_matrix(comparison.labels, predicted.astype(int), labels=range(classes))
+    )
+
+
+def _matrix(panel: Any, table: np.ndarray) -> Any:
+    totals = table.sum(axis=1, keepdims=True)
+    shares = np.divide(table, totals, out=np.zeros(table.shape), where=totals > 0)
+    image = panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    many = len(table) >= MANY
+    for (row, column), count in np.ndenumerate(table):
+        share = shares[row, column]
+        text = f"{count}" if many else f"{count}\n{share:.0%}"
+        panel.text(
+            column,
+            row,
+            text,
+            ha="center",
+            va="center",
+            fontsize="x-small" if len(table) > 3 else "small",
+            color="white" if share > 0.55 else "black",
+        )
+    panel.tick_params(length=0)
+    return image
+
+
+def _level(names: tuple[str, ...]) -> bool:
+    """Whether the columns' names fit side by side."""
+    return len(names) == 2 and all(len(name) <= 9 for name in names)
+
+
+def _name_classes(axes: np.ndarray, names: tuple[str, ...]) -> None:
+    many = len(names) >= MANY
+    labels = [folded(name, 22 if many else 13, 1 if many else 2) for name in names]
+    for panel in axes:
+        panel.set_xticks(range(len(names)), labels, rotation=0 if _level(names) else 90)
+        panel.set_yticks(range(len(names)), labels)
+        panel.tick_params(labelsize="small")

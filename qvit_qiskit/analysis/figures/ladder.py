@@ -1,0 +1,84 @@
+"""The ladder: AUC and ACC of every rung, and how far each is from the exact one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from qvit_qiskit.analysis.comparison import Comparison
+from qvit_qiskit.analysis.figures.style import Look, canvas, looks, short
+from qvit_qiskit.analysis.intervals import Interval
+from qvit_qiskit.analysis.scores import Scores, scores
+
+
+def draw(comparison: Comparison, found: Sequence[Scores] | None = None) -> Figure:
+    """Rungs from top to bottom; values above, paired differences from the exact rung below.
+
+    Thin bars are intervals over all that varies, thick bars over the shots alone. The dashed line
+    is the exact rung's value.
+
+    Args:
+        comparison: What is compared.
+        found: Its `scores`, if they are at hand.
+    """
+    found = found or scores(comparison)
+    style = looks(comparison)
+    others = found[1:]
+    heights = [len(found) + 0.5, len(others) + 0.5] if others else [1]
+    figure = canvas(0.27 * sum(heights) + (1.75 if others else 0.9))
+    axes = figure.subplots(len(heights), 2, squeeze=False, sharey="row", height_ratios=heights)
+    for panel, name, values in (
+        (axes[0, 0], "AUC", [(one.auc, one.auc_shots) for one in found]),
+        (axes[0, 1], "ACC", [(one.acc, one.acc_shots) for one in found]),
+    ):
+        panel.axvline(values[0][0].value, color="0.5", linestyle="--", linewidth=0.9, zorder=0)
+        for row, (one, (whole, shots)) in enumerate(zip(found, values, strict=True)):
+            _whiskers(panel, row, whole, shots, style[one.rung.name])
+        _finish(panel, found, name)
+    if others:
+        for panel, name in ((axes[1, 0], "AUC"), (axes[1, 1], "ACC")):
+            panel.axvline(0, color="0.5", linestyle="--", linewidth=0.9, zorder=0)
+            for row, one in enumerate(others):
+                difference = one.auc_difference if name == "AUC" else one.acc_difference
+                if difference is not None:
+                    _whiskers(panel, row, difference.interval, None, style[one.rung.name])
+            _finish(panel, others, f"{name}, difference from exact")
+    if any(one.auc_shots or one.acc_shots for one in found):
+        _explain(figure)
+    return figure
+
+
+def _whiskers(panel: Any, row: int, whole: Interval, shots: Interval | None, look: Look) -> None:
+    panel.plot([whole.low, whole.high], [row, row], color=look.color, linewidth=1.2)
+    if shots is not None:
+        panel.plot([shots.low, shots.high], [row, row], color=look.color, linewidth=4, alpha=0.45)
+    panel.plot(whole.value, row, look.marker, color=look.color, markersize=5.5)
+
+
+def _finish(panel: Any, rows: Sequence[Scores], label: str) -> None:
+    panel.set_yticks(range(len(rows)), [short(one.rung.name, 30) for one in rows])
+    panel.set_ylim(len(rows) - 0.4, -0.6)
+    panel.set_xlabel(label)
+    panel.grid(axis="x", alpha=0.3, linewidth=0.6)
+    panel.tick_params(axis="y", length=0)
+    panel.margins(x=0.06)
+    panel.locator_params(axis="x", nbins=5)
+
+
+def _explain(figure: Figure) -> None:
+    """What thin and thick bars are, above the panels, where they hide nothing."""
+    lines = [
+        Line2D([], [], color="0.35", linewidth=1.2),
+        Line2D([], [], color="0.35", linewidth=4, alpha=0.45),
+    ]
+    figure.legend(
+        lines,
+        ["95 % over test images and their shots", "95 % over shots alone"],
+        loc="outside upper right",
+        ncols=2,
+        fontsize="small",
+        frameon=False,
+    )

@@ -1,0 +1,110 @@
+"""Outputs of the quantum layers: measured against exact at the same angles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from qvit_qiskit.analysis.comparison import Comparison, Rung
+from qvit_qiskit.analysis.figures.style import Look, canvas, folded, looks
+
+MANY = 1500
+"""Points from which on a panel counts them in hexagons."""
+COLUMNS = 3
+
+
+def draw(comparison: Comparison, layer: int = 0) -> Figure:
+    """One quantum layer: for each noisy rung every output, and below what it is off by.
+
+    Every point is one output of one row. The dashed lines hold 95 % of the points if there were
+    no error but shot noise: ± 1.96 √((1 − x²) / shots) for an observable of eigenvalues ±1.
+
+    Args:
+        comparison: What is compared; rungs without ``deltas`` are left out.
+        layer: Which quantum layer, counted from 0.
+    """
+    style = looks(comparison)
+    shown = measured(comparison)
+    columns = min(len(shown), COLUMNS)
+    blocks = -(-len(shown) // columns)
+    pairs = [points(rung, layer) for rung in shown]
+    reach = max((float(np.abs(y - x).max()) for x, y in pairs), default=0.0) * 1.05 or 1.0
+    figure = canvas(3.1 * blocks + 0.4, 2.25 * columns + 0.5)
+    axes = figure.subplots(
+        2 * blocks, columns, sharex=True, squeeze=False, height_ratios=[2.2, 1] * blocks
+    )
+    for place, (rung, (x, y)) in enumerate(zip(shown, pairs, strict=True)):
+        row, column = divmod(place, columns)
+        top, below = axes[2 * row, column], axes[2 * row + 1, column]
+        _cloud(top, x, y, style[rung.name], (-1.05, 1.05, -1.05, 1.05))
+        _cloud(below, x, y - x, style[rung.name], (-1.05, 1.05, -reach, reach))
+        _expected(top, below, rung)
+        top.set_title(folded(rung.name, 22), fontsize="medium")
+        top.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05))
+        below.set_ylim(-reach, reach)
+        if column == 0:
+            top.set_ylabel("measured")
+            below.set_ylabel("measured\nminus exact")
+        else:
+            top.tick_params(labelleft=False)
+            below.tick_params(labelleft=False)
+    for place in range(len(shown), columns * blocks):
+        row, column = divmod(place, columns)
+        axes[2 * row, column].set_axis_off()
+        axes[2 * row + 1, column].set_axis_off()
+    figure.supxlabel(
+        f"expectation value, exact at the same angles (quantum layer {layer + 1})",
+        fontsize="medium",
+    )
+    return figure
+
+
+def measured(comparison: Comparison) -> list[Rung]:
+    """The rungs that know what their outputs are off by."""
+    return [rung for rung in comparison.rungs[1:] if rung.deltas is not None]
+
+
+def points(rung: Rung, layer: int) -> tuple[np.ndarray, np.ndarray]:
+    """All outputs of one layer, exact at the same angles and measured."""
+    assert rung.deltas is not None  # see `measured`
+    y = np.concatenate([out.values.ravel() for out in rung.layers[layer]])
+    return y - np.concatenate([delta.ravel() for delta in rung.deltas[layer]]), y
+
+
+def _cloud(panel: Any, x: np.ndarray, y: np.ndarray, look: Look, extent: Any) -> None:
+    if len(x) < MANY:
+        panel.plot(x, y, look.marker, color=look.color, markersize=2, alpha=0.5, markeredgewidth=0)
+        return
+    panel.hexbin(
+        x,
+        y,
+        gridsize=(110, 60),
+        extent=extent,
+        bins="log",
+        mincnt=1,
+        cmap=shades(look.color),
+        linewidths=0.1,
+        rasterized=True,
+    )
+
+
+def shades(color: str) -> Any:
+    """From a pale tone of a colour to a dark one."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
+    full = np.array(to_rgb(color))
+    tones = [full * share + (1 - share) for share in (0.25, 1.0)]
+    return LinearSegmentedColormap.from_list("shades", [*tones, 0.35 * full])
+
+
+def _expected(top: Any, below: Any, rung: Rung) -> None:
+    x = np.linspace(-1, 1, 201)
+    top.plot(x, x, color="0.35", linewidth=0.8)
+    below.axhline(0, color="0.35", linewidth=0.8)
+    if rung.shots:
+        spread = 1.96 * np.sqrt((1 - x**2) / rung.shots)
+        for panel, middle in ((top, x), (below, 0 * x)):
+            for side in (-1, 1):
+                panel.plot(x, middle + side * spread, color="0.2", linewidth=0.8, linestyle="--")

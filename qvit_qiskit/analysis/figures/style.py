@@ -1,0 +1,89 @@
+"""How rungs look: colour, marker and line together, so that no figure needs colour alone.
+
+Fonts, sizes and the foreground are the user's (`matplotlib.rcParams`, style sheets included); sizes
+that differ are relative ("small"). The one thing chosen here is the colour of each kind of rung:
+Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), which people with any colour vision tell
+apart, and the foreground for the exact rung.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from qvit_qiskit.analysis.comparison import Comparison
+
+WIDTH = 7.2
+"""Inches, of every figure: the text width of a page."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one rung is drawn, in every figure alike."""
+
+    color: str
+    marker: str
+    line: Any
+    """A line style as matplotlib takes it."""
+
+
+OF_KIND = {
+    "shot noise": Look("#56B4E9", "s", (0, (5, 1.5))),
+    "device noise": Look("#0072B2", "^", (0, (3, 1, 1, 1))),
+    "hardware": Look("#D55E00", "D", "-"),
+}
+SPARE = (
+    Look("#009E73", "v", (0, (1, 1))),
+    Look("#E69F00", "P", (0, (5, 1, 1, 1, 1, 1))),
+    Look("#CC79A7", "X", (0, (8, 2))),
+    Look("#F0E442", "*", (0, (2, 2))),
+)
+"""For a second rung of one kind."""
+
+
+def looks(comparison: Comparison) -> dict[str, Look]:
+    """The look of every rung by its name; the exact one is drawn in the text's colour."""
+    spare = cycle(SPARE)
+    found: dict[str, Look] = {}
+    free = dict(OF_KIND)
+    for rung in comparison.rungs:
+        if rung is comparison.exact:
+            found[rung.name] = Look(str(mpl.rcParams["text.color"]), "o", "-")
+        else:
+            found[rung.name] = free.pop(rung.kind) if rung.kind in free else next(spare)
+    return found
+
+
+def canvas(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure, in inches, that belongs to no window and changes nothing global."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def plain(text: str) -> str:
+    """A text that matplotlib draws as it stands: no mathematics, no control characters.
+
+    A leading underscore would hide an entry from a legend; a space stands before it.
+    """
+    clean = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text).replace("$", r"\$")
+    return f" {clean}" if clean.startswith("_") else clean
+
+
+def short(text: str, length: int = 24) -> str:
+    """`plain`, cut after so many characters."""
+    return plain(text if len(text) <= length else text[: length - 1].rstrip() + "…")
+
+
+def folded(text: str, width: int = 14, lines: int = 2) -> str:
+    """`plain`, in lines of so many characters; what does not fit is cut."""
+    return plain_lines(textwrap.wrap(text, width, max_lines=lines, placeholder="…"))
+
+
+def plain_lines(lines: list[str]) -> str:
+    """Lines of a label, each `plain`."""
+    return "\n".join(plain(line) for line in lines)

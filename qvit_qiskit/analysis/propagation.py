@@ -1,0 +1,179 @@
+"""Shot noise, redrawn row by row and carried through the model to its logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from qiskit.primitives import BaseEstimatorV2
+from torch import Tensor, nn
+
+from qvit_qiskit.analysis.calibrations import Shared
+from qvit_qiskit.analysis.comparison import Executions
+from qvit_qiskit.analysis.passes import BATCH, Layer, run_pass
+from qvit_qiskit.execution.exact.readout import measurement_bases
+from qvit_qiskit.execution.hardware.stage import Group
+from qvit_qiskit.runs.results import Outputs
+
+DRAWS = 100
+"""Redraws of a rung by default."""
+
+
+def saturated_variance(ranges: np.ndarray, shots: int) -> np.ndarray:
+    """Variance of a mean of N shots that all agree, by Laplace's rule of succession.
+
+    After N equal outcomes the other one is given the probability p = 1/(N + 2). One shot of an
+    observable with values between a and b then has the variance (b − a)² p (1 − p), and the mean
+    of N shots
+
+        (b − a)² (N + 1) / ((N + 2)² N),
+
+    about (b − a)²/N² where the sample's own variance is 0.
+
+    Args:
+        ranges: b − a for each observable, shape (K,).
+        shots: N.
+    """
+    return np.asarray(ranges**2 * (shots + 1) / ((shots + 2) ** 2 * shots))
+
+
+def observable_ranges(group: Group) -> np.ndarray:
+    """Largest minus smallest measurable value of a group's observables, shape (K,).
+
+    Terms that are measured in different bases add their ranges.
+    """
+    count = len(group.terms)
+    bases = measurement_bases(group.terms)
+    return np.asarray(sum(np.ptp(basis.diagonal(count), axis=0) for basis in bases))
+
+
+def with_floor(covariances: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    """Covariances whose variances are at least a floor; the rest of a matrix stays as it is.
+
+    A variance above 0 of ±1 outcomes is above the floor anyway. Where no shot disagrees the
+    covariances with other outputs are 0, and stay so.
+
+    Args:
+        covariances: Shape (R, K, K).
+        floor: Shape (K,).
+    """
+    raised = covariances.copy()
+    diagonal = np.einsum("rkk->rk", raised)  # a view
+    diagonal[...] = np.maximum(diagonal, floor)
+    return raised
+
+
+def raised(covariances: np.ndarray, group: Group, shots: int) -> np.ndarray:
+    """Covariances (R, K, K) of a group's outputs, none of which is without error."""
+    return with_floor(covariances, saturated_variance(observable_ranges(group), shots))
+
+
+@dataclass(frozen=True)
+class ShotNoise:
+    """How the outputs of one quantum layer would have come out with other shots.
+
+    Every executed row is redrawn once: rows that are equal were executed once and share their
+    error. So do rows whose readout was calibrated together, as far as it comes from there.
+    """
+
+    factors: list[np.ndarray]
+    """For each group F of its executed rows, shape (U, K, K), with F Fᵀ the covariance."""
+    pubs: list[tuple[int, np.ndarray]]
+    """For each projection its group and its executed rows."""
+    shared: Sequence[tuple[Shared, np.ndarray]] = ()
+    """What rows share, with the square root of its covariance."""
+
+    @classmethod
+    def of(cls, where: Executions, layer: Sequence[Outputs], shots: int) -> ShotNoise:
+        """The noise of a layer that was measured.
+
+        Args:
+            where: Which of its rows were executed.
+            layer: What its projections returned.
+            shots: Of every executed row.
+        """
+        factors = [
+            _root(raised(own, group, shots))
+            for group, own in zip(where.rows.groups, own_covariances(where, layer), strict=True)
+        ]
+        shared = where.calibrated.shared if where.calibrated else []
+        return cls(factors, where.rows.pubs, [(one, _root(one.spread)) for one in shared])
+
+    def draw(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """One Gaussian draw: for each projection its error, shape (R, K)."""
+        errors = [
+            np.einsum("ukl,ul->uk", factor, rng.standard_normal(factor.shape[:2]))
+            for factor in self.factors
+        ]
+        for one, root in self.shared:
+            moved = root @ rng.standard_normal(len(root))
+            errors[one.group][one.rows] += np.einsum("rtk,t->rk", one.pull, moved)
+        return [errors[g][index] for g, index in self.pubs]
+
+
+def own_covariances(where: Executions, layer: Sequence[Outputs]) -> list[np.ndarray]:
+    """For each group the covariances of its executed rows' own noise, (U, K, K)."""
+    if where.calibrated:
+        return where.calibrated.own
+    found = []
+    for g, group in enumerate(where.rows.groups):
+        width = len(group.terms)
+        covariances = np.zeros((len(group.rows), width, width))
+        for (owner, index), out in zip(where.rows.pubs, layer, strict=True):
+            if owner == g:
+                covariances[index] = out.covariances
+        found.append(covariances)
+    return found
+
+
+def _root(covariances: np.ndarray) -> np.ndarray:
+    """Symmetric square roots of covariances (…, K, K); what is negative by rounding counts as 0."""
+    values, vectors = np.linalg.eigh(covariances)
+    roots = vectors * np.sqrt(values.clip(0.0))[..., None, :]
+    return np.asarray(roots @ np.swapaxes(vectors, -1, -2))
+
+
+def redraw(
+    model: nn.Module,
+    images: Tensor,
+    inner: BaseEstimatorV2,
+    first: Layer,
+    deltas: Sequence[Layer],
+    noise: Sequence[ShotNoise],
+    *,
+    draws: int = DRAWS,
+    seed: Sequence[int] = (0,),
+    batch_size: int = BATCH,
+) -> np.ndarray:
+    """Logits under redraws of the shots of every quantum layer.
+
+    A draw adds one error to every executed row of the first layer, evaluates the next layer at
+    the angles that follow, adds errors there, and so on to the logits. The draws are centred on
+    the logits that were measured.
+
+    Args:
+        model: The model.
+        images: Shape (n, ...).
+        inner: Evaluates the later layers at the perturbed angles.
+        first: Its outputs of the first layer, (R, K) for each projection.
+        deltas: For each layer and projection the measured outputs minus those of ``inner`` at the
+            same angles, (R, K).
+        noise: The shot noise of each layer.
+        draws: How many.
+        seed: Of the draws.
+        batch_size: Images per forward pass.
+
+    Returns:
+        Shape (draws, n, classes).
+    """
+    found = []
+    for stream in np.random.SeedSequence(list(seed)).spawn(draws):
+        rng = np.random.default_rng(stream)
+        moved = [
+            [delta + error for delta, error in zip(layer, one.draw(rng), strict=True)]
+            for layer, one in zip(deltas, noise, strict=True)
+        ]
+        done = run_pass(model, images, inner, moved, batch_size, first=first, notes=False)
+        found.append(done.logits)
+    return np.stack(found)

@@ -1,0 +1,241 @@
+"""A finished run with everything that a comparison asks of it, from its folder alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from qiskit.primitives import BaseEstimatorV2
+from torch import nn
+
+from qvit_qiskit.analysis.calibrations import calibrated_noise
+from qvit_qiskit.analysis.comparison import Anchors, Executions
+from qvit_qiskit.analysis.passes import Pass
+from qvit_qiskit.analysis.rows import evaluate
+from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.execution.exact.readout import Basis
+from qvit_qiskit.execution.hardware.compiled import Compiled
+from qvit_qiskit.execution.hardware.dispatch import counts_of
+from qvit_qiskit.execution.hardware.journal import Journal, Ledger
+from qvit_qiskit.execution.hardware.run import HardwareRun
+from qvit_qiskit.execution.hardware.stage import Chunk, Layout, Rows
+from qvit_qiskit.execution.profile import FakeProfile
+from qvit_qiskit.runs.folder import RunFolder, Source
+from qvit_qiskit.runs.results import Results, read_results
+
+REHEARSED = "estimated: a rehearsal costs nothing"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A finished run, read back."""
+
+    path: Path
+    folder: RunFolder
+    results: Results
+    source: Source
+    executions: list[Executions]
+    """One for each quantum layer."""
+
+    @property
+    def rehearsal(self) -> bool:
+        """Whether the device was a snapshot."""
+        return isinstance(self.folder.terms.profile, FakeProfile)
+
+    @property
+    def shots(self) -> int:
+        """Of every executed row, as they were run."""
+        terms = self.folder.terms
+        twirls, each = terms.mitigation.split(terms.shots)
+        return twirls * each
+
+    @property
+    def profile_name(self) -> str:
+        """The profile, without the path it had on the machine that began the run."""
+        return re.split(r"[\\/]", self.folder.facts["profile"])[-1].removesuffix(".toml")
+
+    @property
+    def calibration(self) -> str:
+        """Identity of the reported errors that were stored with the last layer."""
+        return str(self.folder.journal.of("compiled")[-1]["calibration"]["sha256"])
+
+    def cost(self) -> tuple[float, str]:
+        """QPU seconds, and whether they are billed or estimated."""
+        journal = self.folder.journal
+        if self.rehearsal:
+            chunks = [chunk for event in journal.of("compiled") for chunk in event["chunks"]]
+            return float(sum(c["seconds"] for c in chunks)), REHEARSED
+        ledger = Ledger(journal, self.folder.terms.budget)
+        return ledger.spent(), "billed" if ledger.final() else "estimated: bills are not final"
+
+    def model(self, given: nn.Module | None) -> nn.Module:
+        """The model that was evaluated.
+
+        Raises:
+            JobError: If it is another one, or of its maker's own code and not given.
+        """
+        return self.folder.model(given)
+
+
+def read_recorded(run: Path | str) -> Recorded:
+    """Read a finished run.
+
+    Raises:
+        JobError: If it is not finished, holds a mock device's data, or a file is missing or not
+            what the run wrote.
+    """
+    results = read_results(run)
+    if results.device.startswith("mock"):
+        raise JobError(
+            f"The run in {run} is of {results.device}, which returns random data. Compare runs of "
+            "a real device or rehearsals."
+        )
+    folder = RunFolder.open(Path(run))
+    hardware = HardwareRun(folder.journal, folder.terms)
+    found = [_executions(hardware, layer) for layer in range(hardware.stages)]
+    return Recorded(Path(run), folder, results, folder.source(), found)
+
+
+def check_same(runs: Sequence[Recorded]) -> None:
+    """Refuse to compare what cannot be compared.
+
+    Raises:
+        JobError: If runs have other images, labels or weights than the first.
+    """
+    first = runs[0]
+    for other in runs[1:]:
+        a, b = (run.source.facts.get("dataset") for run in (first, other))
+        if a != b:
+            raise JobError(
+                f"Expected runs of one data set, but {first.path} is of {a or 'other images'} and "
+                f"{other.path} of {b or 'other images'}. Compare them one by one."
+            )
+        same = np.array_equal(first.source.images.numpy(), other.source.images.numpy())
+        if not same or not np.array_equal(first.source.labels, other.source.labels):
+            raise JobError(
+                f"Expected runs of the same images and labels, but those of {other.path} are not "
+                f"those of {first.path}. Compare them one by one."
+            )
+        if first.folder.facts["model"] != other.folder.facts["model"]:
+            raise JobError(
+                f"Expected runs of one model, but the weights of {other.path} are not those of "
+                f"{first.path}. Compare them one by one."
+            )
+
+
+REPRODUCED = 1e-3
+"""By how much logits may differ, relative to 1 + |logit|, when they are computed once more."""
+
+
+def check_reproduced(run: Recorded, replayed: Pass) -> None:
+    """Refuse a folder whose logits do not follow from its recorded outputs.
+
+    Raises:
+        JobError: If they do not.
+    """
+    recorded = run.results.logits
+    if recorded.shape != replayed.logits.shape:
+        gap = np.inf
+    else:
+        gap = float(np.max(np.abs(recorded - replayed.logits) / (1 + np.abs(recorded))))
+    if not gap < REPRODUCED:
+        raise JobError(
+            f"The recorded outputs of the quantum layers in {run.path} do not give the recorded "
+            f"logits (they differ by {gap:.3g}). The folder mixes files of several runs, or the "
+            "model's code has changed: restore it, or pass the model that the run was begun with."
+        )
+
+
+def _executions(run: HardwareRun, number: int) -> Executions:
+    rows, layout = run.read_stage(number), run.layout(number)
+    times = _times(run.journal, layout.chunks)
+    chunks = sorted(layout.chunks, key=lambda chunk: times[chunk.name])
+    jobs = [np.zeros(len(group.rows), int) for group in rows.groups]
+    copies = [np.zeros(len(group.rows), int) for group in rows.groups]
+    for job, chunk in enumerate(chunks):
+        for piece in chunk.pieces:
+            if piece.group >= len(rows.groups):
+                continue  # rows that ran a second time
+            seats = layout.seats[piece.group][piece.start : piece.stop]
+            for copy, seated in enumerate(seats.T):
+                jobs[piece.group][seated[seated >= 0]] = job
+                copies[piece.group][seated[seated >= 0]] = copy
+    qubits = [_qubits(layout, rows, g)[copy] for g, copy in enumerate(copies)]
+    told = tuple(times[c.name].isoformat() for c in chunks)
+    mitigation, calibrated = run.terms.mitigation, None
+    if mitigation.calibration_rows:
+        counted = [counts_of(run.journal, chunk) for chunk in layout.chunks]
+        calibrated = calibrated_noise(rows, layout, counted, mitigation)
+    return Executions(rows, qubits, copies, jobs, told, calibrated)
+
+
+def _times(journal: Journal, chunks: Sequence[Chunk]) -> dict[str, datetime]:
+    """When each job began, where the service said so of all; else when its result was stored."""
+    stored = {c.name: journal.of("finished", chunk=c.name)[-1] for c in chunks}
+    began = {e["job"]: e["began"] for e in journal.of("billed") if "began" in e}
+    known = all(event["job"] in began for event in stored.values())
+    return {
+        name: datetime.fromisoformat(began[event["job"]] if known else event["time"]).astimezone(
+            UTC
+        )
+        for name, event in stored.items()
+    }
+
+
+def _qubits(layout: Layout, rows: Rows, group: int) -> np.ndarray:
+    """The physical qubit behind each output on each copy, shape (k, K); −1 where it is not one."""
+    programs = layout.programs[group]
+    found = np.full((programs[0].k, len(rows.groups[group].terms)), -1)
+    seen = np.zeros(found.shape[1], int)
+    for compiled in programs:
+        for output, virtual in _read_out(compiled.basis):
+            seen[output] += 1
+            if virtual is not None:
+                found[:, output] = _physical(compiled, virtual)
+    found[:, seen != 1] = -1
+    return found
+
+
+def _read_out(basis: Basis) -> list[tuple[int, int | None]]:
+    """Each term's output, and its virtual qubit if it is the parity of one."""
+    return [
+        (output, mask.bit_length() - 1 if mask.bit_count() == 1 else None)
+        for output, _, mask in basis.terms
+    ]
+
+
+def _physical(compiled: Compiled, virtual: int) -> list[int]:
+    return [copy.qubits[copy.outputs[virtual]] for copy in compiled.copies]
+
+
+def anchors_of(inner: BaseEstimatorV2, run: Recorded) -> tuple[Anchors, ...]:
+    """The rows that every job of a layer repeated, with their exact outputs.
+
+    Args:
+        inner: The exact estimator.
+        run: A finished run.
+
+    Returns:
+        One for each quantum layer, the circuits of a layer side by side; empty if no rows were
+        repeated, or the circuits of a layer have different numbers of outputs.
+    """
+    found = []
+    for where, repeated in zip(run.executions, run.results.anchors, strict=True):
+        if not repeated or len({each.values.shape[2] for each in repeated}) > 1:
+            return ()
+        groups = [group for group in where.rows.groups if len(group.rows)]
+        asked = [(g.circuit, g.terms, r.parameters) for g, r in zip(groups, repeated, strict=True)]
+        found.append(
+            Anchors(
+                np.concatenate([each.values for each in repeated], axis=1),
+                np.concatenate([each.covariances for each in repeated], axis=1),
+                np.concatenate([values for values, _ in evaluate(inner, asked)]),
+                tuple(time.astimezone(UTC).isoformat() for time in repeated[0].times),
+                any(each.calibrated for each in repeated),
+            )
+        )
+    return tuple(found)

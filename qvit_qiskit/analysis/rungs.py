@@ -1,0 +1,234 @@
+"""The rungs of the ladder: one model on the same images, exactly, simulated, and as recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from qiskit.primitives import BaseEstimatorV2
+from torch import Tensor, nn
+
+from qvit_qiskit.analysis.attribution import attribute, residuals, unpredicted
+from qvit_qiskit.analysis.comparison import Attribution, Executions, Kind, Rung
+from qvit_qiskit.analysis.passes import BATCH, Pass, run_pass
+from qvit_qiskit.analysis.propagation import DRAWS, ShotNoise, redraw
+from qvit_qiskit.analysis.recorded import REHEARSED, Recorded, check_reproduced
+from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.execution.cost import prices
+from qvit_qiskit.execution.noise.recorded import recorded_noise
+from qvit_qiskit.execution.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
+from qvit_qiskit.execution.route import Route, open_route
+from qvit_qiskit.models.cost import count_rows
+from qvit_qiskit.runs.pricing import price
+from qvit_qiskit.runs.results import Outputs
+
+PLAN = "pay-as-you-go"
+"""The plan whose price is told."""
+
+
+@dataclass
+class Ladder:
+    """A model on some images, and what its exact pass gave."""
+
+    model: nn.Module
+    images: Tensor  # shape: (n, C, H, W)
+    draws: int = DRAWS
+    seed: int = 0
+    batch_size: int = BATCH
+    inner: BaseEstimatorV2 = field(default_factory=lambda: _exact_estimator())
+    """Evaluates the quantum layers exactly."""
+
+    @cached_property
+    def exact(self) -> Pass:
+        """The pass without any error."""
+        return run_pass(self.model, self.images, self.inner, batch_size=self.batch_size)
+
+    def exact_rung(self, name: str = "exact") -> Rung:
+        """The lowest rung."""
+        deltas = [[np.zeros_like(out.values) for out in layer] for layer in self.exact.layers]
+        found = self.exact
+        return Rung(name, "exact", "aer-exact", found.logits, found.layers, deltas=deltas)
+
+    def simulated(
+        self,
+        name: str,
+        kind: Kind,
+        backend: str,
+        estimator: BaseEstimatorV2,
+        shots: int | None,
+        number: int,
+    ) -> Rung:
+        """A rung that is evaluated now.
+
+        Args:
+            name: Of the rung.
+            kind: Of the rung.
+            backend: For people.
+            estimator: Evaluates the rows; equal rows of a batch once.
+            shots: Per row; None where values have no shot noise.
+            number: Tells the random streams of a comparison's rungs apart.
+        """
+        done = run_pass(self.model, self.images, estimator, batch_size=self.batch_size, once=True)
+        deltas = residuals(self.inner, done.executed, done.layers)
+        executions = [Executions(rows) for rows in done.executed]
+        drawn = self._redraw(done.layers, executions, deltas, shots, number) if shots else None
+        return Rung(
+            name,
+            kind,
+            backend,
+            done.logits,
+            done.layers,
+            draws=drawn,
+            shots=shots,
+            deltas=deltas,
+            executions=executions,
+        )
+
+    def recorded(
+        self, name: str, run: Recorded, noisy: BaseEstimatorV2 | None, number: int
+    ) -> tuple[Rung, Attribution]:
+        """A finished run as a rung, and which of its layers moved the logits.
+
+        Args:
+            name: Of the rung.
+            run: The run.
+            noisy: Values under the device's reported errors, where they are known.
+            number: See `simulated`.
+
+        Raises:
+            JobError: If the recorded outputs do not give the recorded logits.
+        """
+        layers, rows = run.results.layers, [e.rows for e in run.executions]
+        deltas = residuals(self.inner, rows, layers)
+        first = self.exact.values[0]
+        try:
+            replayed = run_pass(
+                self.model, self.images, self.inner, deltas, self.batch_size, first=first
+            )
+        except JobError as error:
+            raise JobError(f"{run.path}: {error}") from error
+        check_reproduced(run, replayed)
+        seconds, basis = run.cost()
+        level = run.folder.terms.profile.resilience_level
+        beyond = None
+        if noisy is not None and level == 0:  # reported errors predict what is not mitigated
+            beyond = unpredicted(noisy, run.executions, layers)
+        rung = Rung(
+            name,
+            "hardware",
+            f"{run.profile_name} ({run.results.device}), resilience level {level}",
+            run.results.logits,
+            layers,
+            draws=self._redraw(layers, run.executions, deltas, run.shots, number),
+            shots=run.shots,
+            qpu_seconds=seconds,
+            dollars=dollars(seconds),
+            cost_basis=basis,
+            deltas=deltas,
+            beyond=beyond,
+            executions=run.executions,
+        )
+        found = attribute(
+            self.model, self.images, self.inner, self.exact, deltas, replayed.logits,
+            self.batch_size,
+        )  # fmt: skip
+        return rung, found
+
+    def _redraw(
+        self,
+        layers: Sequence[Sequence[Outputs]],
+        executions: Sequence[Executions],
+        deltas: Sequence[Sequence[np.ndarray]],
+        shots: int,
+        number: int,
+    ) -> np.ndarray | None:
+        if self.draws == 0:
+            return None
+        noise = [
+            ShotNoise.of(where, layer, shots)
+            for where, layer in zip(executions, layers, strict=True)
+        ]
+        return redraw(
+            self.model,
+            self.images,
+            self.inner,
+            self.exact.values[0],
+            deltas,
+            noise,
+            draws=self.draws,
+            seed=(self.seed, number),
+            batch_size=self.batch_size,
+        )
+
+    def on_backend(self, route: Route, number: int) -> Rung:
+        """A rung on an open profile of kind ``aer`` or ``fake``.
+
+        Where readout is mitigated, its calibration's noise is taken for each row's own.
+        """
+        profile, shots = route.profile, route.profile.shots
+        if isinstance(profile, FakeProfile):
+            twirls, each = profile.mitigation.split(profile.shots)
+            shots = twirls * each
+        route.reseed()
+        backend = f"{route.name} ({profile.simulates})"
+        rung = self.simulated(
+            name_of(route), kind_of(profile), backend, route.estimator, shots, number
+        )
+        if not isinstance(profile, FakeProfile):
+            return rung
+        rows = count_rows(self.model, self.images[:1])
+        priced = price(self.model, rows, len(self.images), profile, profile.shots).estimate
+        return replace(
+            rung,
+            qpu_seconds=priced.seconds,
+            dollars=dollars(priced.seconds),
+            cost_basis=REHEARSED,
+        )
+
+
+def _exact_estimator() -> BaseEstimatorV2:
+    return open_route("aer-exact", AerProfile(kind="aer"), Path("built in")).estimator
+
+
+def shots_estimator(shots: int, seed: int) -> BaseEstimatorV2:
+    """A perfect device with shot noise alone."""
+    profile = AerProfile(kind="aer", shots=shots, seed=seed)
+    return open_route("shot noise", profile, Path("built in")).estimator
+
+
+def device_noise_estimator(run: Path | str) -> BaseEstimatorV2:
+    """The errors that a run's device reported, on the qubits that it used, without shots.
+
+    Raises:
+        RouteError: If the device reported nothing.
+    """
+    return recorded_noise(Path(run))
+
+
+def kind_of(profile: AnyProfile) -> Kind:
+    """The rung that a profile stands for."""
+    if isinstance(profile, FakeProfile | IbmProfile):
+        return "hardware"
+    if profile.noise:
+        return "device noise"
+    return "shot noise" if profile.shots else "exact"
+
+
+def name_of(route: Route) -> str:
+    """A rung's name: the profile's, or what it rehearses."""
+    if isinstance(route.profile, FakeProfile):
+        return rehearsal(route.profile.device)
+    return route.name
+
+
+def rehearsal(device: str) -> str:
+    """How a rehearsal is named, never as hardware."""
+    return f"rehearsal on {device}"
+
+
+def dollars(seconds: float) -> float:
+    """The price of QPU time."""
+    return seconds * float(prices()["per_second"][PLAN])

@@ -1,0 +1,130 @@
+"""What is told of each rung: values with intervals, and differences from the exact rung."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from qvit_qiskit import metrics
+from qvit_qiskit.analysis.comparison import Attribution, Comparison, Rung
+from qvit_qiskit.analysis.differences import Difference, acc_difference, auc_difference
+from qvit_qiskit.analysis.intervals import (
+    IMAGES,
+    Interval,
+    Source,
+    acc_interval,
+    auc_interval,
+    mean_interval,
+    rms_interval,
+    shots_interval,
+    wilson,
+)
+
+IMAGES_AND_SHOTS: tuple[Source, ...] = ("test images", "shots")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One rung; what needs shots or another rung is None where there is none."""
+
+    rung: Rung
+    auc: Interval
+    acc: Interval
+    auc_shots: Interval | None
+    """Over the shots alone."""
+    acc_shots: Interval | None
+    agreement: Interval | None
+    """Share of images with the exact rung's answer."""
+    kl: Interval | None
+    """KL(exact ‖ rung) of the predicted probabilities, nats, mean over images."""
+    error: Interval | None
+    """Root mean square of the quantum layers' outputs minus the exact ones at the same angles."""
+    auc_difference: Difference | None
+    """From the exact rung."""
+    acc_difference: Difference | None
+
+
+def scores(comparison: Comparison) -> list[Scores]:
+    """Every rung of a comparison, the exact one first."""
+    return [_score(comparison, rung) for rung in comparison.rungs]
+
+
+def _score(comparison: Comparison, rung: Rung) -> Scores:
+    labels, exact = comparison.labels, comparison.exact
+    found, reference = metrics.softmax(rung.logits), metrics.softmax(exact.logits)
+    covers = covered(rung)
+    first = rung is exact
+    agreement = int(np.sum(answers(found) == answers(reference)))
+    return Scores(
+        rung=rung,
+        auc=auc_interval(labels, found, covers=covers, seed=comparison.seed),
+        acc=acc_interval(labels, found, covers=covers),
+        auc_shots=_over_shots(rung, partial(metrics.auc, labels)),
+        acc_shots=_over_shots(rung, partial(metrics.accuracy, labels)),
+        agreement=None if first else wilson(agreement, len(labels), covers=covers),
+        kl=None if first else mean_interval(divergence(reference, found), covers=covers),
+        error=None if first else output_error(rung, len(labels)),
+        auc_difference=None if first else auc_difference(labels, reference, found, covers=covers),
+        acc_difference=None if first else acc_difference(labels, reference, found, covers=covers),
+    )
+
+
+def covered(rung: Rung) -> tuple[Source, ...]:
+    """What intervals over a rung's images cover: with shots, each image's noise is in it."""
+    return IMAGES_AND_SHOTS if rung.shots else IMAGES
+
+
+def answers(probabilities: np.ndarray) -> np.ndarray:
+    """Predicted classes as the official ACC has them, shape (n,)."""
+    two = probabilities.shape[1] == 2
+    return np.asarray(probabilities[:, 1] > 0.5 if two else probabilities.argmax(axis=1), int)
+
+
+def divergence(exact: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """KL(exact ‖ other) of every image, nats.
+
+    Args:
+        exact: Probabilities, shape (n, classes).
+        other: Probabilities, shape (n, classes).
+
+    Returns:
+        Shape (n,).
+    """
+    smallest = np.finfo(float).tiny
+    ratio = np.log(np.maximum(exact, smallest)) - np.log(np.maximum(other, smallest))
+    return np.asarray(np.sum(exact * ratio, axis=1).clip(0.0))
+
+
+def _over_shots(rung: Rung, metric: Callable[[np.ndarray], float]) -> Interval | None:
+    if rung.draws is None or len(rung.draws) < 2:
+        return None
+    drawn = [metric(metrics.softmax(logits)) for logits in rung.draws]
+    return shots_interval(metric(metrics.softmax(rung.logits)), drawn)
+
+
+def output_error(rung: Rung, images: int, layer: int | None = None) -> Interval | None:
+    """Root mean square error of one quantum layer's outputs, or of all; None if nobody knows it."""
+    if rung.deltas is None:
+        return None
+    chosen = rung.deltas if layer is None else [rung.deltas[layer]]
+    by_image = [delta.reshape(images, -1) for deltas in chosen for delta in deltas]
+    return rms_interval(np.concatenate(by_image, axis=1), covers=covered(rung))
+
+
+def share_intervals(attribution: Attribution) -> list[Interval]:
+    """Each layer's share of what moved the logits, and last the interaction's, over test images.
+
+    A share is a ratio of two sums over images; its interval is that of the mean of its
+    linearisation.
+    """
+    parts = np.concatenate([attribution.effects, attribution.interaction[None]])
+    along = np.einsum("lnc,nc->ln", parts, attribution.total)
+    size = np.sum(attribution.total**2, axis=1)
+    found = []
+    for share, each in zip(attribution.shares(), along, strict=True):
+        linear = share + (each - share * size) / size.mean() if size.any() else size * np.nan
+        found.append(mean_interval(linear, scale="identity"))
+    return found

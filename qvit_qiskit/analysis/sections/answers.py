@@ -1,0 +1,130 @@
+"""The model's answers: ROC curves, calibration, confusion and attention."""
+
+from __future__ import annotations
+
+from qvit_qiskit.analysis.attention import most_moved
+from qvit_qiskit.analysis.cells import Cell, Table, cell, listed
+from qvit_qiskit.analysis.comparison import Comparison, Rung
+from qvit_qiskit.analysis.figures import attention as attention_figure
+from qvit_qiskit.analysis.figures import calibration as calibration_figure
+from qvit_qiskit.analysis.figures import confusion as confusion_figure
+from qvit_qiskit.analysis.figures import roc as roc_figure
+from qvit_qiskit.analysis.intervals import wilson
+from qvit_qiskit.analysis.scores import covered
+from qvit_qiskit.analysis.sections.base import Contents, Drawn, Section
+
+
+def roc(contents: Contents) -> Section | None:
+    """ROC curves with bands."""
+    comparison = contents.comparison
+    if len(set(comparison.labels.tolist())) < 2:
+        return None
+    names = comparison.class_names
+    what = (
+        f"How well the probability of “{names[1]}” ranks images of that class above the others."
+        if len(names) == 2
+        else "How well a class's probability ranks its images above the others: the mean over the "
+        "classes of the one-versus-rest curves."
+    )
+    text = [
+        what + " Bands cover the choice of test images, with the shots of each: images are drawn "
+        "again within their class. They hold each point with 95 % confidence, the whole curve "
+        "with less, and they are too narrow in the corners, where few images decide."
+    ]
+    drawn = Drawn(
+        roc_figure.draw(comparison),
+        "ROC curves of every rung beside the exact rung's, with 95 % bands",
+        "ROC curves with pointwise 95 % bands from a stratified bootstrap of the images.",
+    )
+    return Section("roc", "ROC curves", text, [drawn])
+
+
+def calibration(contents: Contents) -> Section:
+    """Reliability diagrams."""
+    two = len(contents.comparison.class_names) == 2
+    drawn = Drawn(
+        calibration_figure.draw(contents.comparison),
+        "Reliability diagrams of every rung, with histograms of the predicted probabilities",
+        "Above, the observed share against the mean predicted probability in ten bins of equal "
+        "width; error bars are 95 % Wilson intervals over the test images of a bin. Below, the "
+        "number of images in each bin.",
+    )
+    name = contents.comparison.class_names[1]
+    text = [
+        f"Do images belong to class “{name}” as often as its predicted probability says? On the "
+        "diagonal they do."
+        if two
+        else "Are answers right as often as the predicted probability says? On the diagonal they "
+        "are."
+    ]
+    return Section("calibration", "Calibration", text, [drawn])
+
+
+def confusion(contents: Contents) -> Section:
+    """Confusion matrices and recall."""
+    comparison = contents.comparison
+    drawn = Drawn(
+        confusion_figure.draw(comparison),
+        "Confusion matrices of every rung",
+        "Images by true and predicted class: counts, and as colour their share of the true class. "
+        "Counts of these images have no error bars; the table tells how far the recalls carry.",
+    )
+    tables = {rung.name: confusion_figure.counts(comparison, rung) for rung in comparison.rungs}
+    rows = []
+    for k, name in enumerate(comparison.class_names):
+        images = int((comparison.labels == k).sum())
+        line = [Cell(name), Cell(f"{images}")]
+        for rung in comparison.rungs:
+            hits = int(tables[rung.name][k, k])
+            known = wilson(hits, images, covers=covered(rung)) if images else None
+            line.append(cell(known))
+        rows.append(tuple(line))
+    table = Table(
+        "Recall of each class with 95 % Wilson intervals over the test images and their shots.",
+        ("class", "images", *(rung.name for rung in comparison.rungs)),
+        rows,
+    )
+    text = ["Which classes are taken for which, rung by rung."]
+    return Section("confusion", "Confusion matrices", text, [drawn, table])
+
+
+def _chosen(comparison: Comparison, rung: Rung) -> str:
+    """Which images are shown, and why."""
+    shown = comparison.shown
+    are = "are images" if len(shown) > 1 else "is image"
+    told = f"Shown {are} {listed([str(image) for image in shown])}, counted from 0"
+    if len(shown) > 1 and shown == most_moved(comparison.exact, rung, len(shown) - 1):
+        return (
+            f"{told}: those whose predicted probabilities moved most from exact to {rung.name}, "
+            "and last the one that moved least."
+        )
+    return f"{told}."
+
+
+def attention(contents: Contents) -> Section | None:
+    """Attention maps over the shown images."""
+    comparison = contents.comparison
+    if comparison.exact.name not in comparison.attention or not comparison.shown:
+        return None
+    rung = attention_figure.noisy_rung(comparison)
+    text = [
+        "The attention that each patch receives, averaged over the queries, over the image. 1 is "
+        "what a patch receives if attention is uniform."
+    ]
+    if rung:
+        text.append(_chosen(comparison, rung))
+    if rung and rung.shots:
+        text.append(
+            f"The maps of {rung.name} come from one measurement with its shot noise and have no "
+            "error bars, so a small difference in one map says little."
+        )
+    pieces = [
+        Drawn(
+            attention_figure.draw(comparison, place),
+            f"Attention maps over image {number}",
+            f"Image {number} of class “{comparison.class_names[int(comparison.labels[number])]}”"
+            + (f": exact, {rung.name}, and {rung.name} minus exact." if rung else "."),
+        )
+        for place, number in enumerate(comparison.shown)
+    ]
+    return Section("attention", "Attention over the image", text, [*pieces])

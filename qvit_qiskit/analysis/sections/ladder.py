@@ -1,0 +1,135 @@
+"""The ladder: scores of every rung, and how far each is from the exact one."""
+
+from __future__ import annotations
+
+from qvit_qiskit.analysis.cells import NOTHING, Cell, Table, cell, fixed, listed, p_value
+from qvit_qiskit.analysis.differences import Difference
+from qvit_qiskit.analysis.figures import ladder as figure
+from qvit_qiskit.analysis.intervals import Interval
+from qvit_qiskit.analysis.scores import Scores
+from qvit_qiskit.analysis.sections.base import Contents, Drawn, Section
+
+
+def ladder(contents: Contents) -> Section:
+    """The first section of a report."""
+    found = contents.scores
+    names = listed([one.rung.name for one in found])
+    text = [
+        f"One model with one set of weights, evaluated on the same {contents.images} images in "
+        f"every way: {names}."
+    ]
+    if found[1:]:
+        text.append(_apart(found[1:]))
+    shots = any(one.auc_shots for one in found)
+    text.append(
+        "Intervals hold at the 95 % level and cover the choice of test images, with the shots "
+        "where a rung has shots. "
+        + ("Those over shots alone hold the images fixed. " if shots else "")
+        + "They do not cover training: another seed gives another model."
+    )
+    said = "; ".join(f"{one.rung.name}: AUC {one.auc}, ACC {one.acc}" for one in found)
+    caption = "AUC and ACC; the dashed line is the exact rung. "
+    if found[1:]:
+        caption += (
+            "Below, paired differences from it: all rungs saw the same images, so a difference is "
+            "known better than the overlap of two bars suggests."
+        )
+    drawn = Drawn(
+        figure.draw(contents.comparison, found), f"AUC and ACC of every rung. {said}", caption
+    )
+    tables = [_scores(found), *_differences(found), *_distances(found), _costs(found)]
+    return Section("ladder", "The ladder", text, [drawn, *tables])
+
+
+def _apart(found: list[Scores]) -> str:
+    """Which rungs differ from the exact one, as far as these images tell."""
+    told = [
+        *_told("AUC", [(one.rung.name, one.auc_difference) for one in found]),
+        *_told("ACC", [(one.rung.name, one.acc_difference) for one in found]),
+    ]
+    if not told:
+        return "These images show no difference from the exact rung in AUC or ACC."
+    alone = " Each rung is judged by its own interval, without a correction for their number."
+    return f"Against the exact rung, {'; '.join(told)}." + (alone if len(found) > 1 else "")
+
+
+def _told(metric: str, differences: list[tuple[str, Difference | None]]) -> list[str]:
+    known = [(name, one.interval) for name, one in differences if one is not None]
+    lower = [name for name, interval in known if interval.high < 0]
+    higher = [name for name, interval in known if interval.low > 0]
+    sides = (("lower", lower), ("higher", higher))
+    return [f"{metric} is {word} for {listed(names)}" for word, names in sides if names]
+
+
+def _scores(found: list[Scores]) -> Table:
+    shots = any(one.auc_shots or one.acc_shots for one in found)
+    heads: tuple[str, ...] = ("rung", "AUC", "ACC")
+    if shots:
+        heads = ("rung", "AUC", "over shots alone", "ACC", "over shots alone")
+    rows = []
+    for one in found:
+        line = [Cell(one.rung.name), cell(one.auc)]
+        line += [_limits(one.auc_shots)] if shots else []
+        line += [cell(one.acc)]
+        line += [_limits(one.acc_shots)] if shots else []
+        rows.append(tuple(line))
+    return Table("Scores with 95 % intervals.", heads, rows)
+
+
+def _limits(interval: Interval | None) -> Cell:
+    """An interval without its value."""
+    return Cell("", cell(interval).interval) if interval else Cell(NOTHING)
+
+
+def _differences(found: list[Scores]) -> list[Table]:
+    rows = [
+        (
+            Cell(one.rung.name),
+            cell(one.auc_difference.interval),
+            Cell(p_value(one.auc_difference.p)),
+            cell(one.acc_difference.interval),
+            Cell(p_value(one.acc_difference.p)),
+        )
+        for one in found
+        if one.auc_difference and one.acc_difference
+    ]
+    heads = ("rung", "AUC", "p (DeLong)", "ACC", "p (McNemar)")
+    caption = "Differences from the exact rung on the same images, with 95 % intervals."
+    return [Table(caption, heads, rows)] if rows else []
+
+
+def _distances(found: list[Scores]) -> list[Table]:
+    rows = [
+        (Cell(one.rung.name), cell(one.agreement), cell(one.kl), cell(one.error))
+        for one in found[1:]
+    ]
+    heads = ("rung", "same answers", "KL divergence (nats)", "output error")
+    caption = (
+        "Distance from the exact rung, with 95 % intervals: the share of images with the same "
+        "predicted class, the divergence of the predicted probabilities, and the root mean square "
+        "error of the quantum layers' outputs against exact ones at the same angles."
+    )
+    return [Table(caption, heads, rows)] if rows else []
+
+
+def _costs(found: list[Scores]) -> Table:
+    paid = any(one.rung.qpu_seconds is not None for one in found)
+    heads: tuple[str, ...] = ("rung", "backend", "shots a row")
+    heads += ("QPU seconds", "price (USD)") if paid else ()
+    rows = []
+    for one in found:
+        rung = one.rung
+        line = [
+            Cell(rung.name),
+            Cell(rung.backend),
+            Cell(f"{rung.shots:,}" if rung.shots else NOTHING),
+        ]
+        if paid:
+            basis = f" ({rung.cost_basis})" if rung.cost_basis else ""
+            seconds = NOTHING if rung.qpu_seconds is None else fixed(rung.qpu_seconds, 1) + basis
+            price = NOTHING if rung.dollars is None else fixed(rung.dollars, 2)
+            line += [Cell(seconds), Cell(price)]
+        rows.append(tuple(line))
+    return Table(
+        "Where the rungs were evaluated" + (", and what it cost." if paid else "."), heads, rows
+    )

@@ -1,0 +1,55 @@
+"""What the intervals cover, and what the noise model lacks."""
+
+from __future__ import annotations
+
+from qvit_qiskit.analysis.cells import Cell, Table, listed
+from qvit_qiskit.analysis.intervals import Interval
+from qvit_qiskit.analysis.sections.base import Contents, Section
+
+
+def reading(contents: Contents) -> Section:
+    """The last section of a report."""
+    simulated = [r.name for r in contents.comparison.rungs if r.kind == "device noise"]
+    text = []
+    if simulated:
+        named = listed([f"“{name}”" for name in simulated])
+        text.append(
+            f"The noise model of {named} applies the gate and readout errors that the "
+            "device reported. It lacks the decoherence of idle qubits (unless delays are "
+            "scheduled), crosstalk between qubits, and drift since the calibration. So a gap "
+            "between it and the device is to be expected."
+        )
+    text.append(
+        "One trained model was evaluated. How much its scores owe to the training seed is not "
+        "covered by any interval here."
+    )
+    return Section("reading", "What the intervals cover", text, [_methods(contents)])
+
+
+def _methods(contents: Contents) -> Table:
+    """Every kind of interval with its method; rungs that share one are named together."""
+    known: dict[tuple[str, str, str], list[str]] = {}
+    for one in contents.scores:
+        intervals: dict[str, Interval | None] = {
+            "AUC": one.auc,
+            "AUC over shots": one.auc_shots,
+            "ACC": one.acc,
+            "ACC over shots": one.acc_shots,
+            "AUC, difference": one.auc_difference.interval if one.auc_difference else None,
+            "ACC, difference": one.acc_difference.interval if one.acc_difference else None,
+            "same answers": one.agreement,
+            "KL divergence": one.kl,
+            "output error": one.error,
+        }
+        for name, interval in intervals.items():
+            if interval is not None:
+                key = (name, interval.method, " and ".join(interval.covers))
+                known.setdefault(key, []).append(one.rung.name)
+    order = {name: place for place, name in enumerate(dict.fromkeys(key[0] for key in known))}
+    rows = [
+        (Cell(name), Cell(listed(rungs)), Cell(method), Cell(covers))
+        for (name, method, covers), rungs in sorted(
+            known.items(), key=lambda item: order[item[0][0]]
+        )
+    ]
+    return Table("Intervals and what they cover.", ("value", "rungs", "interval", "covers"), rows)

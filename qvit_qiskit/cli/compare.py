@@ -1,0 +1,175 @@
+"""``qvit compare``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qvit_qiskit.cli import comparison, screen
+from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
+
+if TYPE_CHECKING:
+    from qvit_qiskit.analysis import Comparison
+    from qvit_qiskit.runs.folder import Source
+
+BACKENDS = ["aer-shots", "aer-boston"]
+"""Without runs and backends: the rungs above the exact one that need no device."""
+
+
+def compare(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of finished runs on the same images.")
+    ] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(help="A checkpoint to evaluate on backends; may be repeated."),
+    ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(help="A profile of kind aer or fake, one more rung; may be repeated."),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Another data set than the checkpoint was trained on.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Of the data set: train, val or test (the default).")
+    ] = None,
+    subset: Annotated[
+        int | None, typer.Option(help="Evaluate checkpoints on a stratified subset of this size.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for tables, JSON and the report.")
+    ] = None,
+    draws: Annotated[int, typer.Option(min=0, help="Redraws of the shot noise.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of subset, shots and redraws.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 256,
+    data_root: DataRoot = None,
+    backends_dir: BackendsDir = None,
+    json: AsJson = False,
+) -> None:
+    """Compare finished runs, or checkpoints on backends, with the exact model.
+
+    Example: qvit compare runs/hello-hardware-20261122-160000 --out report
+    """
+    checkpoints = checkpoint or []
+    _check(runs or [], checkpoints, out, {"dataset": dataset, "split": split, "subset": subset})
+    options: dict[str, Any] = {"draws": draws, "seed": seed, "batch_size": batch_size}
+    options |= {"backends": backend or [], "backends_dir": backends_dir}
+    if not runs:
+        options["data"] = _source(checkpoints, dataset, split or "test", subset, seed, data_root)
+        options["backends"] = backend or BACKENDS
+    found = _build(runs or [], checkpoints, options)
+    names = [f"{k}-{path.stem}" for k, path in enumerate(checkpoints, start=1)]
+    written = _write(found, names, out) if out else []
+    if json:
+        _as_json(found, names)
+        return
+    for one in found:
+        comparison.show(one)
+    if len(found) > 1:
+        comparison.show_models(found, names)
+    for path in written:
+        print(f"report: {path}")
+
+
+def _check(
+    runs: Sequence[Path], checkpoints: Sequence[Path], out: Path | None, data: dict[str, Any]
+) -> None:
+    """Refuse what does not go together before anything is computed."""
+    from qvit_qiskit.exceptions import DataError
+
+    if not runs and not checkpoints:
+        raise DataError("Expected folders of finished runs, or --checkpoint with a trained model.")
+    if runs and len(checkpoints) > 1:
+        raise DataError(
+            "Expected one checkpoint at most beside runs: all rungs are of one model. Compare "
+            "checkpoints on their own."
+        )
+    for name, value in data.items():
+        if runs and value is not None:
+            raise DataError(f"Runs hold their own images, so --{name} has no effect. Leave it out.")
+    if out is not None and out.exists() and not out.is_dir():
+        raise DataError(f"Cannot write into {out}: it is a file. Name another folder.")
+
+
+def _build(
+    runs: Sequence[Path], checkpoints: Sequence[Path], options: dict[str, Any]
+) -> list[Comparison]:
+    """One comparison of all runs, or one of each checkpoint."""
+    from qvit_qiskit.analysis import compare as build
+
+    models: Sequence[Path | None] = checkpoints or [None]
+    with _steps() as tick:
+        return [build(*runs, model=model, tick=tick, **options) for model in models]
+
+
+def _source(
+    checkpoints: Sequence[Path],
+    dataset: str | None,
+    split: str,
+    subset: int | None,
+    seed: int,
+    data_root: Path | None,
+) -> Source:
+    """The images on which all checkpoints are evaluated."""
+    from qvit_qiskit.cli.evaluate import _data_for
+    from qvit_qiskit.data import stratified_subset
+    from qvit_qiskit.exceptions import DataError
+    from qvit_qiskit.runs.folder import Source
+    from qvit_qiskit.training import load_checkpoint
+
+    sets = [_data_for(load_checkpoint(path), dataset, data_root) for path in checkpoints]
+    data = sets[0]
+    for path, other in zip(checkpoints, sets, strict=True):
+        if other.md5 != data.md5:
+            raise DataError(
+                f"{checkpoints[0]} was trained on {data.name} and {path} on {other.name}. Compare "
+                "checkpoints of one data set, or name one for all with --dataset."
+            )
+    images = data.split(split)
+    if subset is not None:
+        images = stratified_subset(images, subset, seed)
+    told = {"dataset": data.name, "md5": data.md5, "split": split}
+    return Source.of(images, **told, subset=subset, subset_seed=seed)
+
+
+@contextmanager
+def _steps() -> Iterator[Callable[[str], None]]:
+    """What is being computed, on a terminal only."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("comparing") as status:
+        yield lambda step: status.update(f"comparing: {step}")
+
+
+def _write(found: Sequence[Comparison], names: Sequence[str], out: Path) -> list[Path]:
+    """Files of every comparison; the reports."""
+    from qvit_qiskit.analysis.export import write_comparison, write_models
+    from qvit_qiskit.analysis.tables import model_frame
+
+    folders = [out]
+    if len(found) > 1:
+        folders = [out / name for name in names]
+        write_models(model_frame(found, names), out)
+    for one, folder in zip(found, folders, strict=True):
+        write_comparison(one, folder)
+    return [folder / "report.html" for folder in folders]
+
+
+def _as_json(found: Sequence[Comparison], names: Sequence[str]) -> None:
+    from qvit_qiskit.analysis.export import as_dict, records
+    from qvit_qiskit.analysis.tables import model_frame
+
+    told = [as_dict(one) for one in found]
+    if len(told) == 1:
+        screen.as_json(told[0])
+    else:
+        screen.as_json({"comparisons": told, "models": records(model_frame(found, names))})

@@ -1,0 +1,49 @@
+"""From a configuration to a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, overload
+
+import torch
+
+from qvit_qiskit.exceptions import ConfigError
+from qvit_qiskit.models.classifier import Classifier
+from qvit_qiskit.models.config import ViTConfig
+from qvit_qiskit.models.teacher import ResNet, ResNetConfig
+from qvit_qiskit.models.vit import ViT
+from qvit_qiskit.suggest import unknown
+
+ModelConfig = ViTConfig | ResNetConfig
+CONFIGS: dict[str, type[ViTConfig] | type[ResNetConfig]] = {
+    config.kind: config for config in (ViTConfig, ResNetConfig)
+}
+
+
+@overload
+def build_model(config: ViTConfig, seed: int | None = None) -> ViT: ...
+@overload
+def build_model(config: ResNetConfig, seed: int | None = None) -> ResNet: ...
+def build_model(config: ModelConfig, seed: int | None = None) -> Classifier:
+    """A fresh model.
+
+    Args:
+        config: The configuration.
+        seed: Seeds the initial weights and leaves torch's global generator as it was.
+    """
+    if seed is None:
+        return ResNet(config) if isinstance(config, ResNetConfig) else ViT(config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_model(config)
+
+
+def read_config(kind: str, values: Mapping[str, Any]) -> ModelConfig:
+    """The configuration of that kind, ``"vit"`` or ``"resnet"``.
+
+    Raises:
+        ConfigError: If the kind or a key is unknown, or a value does not fit.
+    """
+    if kind not in CONFIGS:
+        raise ConfigError(unknown("kind of model", kind, CONFIGS))
+    return CONFIGS[kind].create(**values)

@@ -1,0 +1,45 @@
+"""What ViT and ResNet share: a configuration that rebuilds them, and their cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from qvit_qiskit.exceptions import DataError
+from qvit_qiskit.models.cost import ModelCost, count_cost, count_rows
+
+if TYPE_CHECKING:
+    from qvit_qiskit.models.config import ViTConfig
+    from qvit_qiskit.models.teacher import ResNetConfig
+
+
+class Classifier(nn.Module):
+    """Images (B, C, 28, 28) to logits (B, classes), rebuilt by its configuration."""
+
+    config: ViTConfig | ResNetConfig
+
+    def heads(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The logits of each head, (B, classes): one, or class head and distillation head."""
+        return (self(images),)
+
+    def cost(self) -> ModelCost:
+        """Parameters, classical FLOPs and circuit rows of one image."""
+        return count_cost(self, self._image())
+
+    def stage_rows(self) -> tuple[int, ...]:
+        """Circuits to run per image in every quantum layer; `cost` without its FLOPs."""
+        return count_rows(self, self._image())
+
+    def _image(self) -> Tensor:
+        c = self.config
+        return torch.zeros(1, c.channels, c.image_size, c.image_size)
+
+    def _check(self, images: Tensor) -> None:
+        c = self.config
+        if images.shape[1:] != (c.channels, c.image_size, c.image_size):
+            raise DataError(
+                f"Expected images of shape (B, {c.channels}, {c.image_size}, {c.image_size}), "
+                f"but got {tuple(images.shape)}. Choose a data set that fits the model."
+            )

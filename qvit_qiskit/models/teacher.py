@@ -1,0 +1,102 @@
+"""A residual network for 28 x 28 images: the strong teacher of the MedMNIST benchmark."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from qvit_qiskit.models.classifier import Classifier
+from qvit_qiskit.spec import Spec
+
+
+class ResNetConfig(Spec):
+    """A ResNet of basic blocks; the defaults are ResNet-18."""
+
+    kind_of_key = "teacher option"
+    kind: ClassVar[str] = "resnet"
+
+    channels: int = Field(default=1, ge=1)
+    classes: int = Field(default=2, ge=2)
+    image_size: int = Field(default=28, ge=1)
+    """Pixels on a side."""
+    width: int = Field(default=64, ge=1, le=1024)
+    """Channels of the first stage; each later stage has twice as many."""
+    blocks: tuple[int, ...] = Field(default=(2, 2, 2, 2), min_length=1, max_length=6)
+    """Basic blocks of each stage."""
+
+    @property
+    def name(self) -> str:
+        """``"resnet18"``, by the number of layers with weights."""
+        return f"resnet{2 * sum(self.blocks) + 2}"
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or channels != width:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(channels, width, 1, stride=stride, bias=False), nn.BatchNorm2d(width)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to (B, width, H/stride, W/stride)."""
+        out = self.norm1(self.conv1(x)).relu()
+        return (self.norm2(self.conv2(out)) + self.shortcut(x)).relu()
+
+
+class ResNet(Classifier):
+    """Images (B, C, 28, 28) to logits (B, classes).
+
+    After He et al. (arXiv 1512.03385), with the stem that MedMNIST v2 (arXiv 2110.14795) uses for
+    small images: one 3 x 3 convolution of stride 1 and no max-pooling. A 28 x 28 image has 28, 14,
+    7 and 4 pixels on a side in the four stages.
+    """
+
+    config: ResNetConfig
+
+    def __init__(self, config: ResNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.stem = nn.Conv2d(config.channels, config.width, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(config.width)
+        blocks: list[nn.Module] = []
+        channels = config.width
+        for stage, count in enumerate(config.blocks):
+            for place in range(count):
+                width, stride = config.width * 2**stage, 2 if stage and not place else 1
+                blocks.append(BasicBlock(channels, width, stride))
+                channels = width
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Linear(channels, config.classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        # PERF: an eighth less time on a CPU
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Classify images.
+
+        Args:
+            images: Shape (B, C, H, W), the range of `Split.tensors`.
+
+        Returns:
+            Logits, shape (B, classes).
+
+        Raises:
+            DataError: If the images' shape does not fit the configuration.
+        """
+        self._check(images)
+        images = images.contiguous(memory_format=torch.channels_last)
+        x = self.norm(self.stem(images)).relu()  # (B, width, H, W)
+        return self.head(self.blocks(x).mean(dim=(2, 3)))

@@ -1,0 +1,68 @@
+"""Training images moved and flipped, as far as their modality allows."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from qvit_qiskit.exceptions import ConfigError
+
+SHIFT = 2
+"""Pixels by which an image moves at most, in either direction."""
+
+FLIPS: dict[str, tuple[int, ...]] = {
+    "pathmnist": (-1, -2),  # a slide has no orientation
+    "dermamnist": (-1, -2),  # nor has a close-up of skin
+    "bloodmnist": (-1, -2),
+    "tissuemnist": (-1, -2),
+    "octmnist": (-1,),  # layers of the retina lie in order, from above; eyes come in pairs
+    "retinamnist": (-1,),  # the other eye is the mirror image
+    "breastmnist": (-1,),  # sound comes from above
+    "phantom": (-1,),  # as in ultrasound, a shadow falls downwards
+    "pneumoniamnist": (),  # the heart is on one side
+    "organamnist": (),  # classes tell left from right
+    "organcmnist": (),
+    "organsmnist": (),
+}
+"""Axes of (B, C, H, W) along which an image may be mirrored and remain a picture of its class."""
+
+
+def flips(kind: str, dataset: str) -> tuple[int, ...]:
+    """The axes along which a training with that ``augment`` flips the images of a set.
+
+    Raises:
+        ConfigError: If the set's modality is not known.
+    """
+    if kind != "modality":
+        return ()
+    if dataset not in FLIPS:
+        raise ConfigError(
+            f"Expected augment 'none' or 'shift' for {dataset}: which flips its modality allows "
+            "is not known."
+        )
+    return FLIPS[dataset]
+
+
+def augmented(images: Tensor, axes: tuple[int, ...], rng: np.random.Generator) -> Tensor:
+    """Each image moved by its own whole number of pixels, and flipped or not.
+
+    What moves into the picture repeats its border.
+
+    Args:
+        images: Shape (B, C, H, W).
+        axes: Along which to flip, each with probability one half.
+        rng: Draws.
+    """
+    count, channels, height, width = images.shape
+    for axis in axes:
+        chosen = torch.from_numpy(rng.random(count) < 0.5)
+        images = torch.where(chosen[:, None, None, None], images.flip(axis), images)
+    padded = F.pad(images, (SHIFT,) * 4, mode="replicate")
+    down, right = (torch.from_numpy(rng.integers(0, 2 * SHIFT + 1, count)) for _ in range(2))
+    rows = (down[:, None] + torch.arange(height))[:, None, :, None]  # (B, 1, H, 1)
+    columns = (right[:, None] + torch.arange(width))[:, None, None, :]  # (B, 1, 1, W)
+    image = torch.arange(count)[:, None, None, None]
+    channel = torch.arange(channels)[None, :, None, None]
+    return padded[image, channel, rows, columns]

@@ -1,0 +1,190 @@
+"""Begin a training, or go on with one from its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from qvit_qiskit.data import MedImages
+from qvit_qiskit.exceptions import CheckpointError, ConfigError, QvitError
+from qvit_qiskit.execution import registry
+from qvit_qiskit.execution.route import Route, refuse_training
+from qvit_qiskit.files import write_text
+from qvit_qiskit.models import ModelConfig, ViTConfig, read_config
+from qvit_qiskit.training.config import TrainConfig
+from qvit_qiskit.training.loop import BEST, FitResult, Loop, OnEpoch
+from qvit_qiskit.training.phases import plan
+from qvit_qiskit.training.teachers import Teacher, TeacherLike, open_teacher
+
+SETTINGS = "train.json"
+
+
+def fit(
+    config: ModelConfig,
+    train: TrainConfig,
+    data: MedImages,
+    *,
+    folder: Path | None = None,
+    route: Route | None = None,
+    on_epoch: OnEpoch | None = None,
+    teacher: TeacherLike | None = None,
+    pretrain_data: MedImages | None = None,
+) -> FitResult:
+    """Train a fresh model.
+
+    Same seed, same machine, same threads: same weights, to the bit, also after a `resume`.
+
+    Args:
+        config: The model; ``channels`` and ``classes`` must fit the data.
+        train: How to train.
+        data: The images.
+        folder: Where to write checkpoints and history; must not hold another training.
+        route: Where circuits run; by default the profile ``train.backend``.
+        on_epoch: Called after every epoch.
+        teacher: Who teaches, instead of the one that ``train.distill`` names.
+        pretrain_data: The images of ``train.distill.pretrain_dataset``.
+
+    Raises:
+        ConfigError: If model, data and teacher do not fit.
+        CheckpointError: If the folder holds a training already, or there is no such teacher.
+        RouteError: If the route is not for training.
+    """
+    source = _source(train, teacher)
+    opened = None if source is None else cache(lambda: open_teacher(source))
+    phases = plan(config, train, data, pretrain_data, opened)
+    if folder is not None and (folder / SETTINGS).exists():
+        raise CheckpointError(
+            f"{folder} already holds a training. Continue it with --resume {folder}, or "
+            "choose another --out."
+        )
+    route = _trainable(route or registry.open(train.backend, training=True))
+    for phase in phases:
+        phase.prepare()
+    told = {"name": opened().name, "digest": opened().digest} if opened else None
+    training = Loop(phases, route, folder, told)
+    if folder is None:
+        return training.run(on_epoch)
+    settings = {
+        "kind": config.kind,
+        "model": config.model_dump(),
+        "train": train.model_dump(),
+        "md5": data.md5,
+        "pretrain_md5": pretrain_data.md5 if pretrain_data else None,
+        "teacher": told,
+        "profile": route.profile.model_dump(),
+    }
+    return _run_in(folder, settings, training, on_epoch)
+
+
+def _run_in(
+    folder: Path, settings: dict[str, Any], training: Loop, on_epoch: OnEpoch | None
+) -> FitResult:
+    """Write the settings down and train; a folder in which nothing came about is given back."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / SETTINGS, json.dumps(settings, indent=2))
+    try:
+        return training.run(on_epoch)
+    except QvitError:
+        if not (folder / BEST).exists():  # nothing was trained: the folder stays free to use
+            (folder / SETTINGS).unlink()
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def resume(
+    folder: Path,
+    load_data: Callable[[str], MedImages],
+    *,
+    route: Route | None = None,
+    backends_dir: Path | None = None,
+    on_epoch: OnEpoch | None = None,
+    teacher: TeacherLike | None = None,
+) -> FitResult:
+    """Continue an interrupted training from its last finished epoch.
+
+    Args:
+        folder: The training folder.
+        load_data: Gets a data set's name, returns the images.
+        route: Where circuits run; by default the profile the training began on.
+        backends_dir: A folder to search for that profile first.
+        on_epoch: Called after every epoch.
+        teacher: The teacher, where it was not named in the settings or has moved. Asked only if
+            there are epochs left in which it teaches.
+
+    Raises:
+        CheckpointError: If the folder holds no training, or its data, teacher or profile have
+            changed.
+    """
+    try:
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        config = read_config(settings.get("kind", ViTConfig.kind), settings["model"])
+        train = TrainConfig.create(**settings["train"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+        raise CheckpointError(
+            f"Expected a training folder with a readable {SETTINGS}, but got {folder} ({error}). "
+            "Give the --out folder of `qvit train`."
+        ) from error
+    data = _same(folder, train.dataset, load_data, settings.get("md5"))
+    other = None
+    if train.distill and train.distill.pretrain_dataset:
+        name = train.distill.pretrain_dataset
+        other = _same(folder, name, load_data, settings.get("pretrain_md5"))
+    route = route or registry.open(train.backend, backends_dir=backends_dir, training=True)
+    if settings.get("profile") not in (None, route.profile.model_dump()):
+        raise CheckpointError(
+            f"{folder} was trained on a profile {train.backend!r} that said something else than "
+            f"{route.path} does now. Restore it, or name its folder with --backends-dir."
+        )
+    told = settings.get("teacher")
+    opened = cache(lambda: _same_teacher(folder, train, teacher, told)) if train.distill else None
+    phases = plan(config, train, data, other, opened)
+    return Loop(phases, _trainable(route), folder, told).run(on_epoch)
+
+
+def _source(train: TrainConfig, given: TeacherLike | None) -> TeacherLike | None:
+    """Who teaches: the one that was passed, else the one that the settings name."""
+    return train.distill.teacher if given is None and train.distill else given
+
+
+def _trainable(route: Route) -> Route:
+    if not route.trainable:
+        raise refuse_training(route)
+    return route
+
+
+def _same(
+    folder: Path, name: str, load_data: Callable[[str], MedImages], md5: str | None
+) -> MedImages:
+    """The data set that a training began with."""
+    data = load_data(name)
+    if data.md5 != md5:
+        raise CheckpointError(
+            f"{folder} was trained on {name} with MD5 {md5}, but the file at hand has {data.md5}. "
+            "Point --data-root at the original file."
+        )
+    return data
+
+
+def _same_teacher(
+    folder: Path, train: TrainConfig, given: TeacherLike | None, told: dict[str, Any] | None
+) -> Teacher:
+    """The teacher that a training began with."""
+    source = _source(train, given)
+    known = told or {}
+    if source is None:
+        raise CheckpointError(
+            f"{folder} was begun with the teacher {known.get('name')!r} from Python. Pass it as "
+            "teacher= to resume."
+        )
+    teacher = open_teacher(source)
+    if teacher.digest != known.get("digest"):
+        raise CheckpointError(
+            f"{folder} was begun with another teacher than {teacher.name} is now. Restore that "
+            "one, or begin a new training."
+        )
+    return teacher

@@ -1,0 +1,186 @@
+"""Whatever teaches: a checkpoint of ours, a module, a function, an image classifier of the Hub."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from qvit_qiskit.data import MedImages, Split
+from qvit_qiskit.exceptions import ConfigError, DataError
+from qvit_qiskit.models import Classifier
+from qvit_qiskit.training import logits as cache
+from qvit_qiskit.training.checkpoint import load_checkpoint
+
+Tick = Callable[[int], None]
+"""Called with a number of images that are done."""
+
+BATCH = 64
+HUB = "hf:"
+OURS = "28 x 28, -1 to 1"
+
+
+class Teacher:
+    """Logits for images, computed once for each split of a data set.
+
+    They are kept in memory, and, where the teacher has a digest, in the cache folder.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        answer: Callable[[Split, Tick], np.ndarray],
+        digest: str | None = None,
+        preprocessing: str = OURS,
+    ) -> None:
+        """A teacher of any making.
+
+        Args:
+            name: What it is called in histories and errors.
+            answer: From a split to logits (n, classes); tells how many images are done.
+            digest: Changes when its answers change; without one nothing is kept on disk.
+            preprocessing: What it does with the images before it looks at them.
+        """
+        self.name, self.digest, self.preprocessing = name, digest, preprocessing
+        self._answer = answer
+        self._known: dict[str, np.ndarray] = {}
+
+    def logits(self, data: MedImages, split: str = "train", tick: Tick | None = None) -> np.ndarray:
+        """Its logits for a split.
+
+        Args:
+            data: The data set.
+            split: ``"train"``, ``"val"`` or ``"test"``.
+            tick: Called with a number of images that are done.
+
+        Returns:
+            Shape (n, classes), float64.
+
+        Raises:
+            ConfigError: If it does not know as many classes as the data set has.
+            DataError: If an answer is not finite or has no such shape.
+        """
+        images, tell = data.split(split), tick or (lambda _: None)
+        key = cache.key(self.digest or "", self.preprocessing, data, split)
+        found = self._known.get(key)
+        if found is None and self.digest:
+            found = cache.load(key, len(images))
+        if found is None:
+            found = self._ask(images, tell)
+            if self.digest:
+                cache.store(key, found)
+        else:
+            tell(len(images))
+        if found.shape[1] != data.num_classes:
+            raise ConfigError(
+                f"Expected a teacher of {data.num_classes} classes for {data.name}, but "
+                f"{self.name} knows {found.shape[1]}. Train a teacher on {data.name}."
+            )
+        self._known[key] = found
+        return found
+
+    def _ask(self, images: Split, tell: Tick) -> np.ndarray:
+        found = np.asarray(self._answer(images, tell), np.float64)
+        if found.ndim != 2 or len(found) != len(images):
+            raise DataError(
+                f"Expected logits of shape ({len(images)}, classes) from the teacher {self.name}, "
+                f"but got {found.shape}."
+            )
+        if not np.isfinite(found).all():
+            raise DataError(
+                f"Expected finite logits from the teacher {self.name}, but got NaN or infinity. "
+                "Was it trained to the end?"
+            )
+        return found
+
+
+TeacherLike = Teacher | nn.Module | Callable[[Tensor], Tensor] | str | Path
+"""A checkpoint or training folder, ``"hf:NAME_OR_FOLDER"``, a module, a function of images."""
+
+
+def open_teacher(source: TeacherLike) -> Teacher:
+    """A teacher from what names or computes it.
+
+    Args:
+        source: A checkpoint or training folder of ours; ``"hf:NAME_OR_FOLDER"``, an image
+            classifier of the Hugging Face Hub; a module or function from images
+            (B, C, 28, 28), the range of `Split.tensors`, to logits (B, classes). A function's
+            answers are not kept on disk, since nothing tells when they change.
+
+    Raises:
+        CheckpointError: If there is no such checkpoint.
+        ConfigError: If the Hub's classifier cannot be had.
+    """
+    if isinstance(source, Teacher):
+        return source
+    if isinstance(source, str) and source.startswith(HUB):
+        from qvit_qiskit.training.huggingface import open_hub
+
+        return open_hub(source.removeprefix(HUB))
+    if isinstance(source, str | Path):
+        return _from_module(load_checkpoint(source).model, str(source))
+    if isinstance(source, nn.Module):
+        return _from_module(source, type(source).__name__)
+    name = getattr(source, "__name__", type(source).__name__)
+    return Teacher(name, lambda split, tell: ask(source, split.tensors()[0], tell))
+
+
+def _from_module(model: nn.Module, name: str) -> Teacher:
+    def answer(split: Split, tell: Tick) -> np.ndarray:
+        images = split.tensors()[0].to(next(model.parameters(), torch.zeros(())))
+        modes = {module: module.training for module in model.modules()}
+        model.eval()
+        try:
+            return ask(model, images, tell)
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+
+    return Teacher(name, answer, digest(model))
+
+
+def ask(forward: Callable[[Tensor], Tensor], images: Tensor, tell: Tick) -> np.ndarray:
+    """Logits of images (n, C, H, W) without gradients, batch by batch, float64."""
+    parts = []
+    with torch.no_grad():
+        for batch in images.split(BATCH):
+            out = forward(batch)
+            out = getattr(out, "logits", out)  # as the Hub's models answer
+            parts.append(out.double().cpu().numpy())
+            tell(len(batch))
+    return np.concatenate(parts)
+
+
+def digest(model: nn.Module) -> str:
+    """SHA-256 of a module: its weights and buffers, and how they are used.
+
+    That is the configuration of a model of ours; of another one its structure as printed, and
+    the source of its classes where Python finds it.
+    """
+    found = hashlib.sha256()
+    if isinstance(model, Classifier):
+        found.update(f"{model.config.kind} {model.config.model_dump_json()}".encode())
+    else:
+        found.update(re.sub(r" at 0x[0-9a-f]+", "", repr(model)).encode())
+        for kind in sorted({type(m) for m in model.modules()}, key=lambda kind: kind.__qualname__):
+            found.update(f"{kind.__module__}.{kind.__qualname__}\n{_source(kind)}".encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        array = tensor.detach().cpu().contiguous()
+        found.update(f"\n{name} {array.dtype} {tuple(array.shape)}\n".encode())
+        found.update(array.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _source(kind: type[nn.Module]) -> str:
+    if kind.__module__.startswith("torch."):
+        return ""
+    try:
+        return inspect.getsource(kind)
+    except (OSError, TypeError):
+        return ""
