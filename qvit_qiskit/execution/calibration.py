@@ -8,12 +8,12 @@ from typing import Any
 
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.circuit.measure import Measure
-from qiskit.providers import BackendV2, Options, QubitProperties
+from qiskit.providers import BackendV2, QubitProperties
 from qiskit.transpiler import InstructionProperties, Target
 from qiskit_ibm_runtime.models import BackendProperties
 
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.execution.devices import bundled_device
+from qvit_qiskit.execution.devices import TargetDevice, bundled_device
 from qvit_qiskit.execution.hardware.account import connect, find_device
 from qvit_qiskit.execution.hardware.calls import Patience, repeat
 from qvit_qiskit.execution.hardware.journal import Journal
@@ -26,35 +26,16 @@ _DT = 4e-9
 """Seconds of a Heron's clock cycle; no error depends on it."""
 
 
-class CalibratedDevice(BackendV2):
+class CalibratedDevice(TargetDevice):
     """A device as its properties described it; it carries a target and cannot run."""
 
     def __init__(self, properties: BackendProperties) -> None:
-        super().__init__(name=properties.backend_name)
+        super().__init__(_target(properties), properties.backend_name)
         self._properties = properties
-        self._target = _target(properties)
-
-    @property
-    def target(self) -> Target:
-        """Gates with the errors and durations of that moment."""
-        return self._target
-
-    @property
-    def max_circuits(self) -> None:
-        """No limit."""
-        return None
 
     def properties(self) -> BackendProperties:
         """Everything that was recorded."""
         return self._properties
-
-    @classmethod
-    def _default_options(cls) -> Options:
-        return Options(shots=1024)
-
-    def run(self, run_input: Any, **options: Any) -> Any:
-        """Never: it exists for its errors."""
-        raise NotImplementedError
 
 
 def noise_device(noise: str, base: Path) -> BackendV2:

@@ -138,7 +138,7 @@ class Region(Placed):
 
     def backend(self) -> BackendV2:
         """The region as a backend that `AerSimulator.from_backend` accepts."""
-        return _RegionBackend(self.target)
+        return TargetDevice(self.target)
 
     def readout(self) -> np.ndarray:
         """Confusion matrices by virtual qubit, shape (n, 2, 2): ``[i, read, prepared]``."""
@@ -233,7 +233,7 @@ def region_target(device: BackendV2, qubits: Sequence[int]) -> Target:
 
 def region_backend(device: BackendV2, qubits: Sequence[int]) -> BackendV2:
     """Some qubits of a device as a backend that `AerSimulator.from_backend` accepts."""
-    return _RegionBackend(region_target(device, qubits))
+    return TargetDevice(region_target(device, qubits))
 
 
 def slice_target(target: Target, qubits: Sequence[int]) -> Target:
@@ -283,16 +283,16 @@ def _with_readout(target: Target, device: BackendV2, qubits: Sequence[int]) -> T
     return target
 
 
-class _RegionBackend(BackendV2):
-    """A `BackendV2` that only carries a target."""
+class TargetDevice(BackendV2):
+    """A backend that only carries a target, e.g. for `AerSimulator.from_backend`."""
 
-    def __init__(self, target: Target) -> None:
-        super().__init__(name="region")
+    def __init__(self, target: Target, name: str = "region") -> None:
+        super().__init__(name=name)
         self._target = target
 
     @property
     def target(self) -> Target:
-        """The region's target."""
+        """Gates with their errors and durations."""
         return self._target
 
     @property
@@ -305,5 +305,5 @@ class _RegionBackend(BackendV2):
         return Options(shots=1024)
 
     def run(self, run_input: Any, **options: Any) -> Any:
-        """Regions are simulated by Aer, never run."""
+        """Never: it exists for its target."""
         raise NotImplementedError

@@ -6,8 +6,9 @@ rotations. Only operations on disjoint qubits change places, so the plan is the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -74,7 +75,7 @@ def schedule(lowered: Lowered, row_rotations: Collection[int], *, greedy: bool =
     def depends(operation: Operation) -> bool:
         return isinstance(operation, Rotation) and operation.index in row
 
-    prefix, rest = _take(lowered.operations, lambda op: not isinstance(op, Monomial))
+    prefix, rest = take(lowered.operations, lambda op: not isinstance(op, Monomial))
     sequences = _by_qubit(prefix)
     after: list[Operation] = []
     for qubit, operations in sequences.items():
@@ -84,22 +85,30 @@ def schedule(lowered: Lowered, row_rotations: Collection[int], *, greedy: bool =
     plan = Plan(lowered.num_qubits, LocalLayer({q: ops for q, ops in sequences.items() if ops}))
     rest = (*_in_order(after, lowered.operations), *rest)
     while rest:
-        taken, rest = _take(rest, lambda op: not depends(op))
+        taken, rest = take(rest, lambda op: not depends(op))
         if taken:
             plan.parts.append(Shared(_layers(taken, lowered.num_qubits), taken))
-        rotations, rest = _take(rest, depends)
+        rotations, rest = take(rest, depends)
         if rotations:
             kept = tuple(op for op in rotations if isinstance(op, Rotation))
             plan.parts.append(RowRotations(kept))
     return plan
 
 
-def _take(
-    operations: Collection[Operation], accept: Callable[[Operation], bool]
-) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
-    """All operations that are accepted and that nothing refused stands in front of."""
-    taken: list[Operation] = []
-    left: list[Operation] = []
+class _OnQubits(Protocol):
+    @property
+    def qubits(self) -> tuple[int, ...]: ...
+
+
+T = TypeVar("T", bound=_OnQubits)
+
+
+def take(
+    operations: Iterable[T], accept: Callable[[T], bool]
+) -> tuple[tuple[T, ...], tuple[T, ...]]:
+    """All operations that are accepted and that nothing refused stands in front of; the rest."""
+    taken: list[T] = []
+    left: list[T] = []
     blocked: set[int] = set()
     for operation in operations:
         if accept(operation) and blocked.isdisjoint(operation.qubits):
@@ -130,10 +139,10 @@ def _layers(
 ) -> tuple[LocalLayer | MonomialLayer, ...]:
     layers: list[LocalLayer | MonomialLayer] = []
     while operations:
-        local, operations = _take(operations, lambda op: not isinstance(op, Monomial))
+        local, operations = take(operations, lambda op: not isinstance(op, Monomial))
         if local:
             layers.append(LocalLayer(_by_qubit(local)))
-        monomial, operations = _take(operations, lambda op: isinstance(op, Monomial))
+        monomial, operations = take(operations, lambda op: isinstance(op, Monomial))
         if monomial:
             layers.append(_merge(monomial, num_qubits))
     return tuple(layers)

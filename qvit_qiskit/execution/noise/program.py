@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from qvit_qiskit.execution.devices import Region
 from qvit_qiskit.execution.exact.columns import SplitAngles
 from qvit_qiskit.execution.exact.lower import Rotation
 from qvit_qiskit.execution.exact.readout import Basis
+from qvit_qiskit.execution.exact.schedule import take
 from qvit_qiskit.execution.noise.channels import NoisyCircuit, Step, fuse, with_errors
 
 MAX_WIRES = 12
@@ -139,7 +140,7 @@ def _split(
     def varies(step: Step) -> bool:
         return isinstance(step, Rotation) and step.index in row
 
-    single, rest = _take(noisy.steps, lambda step: len(step.qubits) == 1)
+    single, rest = take(noisy.steps, lambda step: len(step.qubits) == 1)
     prefix: dict[int, tuple[Step, ...]] = {}
     after: list[Step] = []
     for wire in range(noisy.num_qubits):
@@ -151,27 +152,11 @@ def _split(
     rest = (*after, *rest)
     parts: list[Segment | RowTurns] = []
     while rest:
-        shared, rest = _take(rest, lambda step: not varies(step))
+        shared, rest = take(rest, lambda step: not varies(step))
         parts.append(Segment(tuple(fuse(shared))))
-        turns, rest = _take(rest, varies)
+        turns, rest = take(rest, varies)
         if turns:
             parts.append(RowTurns(tuple(t for t in turns if isinstance(t, Rotation))))
     if not parts or isinstance(parts[-1], RowTurns):
         parts.append(Segment(()))
     return prefix, tuple(parts)
-
-
-def _take(
-    steps: Sequence[Step], accept: Callable[[Step], bool]
-) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
-    """All steps that are accepted and that nothing refused stands in front of."""
-    taken: list[Step] = []
-    left: list[Step] = []
-    blocked: set[int] = set()
-    for step in steps:
-        if accept(step) and blocked.isdisjoint(step.qubits):
-            taken.append(step)
-        else:
-            blocked.update(step.qubits)
-            left.append(step)
-    return tuple(taken), tuple(left)

@@ -1,5 +1,7 @@
 """Gradients under device noise, against parameter shifts and differences."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -81,7 +83,7 @@ def test_chunks_change_nothing(rng, monkeypatch, family, kept):
 @pytest.fixture(scope="module")
 def route() -> Route:
     profile = AerProfile(kind="aer", noise="fake_torino")
-    return open_route("noisy", profile, "built in")
+    return open_route("noisy", profile, Path("built in"))
 
 
 def test_gradcheck_through_the_connector(rng, route):
