@@ -37,8 +37,15 @@ class ViTConfig(Spec):
     """Attention heads; each sees D/heads features of every token."""
     mlp_ratio: float = Field(default=1.0, gt=0, le=64)
     """Hidden units of a block's MLP by width."""
-    pool: Literal["mean", "cls"] = "mean"
-    """Mean over patches, or a class token."""
+    stem: Literal["patch", "conv"] = "patch"
+    """How patches become tokens: one linear map of each, or two overlapping 3 x 3 convolutions of
+    stride 2 with a GELU between them (after Xiao et al., arXiv 2106.14881), for patches of 4."""
+    stem_width: int = Field(default=4, ge=1, le=4096)
+    """Channels between the two convolutions."""
+    position: Literal["learned", "axial"] = "learned"
+    """A vector for each patch, or the sum of one for its row and one for its column."""
+    pool: Literal["mean", "mean-max", "cls"] = "mean"
+    """Mean over patches, mean beside maximum, or a class token."""
     distillation_token: bool = False
     """A token whose own head learns from a teacher, after DeiT (arXiv 2012.12877)."""
     projection: Literal["linear", "qnn"] = "qnn"
@@ -54,6 +61,11 @@ class ViTConfig(Spec):
             raise ValueError(
                 f"patch_size {self.patch_size} does not divide image_size {self.image_size}; "
                 "choose 4, 7 or 14 for 28"
+            )
+        if self.stem == "conv" and self.patch_size != 4:
+            raise ValueError(
+                f"stem 'conv' halves an image twice and has patches of 4, not {self.patch_size}; "
+                "choose patch_size 4"
             )
         if self.width % self.heads:
             raise ValueError(
@@ -73,9 +85,14 @@ class ViTConfig(Spec):
         return self
 
     @property
+    def side(self) -> int:
+        """Patches on a side of the image."""
+        return self.image_size // self.patch_size
+
+    @property
     def tokens(self) -> int:
         """N: patches, and the class and distillation tokens where there are such."""
-        return int((self.image_size // self.patch_size) ** 2) + self.extra_tokens
+        return self.side**2 + self.extra_tokens
 
     @property
     def extra_tokens(self) -> int:

@@ -68,6 +68,18 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
+def _stem(config: ViTConfig) -> nn.Module:
+    """Images (B, C, H, W) to patches (B, D, side, side)."""
+    channels, width, size = config.channels, config.width, config.patch_size
+    if config.stem == "patch":
+        return nn.Conv2d(channels, width, size, stride=size)
+    return nn.Sequential(
+        nn.Conv2d(channels, config.stem_width, 3, stride=2, padding=1),
+        nn.GELU(),
+        nn.Conv2d(config.stem_width, width, 3, stride=2, padding=1),
+    )
+
+
 class ViT(Classifier):
     """Images (B, C, 28, 28) to logits (B, classes).
 
@@ -82,14 +94,18 @@ class ViT(Classifier):
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.config = config
-        size = config.patch_size
-        self.embed = nn.Conv2d(config.channels, config.width, size, stride=size)
-        self.position = nn.Parameter(torch.randn(1, config.tokens, config.width) * 0.02)
+        self.embed = _stem(config)
+        if config.position == "learned":
+            self.position = nn.Parameter(torch.randn(1, config.tokens, config.width) * 0.02)
+        else:
+            self.rows = nn.Parameter(torch.randn(config.side, 1, config.width) * 0.02)
+            self.columns = nn.Parameter(torch.randn(1, config.side, config.width) * 0.02)
         if config.pool == "cls":
             self.cls = nn.Parameter(torch.zeros(1, 1, config.width))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
-        self.head = nn.Linear(config.width, config.classes)
+        pooled = 2 * config.width if config.pool == "mean-max" else config.width
+        self.head = nn.Linear(pooled, config.classes)
         if config.distillation_token:
             self.distillation = nn.Parameter(torch.zeros(1, 1, config.width))
             self.distillation_head = nn.Linear(config.width, config.classes)
@@ -118,15 +134,27 @@ class ViT(Classifier):
         self._check(images)
         c = self.config
         x = self.embed(images).flatten(2).transpose(1, 2)  # (B, N, D)
+        if c.position == "axial":
+            x = x + (self.rows + self.columns).flatten(0, 1)
         if c.distillation_token:
             x = torch.cat([self.distillation.expand(len(x), -1, -1), x], dim=1)
         if c.pool == "cls":
             x = torch.cat([self.cls.expand(len(x), -1, -1), x], dim=1)
-        x = x + self.position
+        if c.position == "learned":
+            x = x + self.position
         for block in self.blocks:
             x = block(x)
         x = self.norm(x)
-        pooled = x[:, 0] if c.pool == "cls" else x[:, c.extra_tokens :].mean(dim=1)
+        pooled = self._pool(x)
         if not c.distillation_token:
             return (self.head(pooled),)
         return self.head(pooled), self.distillation_head(x[:, c.extra_tokens - 1])
+
+    def _pool(self, x: Tensor) -> Tensor:
+        """What the head reads of the tokens (B, N, D): (B, D), or (B, 2·D) of mean and maximum."""
+        if self.config.pool == "cls":
+            return x[:, 0]
+        patches = x[:, self.config.extra_tokens :]
+        if self.config.pool == "mean":
+            return patches.mean(dim=1)
+        return torch.cat([patches.mean(dim=1), patches.amax(dim=1)], dim=-1)

@@ -66,3 +66,16 @@ def augmented(images: Tensor, axes: tuple[int, ...], rng: np.random.Generator) -
     image = torch.arange(count)[:, None, None, None]
     channel = torch.arange(channels)[None, :, None, None]
     return padded[image, channel, rows, columns]
+
+
+def contrasted(images: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
+    """Each image with its own contrast and brightness.
+
+    Args:
+        images: Shape (B, C, H, W).
+        strength: Contrast is multiplied by 1 ± this at most, brightness moved by half of it.
+        rng: Draws.
+    """
+    draws = torch.from_numpy(rng.uniform(-strength, strength, (2, len(images), 1, 1, 1)))
+    contrast, brightness = draws.to(images.dtype)
+    return images * (1 + contrast) + brightness / 2

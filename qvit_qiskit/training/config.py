@@ -79,6 +79,14 @@ class TrainConfig(Spec):
     """Weight the loss by inverse class frequency."""
     augment: Literal["none", "shift", "modality"] = "none"
     """Move training images by up to two pixels, or also flip them as their modality allows."""
+    contrast: float = Field(default=0.0, ge=0, lt=1)
+    """Multiply the contrast of each training image by up to 1 ± this, and move its brightness by
+    up to half of it."""
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    """Decay per step of an exponential moving average of the weights, which is then what is
+    validated and kept; 0 for none."""
+    select: Literal["best", "last"] = "best"
+    """Keep the epoch of the highest validation AUC, or the last one."""
     distill: Distillation | None = None
     """A teacher and what is learnt from it."""
     threads: int = Field(default=1, ge=1, le=1024)

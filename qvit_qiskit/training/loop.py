@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from qvit_qiskit import metrics
 from qvit_qiskit.exceptions import CheckpointError, ConfigError
@@ -21,7 +22,7 @@ from qvit_qiskit.execution.route import Route
 from qvit_qiskit.files import atomic
 from qvit_qiskit.models import Classifier
 from qvit_qiskit.prediction import predict
-from qvit_qiskit.training.augment import augmented
+from qvit_qiskit.training.augment import augmented, contrasted
 from qvit_qiskit.training.checkpoint import save_checkpoint
 from qvit_qiskit.training.config import TrainConfig
 from qvit_qiskit.training.history import Epoch as Epoch
@@ -90,7 +91,7 @@ class Loop:
             except KeyboardInterrupt:
                 interrupted = True
                 if self.best is None:  # not one epoch done: what there is, is the checkpoint
-                    with registry.route(self.model, self.route):
+                    with registry.route(self.judged, self.route):
                         self._keep(self._validate(0, (math.nan,) * 3, time.perf_counter()))
         assert self.best is not None
         return FitResult(self._best(), self.history, self.best, interrupted, self.folder)
@@ -105,10 +106,16 @@ class Loop:
         self.val_images = phase.data.val.tensors()[0]
         self.objective = phase.objective(self.labels)
         self.optimizer = _optimizer(self.train, self.model)
+        self.average = _average(self.train, self.model)
         self.phase = phase
 
+    @property
+    def judged(self) -> Classifier:
+        """What is validated and kept: the model, or the average of its weights over the steps."""
+        return self.model if self.average is None else cast(Classifier, self.average.module)
+
     def _epochs(self, on_epoch: OnEpoch | None) -> None:
-        with registry.route(self.model, self.route):
+        with registry.route(self.model, self.route), registry.route(self.judged, self.route):
             for epoch in range(len(self.history) + 1, self.phase.last + 1):
                 record = self._epoch(epoch)
                 self._keep(record)
@@ -142,11 +149,15 @@ class Loop:
         images, targets = self.images[batch], self.phase.targets
         if self.train.augment != "none":
             images = augmented(images, self.phase.flips, moves)
+        if self.train.contrast:
+            images = contrasted(images, self.train.contrast, moves)
         taught = None if targets is None else targets[batch]
         terms = self.objective(self.model.heads(images), self.labels[batch], taught)
         self.optimizer.zero_grad()
         terms.total.backward()
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         distillation = math.nan if terms.distillation is None else terms.distillation.item()
         return terms.total.item(), terms.cross_entropy.item(), distillation
 
@@ -159,7 +170,7 @@ class Loop:
         return 0.5 * self.train.learning_rate * (1 + math.cos(math.pi * progress))
 
     def _validate(self, epoch: int, losses: tuple[float, ...], started: float) -> Epoch:
-        logits = predict(self.model, self.val_images)
+        logits = predict(self.judged, self.val_images)
         scores = metrics.score(self.phase.data.val.labels, logits)
         loss, cross_entropy, distillation = losses
         return Epoch(
@@ -178,10 +189,11 @@ class Loop:
         """Remember an epoch, and write it down; the state last, since resuming trusts it."""
         if record.epoch:
             self.history.append(record)
-        if self.best is None or record.merit > self.best.merit:
-            weights = {name: t.clone() for name, t in self.model.state_dict().items()}
+        last = self.train.select == "last"
+        if self.best is None or last or record.merit > self.best.merit:
+            weights = {name: t.clone() for name, t in self.judged.state_dict().items()}
             if self.folder:
-                save_checkpoint(self.folder / BEST, self.model, self._provenance(record))
+                save_checkpoint(self.folder / BEST, self.judged, self._provenance(record))
             self.best, self.best_weights = record, weights  # an interrupt above loses neither
         if self.folder and record.epoch:  # within the first epoch there is nothing to continue
             write_history(self.folder, self.history)
@@ -217,6 +229,7 @@ class Loop:
             "optimizer": self.optimizer.state_dict(),
             "history": [asdict(record) for record in self.history],
             "best": asdict(self.best) if self.best else None,
+            "average": self.average.state_dict() if self.average else None,
         }
 
     def _restore(self) -> None:
@@ -231,6 +244,8 @@ class Loop:
             self._enter(self._named(history[-1].phase))
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
             self.best_weights = state["best_weights"]
             self.history, self.best = history, Epoch.read(state["best"])
         except Exception as error:  # torch raises many kinds for a damaged file
@@ -250,6 +265,12 @@ def _optimizer(train: TrainConfig, model: Classifier) -> torch.optim.Optimizer:
             model.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=decay
         )
     return torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
+
+
+def _average(train: TrainConfig, model: Classifier) -> AveragedModel | None:
+    if not train.ema:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(train.ema), use_buffers=True)
 
 
 @contextmanager

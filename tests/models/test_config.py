@@ -28,7 +28,7 @@ def test_sizes_that_follow_from_others():
         ({"width": 8, "heads": 3}, "choose a width that is a multiple"),
         ({"width": 21, "heads": 1}, "21 qubits per head are more than the 20"),
         ({"circuit": "ry-rign"}, "Did you mean 'ry-ring'"),
-        ({"pool": "max"}, "pool: Input should be 'mean' or 'cls', but got 'max'"),
+        ({"pool": "max"}, "pool: Input should be 'mean', 'mean-max' or 'cls', but got 'max'"),
         ({"projection": "cnn"}, "projection: .* but got 'cnn'"),
         ({"classes": 1}, "classes: .* but got 1"),
         ({"mlp_ratio": 0}, "mlp_ratio: .* but got 0"),

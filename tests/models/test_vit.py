@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
-from qvit_qiskit.exceptions import DataError
+from qvit_qiskit.exceptions import ConfigError, DataError
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.models.vit import Attention
 from qvit_qiskit.qnn import QuantumLinear
@@ -41,6 +41,41 @@ def test_images_become_logits(rng, projection, patch, heads, depth, pool):
     assert logits.dtype == torch.float32
     logits.sum().backward()
     assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("pool", ["mean", "mean-max", "cls"])
+@pytest.mark.parametrize("token", [False, True])
+def test_conv_stem_axial_positions_and_pools(rng, pool, token):
+    """Every weight is used; patches are read where they are."""
+    config = ViTConfig(
+        classes=3, stem="conv", patch_size=4, stem_width=3, position="axial", pool=pool, width=4,
+        heads=1, distillation_token=token, projection="linear",
+    )  # fmt: skip
+    model = build_model(config, seed=0)
+    picture = images(rng, config)
+    heads = model.heads(picture)
+    assert [tuple(logits.shape) for logits in heads] == [(2, 3)] * (1 + token)
+    sum(logits.sum() for logits in heads).backward()
+    assert all(p.grad is not None for p in model.parameters())
+    patches = model.embed(picture).flatten(2).transpose(1, 2)
+    assert patches.shape == (2, config.side**2, 4) == (2, 49, 4)
+    here = (model.rows + model.columns).flatten(0, 1)
+    close(here[7 * 2 + 5], model.rows[2, 0] + model.columns[0, 5])
+    tokens = torch.randn(2, config.tokens, 4)
+    pooled = model._pool(tokens)
+    own = tokens[:, config.extra_tokens :]
+    if pool == "cls":
+        close(pooled, tokens[:, 0])
+    else:
+        close(pooled[:, :4], own.mean(dim=1))
+    if pool == "mean-max":
+        close(pooled[:, 4:], own.max(dim=1).values)
+    assert config.parameter_matched() is config
+
+
+def test_a_conv_stem_needs_patches_of_four():
+    with pytest.raises(ConfigError, match="choose patch_size 4"):
+        ViTConfig.create(stem="conv")
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 28, 28), (2, 1, 28, 27), (2, 1, 64, 64), (2, 28, 28)])

@@ -4,7 +4,7 @@ import torch
 
 from qvit_qiskit.data import names
 from qvit_qiskit.exceptions import ConfigError
-from qvit_qiskit.training.augment import FLIPS, SHIFT, augmented, flips
+from qvit_qiskit.training.augment import FLIPS, SHIFT, augmented, contrasted, flips
 
 
 def moves_of(image, axes):
@@ -53,3 +53,16 @@ def test_an_unknown_modality_is_refused():
     assert flips("shift", "mine") == ()
     with pytest.raises(ConfigError, match="Expected augment 'none' or 'shift' for mine"):
         flips("modality", "mine")
+
+
+def test_contrast(rng):
+    """Each image by its own factor and offset, within their bounds."""
+    images = torch.from_numpy(rng.normal(size=(50, 3, 4, 4)))
+    found = contrasted(images, 0.2, rng)
+    for before, after in zip(images, found, strict=True):
+        slope, offset = np.polyfit(before.ravel(), after.ravel(), 1)
+        assert 0.8 <= slope <= 1.2
+        assert -0.1 <= offset <= 0.1
+        np.testing.assert_allclose(after, slope * before + offset, atol=1e-9)
+    factors = (found[:, 0, 0, 0] - found[:, 0, 0, 1]) / (images[:, 0, 0, 0] - images[:, 0, 0, 1])
+    assert factors.std() > 0.05

@@ -279,3 +279,32 @@ def test_a_changed_profile_is_told(tmp_path, monkeypatch):
     profile.write_text('kind = "aer"\nshots = 10\n')
     with pytest.raises(CheckpointError, match="said something else"):
         go_on(tmp_path / "run")
+
+
+def test_an_average_of_weights_goes_on_to_the_bit(tmp_path):
+    options = {"ema": 0.8, "select": "last", "contrast": 0.2, "augment": "shift"}
+    whole = train(tmp_path / "whole", **options)
+    stopped = train(tmp_path / "parts", stop_after(2), **options)
+    assert stopped.interrupted
+    identical(go_on(tmp_path / "parts"), whole)
+
+
+def test_the_average_is_what_is_judged_and_kept(monkeypatch):
+    """Against a plain loop over the weights after every step."""
+    seen = []
+    step = torch.optim.AdamW.step
+
+    def watched(self, *args, **kwargs):
+        out = step(self, *args, **kwargs)
+        seen.append([p.detach().clone() for group in self.param_groups for p in group["params"]])
+        return out
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    found = train(ema=0.7, select="last")
+    average = seen[0]
+    for weights in seen[1:]:
+        average = [0.7 * a + 0.3 * w for a, w in zip(average, weights, strict=True)]
+    for expected, kept in zip(average, found.model.parameters(), strict=True):
+        torch.testing.assert_close(kept, expected)
+    assert found.best.epoch == 4
+    assert any(not torch.equal(a, b) for a, b in zip(average, seen[-1], strict=True))
