@@ -204,7 +204,8 @@ class Layout:
 def seat(rows: int, copies: int, seed: int, places: np.ndarray | None = None) -> np.ndarray:
     """Which row runs on which copy.
 
-    Rows are shuffled, so that a copy's bias does not sit on one token's place in its image.
+    Rows are shuffled, so that neither a copy's bias nor a job's sits on one token's place in its
+    image, or on some angles: rows come sorted.
 
     Args:
         rows: U rows.
@@ -213,11 +214,9 @@ def seat(rows: int, copies: int, seed: int, places: np.ndarray | None = None) ->
         places: The rows' places in their group, shape (U,), where they are a part of it.
 
     Returns:
-        Shape (⌈U/k⌉, k), −1 in seats that are left over. One copy keeps the order.
+        Shape (⌈U/k⌉, k), −1 in seats that are left over.
     """
-    order = np.arange(rows)
-    if copies > 1:
-        order = np.random.default_rng(seed).permutation(rows)
+    order = np.random.default_rng(seed).permutation(rows)
     out = np.full((-(-rows // copies), copies), -1)
     out.ravel()[:rows] = order if places is None else places[order]
     return out
