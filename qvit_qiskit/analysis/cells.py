@@ -66,6 +66,14 @@ def cell(interval: Interval | None) -> Cell:
     return limits(interval.value, interval.low, interval.high)
 
 
+def unchanged(interval: Interval, draws: int) -> str:
+    """What stands for an interval over shots without width; empty for any other.
+
+    Where no redraw changes a value, the redraws do not tell how well it is known.
+    """
+    return f"no redraw of {draws} changed it" if interval.low == interval.high else ""
+
+
 def columns(line: pd.Series, name: str, scale: float = 1.0) -> Cell:
     """The columns ``name``, ``name low`` and ``name high`` of a line, times a scale."""
     return limits(*(scale * float(line[name + end]) for end in ("", " low", " high")))

@@ -15,7 +15,13 @@ from torch.utils.data import Dataset
 
 from qvit_qiskit.analysis.attention import attention_of, has_attention, most_moved
 from qvit_qiskit.analysis.comparison import Anchors, Attribution, Comparison, Rung
-from qvit_qiskit.analysis.facts import checkpoint_facts, class_names, common_facts, run_facts
+from qvit_qiskit.analysis.facts import (
+    CHECKED,
+    checkpoint_facts,
+    class_names,
+    common_facts,
+    run_facts,
+)
 from qvit_qiskit.analysis.passes import BATCH
 from qvit_qiskit.analysis.propagation import DRAWS
 from qvit_qiskit.analysis.recorded import Recorded, anchors_of, check_same, read_recorded
@@ -121,20 +127,25 @@ class _Build:
     tell: Tick
     rungs: list[Rung] = field(default_factory=list)
     attributions: dict[str, Attribution] = field(default_factory=dict)
-    anchors: tuple[Anchors, ...] = ()
+    anchors: dict[str, tuple[Anchors, ...]] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    """Of the recorded rungs, taken before any other rung's."""
     notes: dict[str, str] = field(default_factory=dict)
 
     def climb(self, runs: Sequence[Recorded], routes: Sequence[Route]) -> None:
         """All rungs, from below."""
         self.tell("exact")
         self.rungs.append(self.ladder.exact_rung())
+        for run in runs:
+            device = run.results.device
+            self.names.append(self._free(rehearsal(device) if run.rehearsal else device))
         noisy = [self._noise_of(run) for run in runs]
         self._simulate(runs, noisy)
         for route in routes:
             if route.profile != AerProfile(kind="aer", description=route.profile.description):
                 self._add(self._on(route))
-        for run, estimator in zip(runs, noisy, strict=True):
-            self._record(run, estimator)
+        for run, name, estimator in zip(runs, self.names, noisy, strict=True):
+            self._record(run, name, estimator)
 
     def _on(self, route: Route) -> Rung:
         self.tell(f"on {route.name}")
@@ -148,7 +159,7 @@ class _Build:
             return None
 
     def _simulate(self, runs: Sequence[Recorded], noisy: Sequence[BaseEstimatorV2 | None]) -> None:
-        """What simulators make of the runs: each number of shots and each calibration once."""
+        """What simulators make of the runs: each number of shots once, and each noise once."""
         for shots in dict.fromkeys(run.shots for run in runs):
             self.tell("shot noise")
             estimator = shots_estimator(shots, self.ladder.seed)
@@ -159,14 +170,16 @@ class _Build:
                     estimator, shots, len(self.rungs),
                 )
             )  # fmt: skip
-        known: dict[str, tuple[Recorded, BaseEstimatorV2]] = {}
-        for run, estimator in zip(runs, noisy, strict=True):
+        known: dict[str, tuple[str, str, BaseEstimatorV2]] = {}
+        for run, label, estimator in zip(runs, self.names, noisy, strict=True):
             if estimator is not None:
-                known.setdefault(run.calibration, (run, estimator))
-        for run, estimator in known.values():
+                known.setdefault(run.predicted, (run.results.device, label, estimator))
+        devices = [device for device, _, _ in known.values()]
+        for device, label, estimator in known.values():
             self.tell("device noise")
-            device = run.results.device
-            name = "device noise" if len(known) == 1 else f"device noise of {device}"
+            name = "device noise"
+            if len(known) > 1:  # by device where that tells them apart, else by run
+                name = f"device noise of {device if devices.count(device) == 1 else label}"
             self._add(
                 self.ladder.simulated(
                     name, "device noise", f"reported errors of {device}",
@@ -174,29 +187,27 @@ class _Build:
                 )
             )  # fmt: skip
 
-    def _record(self, run: Recorded, noisy: BaseEstimatorV2 | None) -> None:
-        device = run.results.device
-        name = self._free(rehearsal(device) if run.rehearsal else device)
+    def _record(self, run: Recorded, name: str, noisy: BaseEstimatorV2 | None) -> None:
         self.tell(name)
         rung, found = self.ladder.recorded(name, run, noisy, len(self.rungs))
         self.rungs.append(rung)
         self.attributions[name] = found
-        if not self.anchors:
-            self.anchors = anchors_of(self.ladder.inner, run)
+        self.anchors[name] = anchors_of(self.ladder.inner, run)
 
     def _add(self, rung: Rung) -> None:
         self.rungs.append(replace(rung, name=self._free(rung.name)))
 
     def _free(self, name: str) -> str:
         """The name, numbered if it is taken."""
-        taken = {rung.name for rung in self.rungs}
+        taken = {*self.names, *(rung.name for rung in self.rungs)}
         tries = [name, *(f"{name} ({k})" for k in range(2, len(taken) + 2))]
         return next(one for one in tries if one not in taken)
 
     def comparison(self, source: Source, facts: dict[str, str]) -> Comparison:
         """All of it."""
-        recorded = [rung for rung in self.rungs if rung.kind == "hardware"]
-        top = recorded[0] if recorded else self.rungs[-1]
+        hardware = [rung for rung in self.rungs if rung.kind == "hardware"]
+        recorded = [rung for rung in hardware if rung.name in self.attributions]
+        top = [*recorded, *hardware, self.rungs[-1]][0]
         shown = most_moved(self.rungs[0], top) if len(self.rungs) > 1 else (0,)
         attention: dict[str, np.ndarray] = {}
         if has_attention(self.ladder.model):
@@ -204,8 +215,9 @@ class _Build:
             attention = {r.name: attention_of(r.layers, count, shown) for r in self.rungs}
         classes = self.rungs[0].logits.shape[1]
         against = "the exact rung" if len(self.rungs) > 2 else "exact"
+        what = [facts["data"].split(",")[0], *([facts[CHECKED]] if CHECKED in facts else [])]
         return Comparison(
-            title=f"{facts['data'].split(',')[0]}: {top.name} against {against}",
+            title=f"{', '.join(what)}: {top.name} against {against}",
             facts=facts,
             images=source.images.to(torch.float32).numpy(),
             labels=source.labels,
@@ -215,6 +227,7 @@ class _Build:
             shown=shown if attention else (),
             attribution=next(iter(self.attributions.values()), None),
             attributions=self.attributions,
-            anchors=self.anchors,
+            anchors=next(iter(self.anchors.values()), ()),
+            anchors_by_rung=self.anchors,
             seed=self.ladder.seed,
         )

@@ -56,6 +56,8 @@ class Rung:
     qpu_seconds: float | None = None
     """What the evaluation cost; None for a simulator."""
     dollars: float | None = None
+    resilience_level: int | None = None
+    """How errors were mitigated, of a run or a rehearsal; None for other simulators."""
     cost_basis: str = ""
     """Whether ``qpu_seconds`` are billed or estimated."""
     deltas: list[list[np.ndarray]] | None = None
@@ -127,7 +129,9 @@ class Comparison:
     attributions: dict[str, Attribution] = field(default_factory=dict)
     """By name, of every rung that was recorded; ``attribution`` is the first."""
     anchors: tuple[Anchors, ...] = ()
-    """One per quantum layer, where the run repeated rows."""
+    """One per quantum layer, where the first run repeated rows."""
+    anchors_by_rung: dict[str, tuple[Anchors, ...]] = field(default_factory=dict)
+    """By name, of every rung that was recorded; ``anchors`` are the first's."""
     seed: int = 0
     """Of all resampling, so that a report has the same bytes every time."""
 

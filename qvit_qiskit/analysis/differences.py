@@ -15,8 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom  # type: ignore[import-untyped]
 
 from qvit_qiskit import metrics
-from qvit_qiskit.analysis.influence import Areas, Floats, areas, spread
-from qvit_qiskit.analysis.intervals import IMAGES, Interval, Source, normal_quantile, score_limits
+from qvit_qiskit.analysis.influence import Areas, Floats, areas, spread, swap_variance
+from qvit_qiskit.analysis.intervals import (
+    IMAGES,
+    Interval,
+    Source,
+    known_option,
+    normal_quantile,
+    score_limits,
+)
 from qvit_qiskit.analysis.resampling import BCa, auc_of, mean_of, replicates
 from qvit_qiskit.exceptions import DataError
 
@@ -56,9 +63,12 @@ def auc_difference(
 
     ``delong``: the influences of the two are subtracted image by image, which for two classes is
     DeLong's test of correlated ROC curves; Student's t as in `intervals.auc_interval`.
-    ``bootstrap``: BCa, both on the same resamples within classes. Where the images' influences
-    are equal or unknown, because both rank all images alike or a class has a single image, the
-    limits of both areas are combined as if they were independent, which is on the wide side.
+    ``bootstrap``: BCa, both on the same resamples within classes. Equal ranks are no proof of
+    equality, so the variance of two swapped pairs per class, one each way, is always added
+    (`influence.swap_variance`): to DeLong's, and to the squares of the bootstrap's limits. So the
+    width is never zero and does not jump as the first ranks differ. Where a class has a single
+    image, or both rank all images perfectly, nothing says how far scores may move: the limits of
+    both areas are then combined as if independent, which is wide.
 
     Args:
         labels: Classes, shape (n,).
@@ -74,12 +84,13 @@ def auc_difference(
         DataError: If labels and probabilities do not fit, or an option is unusable.
     """
     _same_shape(first, second)
+    known_option("method", method, ("delong", "bootstrap"))
     normal_quantile(level)  # refuses what is no level
     one, two = areas(labels, first), areas(labels, second)
-    value = two.mean - one.mean
-    influence = two.influence - one.influence
+    value, influence = two.mean - one.mean, two.influence - one.influence
     error = spread(influence, one.labels)
-    if math.isnan(value) or not error.error > 1e-12:
+    perfect = {one.mean, two.mean} <= {0.0, 1.0}
+    if math.isnan(value) or math.isnan(error.error) or perfect:
         return _unsupported(one, two, level, covers)
     if method == "bootstrap":
         before, after = (auc_of(one.labels, np.asarray(p, np.float64)) for p in (first, second))
@@ -87,8 +98,12 @@ def auc_difference(
             one.labels, lambda counts: after(counts) - before(counts), resamples, seed
         )
         limits = BCa.of(value, draws, influence, one.labels)
-        interval = Interval(value, *limits.limits(level), level, "paired BCa bootstrap", covers)
+        least = normal_quantile(level) * math.sqrt(swap_variance(one))
+        low, high = (math.hypot(limit - value, least) for limit in limits.limits(level))
+        low, high = max(-1.0, value - low), min(1.0, value + high)
+        interval = Interval(value, low, high, level, "paired BCa bootstrap", covers)
         return Difference("AUC", one.mean, two.mean, interval, limits.p, "bootstrap")
+    error = error.plus(swap_variance(one))
     reach = error.reach(level)
     low, high = max(-1.0, value - reach), min(1.0, value + reach)
     interval = Interval(value, low, high, level, "paired DeLong", covers)
@@ -96,7 +111,7 @@ def auc_difference(
 
 
 def _unsupported(one: Areas, two: Areas, level: float, covers: tuple[Source, ...]) -> Difference:
-    """A difference whose images' influences say nothing: both intervals, squared and added."""
+    """A difference whose images' influences are unknown: both intervals, squared and added."""
     value = two.mean - one.mean
     low = high = math.nan
     if not math.isnan(value):
@@ -104,7 +119,7 @@ def _unsupported(one: Areas, two: Areas, level: float, covers: tuple[Source, ...
         low = value - math.hypot(two.mean - low2, high1 - one.mean)
         high = value + math.hypot(high2 - two.mean, one.mean - low1)
     interval = Interval(value, low, high, level, "Newcombe's score intervals, combined", covers)
-    p, test = (1.0, "no rank differs") if value == 0 else (math.nan, "none")
+    p, test = (1.0, "equal areas") if value == 0 else (math.nan, "none")
     return Difference("AUC", one.mean, two.mean, interval, p, test)
 
 
@@ -139,6 +154,7 @@ def acc_difference(
         DataError: If labels and probabilities do not fit, or an option is unusable.
     """
     _same_shape(first, second)
+    known_option("method", method, ("adjusted", "bootstrap"))
     normal_quantile(level)  # refuses what is no level
     truth = np.asarray(labels)
     right, then = _right(truth, first), _right(truth, second)

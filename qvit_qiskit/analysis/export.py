@@ -67,18 +67,44 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
         The files.
 
     Raises:
+        DataError: If the folder cannot be written, or the page not be drawn; the other files
+            are written first.
+    """
+    return [*write_tables(comparison, folder), write_report(comparison, folder)]
+
+
+def write_tables(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write a comparison's CSV and JSON files, as `write_comparison` does.
+
+    Raises:
         DataError: If the folder cannot be written.
     """
-    from qvit_qiskit.analysis.page import page
-
     texts = {
         "table.csv": _csv(comparison.table()),
         "comparison.json": json.dumps(as_dict(comparison), indent=2, ensure_ascii=False) + "\n",
         "bias.csv": _csv(comparison.bias()),
         "attribution.csv": _csv(comparison.shares()),
-        "report.html": page(comparison),
     }
     return _write(folder, texts)
+
+
+def write_report(comparison: Comparison, folder: Path) -> Path:
+    """Write a comparison's page, ``report.html``.
+
+    Raises:
+        DataError: If it cannot be drawn, or the folder cannot be written.
+    """
+    from qvit_qiskit.analysis.page import page
+
+    try:
+        text = page(comparison)
+    except Exception as error:  # matplotlib raises many kinds, some from the user's own style
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"Cannot draw the report in {folder}: {told}. The tables beside it are whole; try "
+            "again with matplotlib's default style."
+        ) from error
+    return _write(folder, {"report.html": text})[0]
 
 
 def write_models(frame: pd.DataFrame, folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from torch import nn
 
@@ -13,6 +14,17 @@ from qvit_qiskit.data.phantom import CLASS_NAMES, NAME
 from qvit_qiskit.models import ViT
 from qvit_qiskit.runs.folder import CHECKPOINT, Source, weights_digest
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint, versions
+
+CHECKED = "checkpoint"
+"""The fact that names a checkpoint."""
+
+
+def name_of_checkpoint(path: Path) -> str:
+    """A checkpoint's name: that of its training folder where the file is called as all are."""
+    folder = path.resolve()
+    folder = folder if path.is_dir() else folder.parent
+    plain = path.is_dir() or path.name == "best.safetensors"
+    return (folder.name if plain else "") or path.name
 
 
 def class_names(source: Source, classes: int) -> tuple[str, ...]:
@@ -85,6 +97,7 @@ def run_facts(runs: Sequence[Recorded], labels: Sequence[str]) -> dict[str, str]
         times = [time for where in run.executions for time in where.times]
         seconds, basis = run.cost()
         found[label] = (
+            f"run {run.identity}, begun {run.begun[:19].replace('T', ' ')} UTC; "
             f"{run.profile_name} on {run.results.device}, {run.shots:,} shots a row at resilience "
             f"level {run.folder.terms.profile.resilience_level}, {_count(len(times), 'job')} from "
             f"{_minute(min(times))} to {_minute(max(times))} UTC, {seconds:,.1f} QPU seconds "
@@ -112,5 +125,5 @@ def checkpoint_facts(checkpoint: Checkpoint | None) -> dict[str, str]:
     """What a checkpoint says of itself, if there is one, and the versions at hand."""
     found = {}
     if checkpoint is not None:
-        found = {"checkpoint": checkpoint.path.name, **trained_as(checkpoint)}
+        found = {CHECKED: name_of_checkpoint(checkpoint.path), **trained_as(checkpoint)}
     return found | {"versions of the comparison": _listed(_here())}

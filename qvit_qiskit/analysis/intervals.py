@@ -21,6 +21,7 @@ from qvit_qiskit import metrics
 from qvit_qiskit.analysis.influence import Areas, Floats, areas, of_mean, spread
 from qvit_qiskit.analysis.resampling import BCa, auc_of, replicates
 from qvit_qiskit.exceptions import DataError
+from qvit_qiskit.suggest import unknown
 
 Source = Literal["test images", "shots", "seeds"]
 """What can vary from one evaluation to the next."""
@@ -65,6 +66,16 @@ def normal_quantile(level: float) -> float:
     if not 0 < level < 1:
         raise DataError(f"Expected a level between 0 and 1, such as 0.95, got {level}.")
     return float(ndtri((1 + level) / 2))
+
+
+def known_option(name: str, given: str, known: tuple[str, ...]) -> None:
+    """Refuse a value that an option does not have.
+
+    Raises:
+        DataError: If ``given`` is not one of ``known``.
+    """
+    if given not in known:
+        raise DataError(unknown(name, given, known))
 
 
 def wilson(
@@ -146,6 +157,7 @@ def auc_interval(
     Raises:
         DataError: If labels and probabilities do not fit, or an option is unusable.
     """
+    known_option("method", method, ("delong", "bca"))
     normal_quantile(level)  # refuses what is no level
     found = areas(labels, probabilities)
     value = found.mean
@@ -200,6 +212,7 @@ def shots_interval(
     level: float = 0.95,
     *,
     scale: Literal["logit", "identity"] = "logit",
+    step: float | None = None,
 ) -> Interval:
     """Interval of a metric over the shots, the test images held fixed.
 
@@ -210,19 +223,32 @@ def shots_interval(
     On the logit scale the limits are Wilson's, with as many trials as a proportion at the redraws'
     mean would need for their variance. They are symmetric in the logit and stay apart at 0 and 1.
 
+    N redraws that all agree have no deviation, though the next could differ. With ``step``, the
+    rule of succession applies: the deviation is at least what it would be if one of N + 2 redraws
+    had moved the metric by one step, √(q(1 − q)) steps with q = 1/(N + 2). Without it, redraws
+    that agree have an interval of zero width.
+
     Args:
         value: The metric of the recorded run; within 0…1 on the logit scale.
         draws: The metric under redraws of the shot noise, shape (draws,), at least two.
         level: Nominal coverage.
         scale: ``"logit"`` for AUC and ACC, ``"identity"`` for what has no bounds.
+        step: The least change the metric can show on these images: 1/n for the ACC of n images,
+            1/(mn) for the AUC of m positives and n negatives.
 
     Raises:
-        DataError: If there are too few draws, or a value does not fit the scale.
+        DataError: If there are too few draws, a value does not fit the scale, or the scale is
+            unknown or the step not within 0…1 (logit) or not positive (identity).
     """
+    known_option("scale", scale, ("logit", "identity"))
     redrawn = _sample(draws, "redraws of the shot noise")
     covers: tuple[Source, ...] = ("shots",)
     deviation, centre = float(redrawn.std(ddof=1)), float(redrawn.mean())
     factor = _t(level, len(redrawn) - 1)
+    moved = 1 / (len(redrawn) + 2)
+    if step is not None:
+        _check_step(step, scale)
+        deviation = max(deviation, step * math.sqrt(moved * (1 - moved)))
     if math.isnan(value) or np.isnan(redrawn).any():
         return Interval(math.nan, math.nan, math.nan, level, "none", covers)
     if scale == "identity":
@@ -235,9 +261,20 @@ def shots_interval(
         )
     if deviation <= 1e-12:
         return Interval(value, value, value, level, "redrawn shots", covers)
+    if step is not None:  # at 0 and 1 the one redraw that moved could only move inwards
+        centre = min(max(centre, step * moved), 1 - step * moved)
     trials = centre * (1 - centre) / deviation**2 * (normal_quantile(level) / factor) ** 2
     limits = wilson(value * trials, trials, level)
     return Interval(value, limits.low, limits.high, level, "redrawn shots, logit scale", covers)
+
+
+def _check_step(step: float, scale: str) -> None:
+    most = 1.0 if scale == "logit" else math.inf
+    if not (0 < step <= most and math.isfinite(step)):
+        raise DataError(
+            f"Expected a positive step{' of at most 1' if scale == 'logit' else ''}, such as 1/n "
+            f"for the ACC of n images, got {step}."
+        )
 
 
 def seeds_interval(values: ArrayLike, level: float = 0.95) -> Interval:
@@ -279,6 +316,7 @@ def mean_interval(
     Raises:
         DataError: If there are fewer than two images, or negative values on the log scale.
     """
+    known_option("scale", scale, ("log", "identity"))
     normal_quantile(level)  # refuses what is no level
     found = _sample(_per_image(values), "images")
     if scale == "log" and found.min() < -1e-9:

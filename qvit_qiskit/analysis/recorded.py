@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution.exact.readout import Basis
 from qvit_qiskit.execution.hardware.compiled import Compiled
 from qvit_qiskit.execution.hardware.dispatch import counts_of
-from qvit_qiskit.execution.hardware.journal import Journal, Ledger
+from qvit_qiskit.execution.hardware.journal import Journal, Ledger, digest
 from qvit_qiskit.execution.hardware.run import HardwareRun
 from qvit_qiskit.execution.hardware.stage import Chunk, Layout, Rows
 from qvit_qiskit.execution.profile import FakeProfile
@@ -59,9 +60,30 @@ class Recorded:
         return re.split(r"[\\/]", self.folder.facts["profile"])[-1].removesuffix(".toml")
 
     @property
-    def calibration(self) -> str:
-        """Identity of the reported errors that were stored with the last layer."""
-        return str(self.folder.journal.of("compiled")[-1]["calibration"]["sha256"])
+    def predicted(self) -> str:
+        """Identity of the noise that the device's reported errors predict for this run.
+
+        Made of the errors that were stored with the last layer, of where every layer's circuits
+        lie on the chip, and of the transpiler's version, on which their gates depend.
+        """
+        events = self.folder.journal.of("compiled")
+        placed = [
+            [{part: program[part] for part in ("axes", "columns", "qubits", "outputs")}
+             for group in event["programs"] for program in group]
+            for event in events
+        ]  # fmt: skip
+        errors, versions = events[-1]["calibration"]["sha256"], self.folder.facts["versions"]
+        return digest(json.dumps([errors, placed, versions.get("qiskit")]).encode())
+
+    @property
+    def identity(self) -> str:
+        """Eight digits that a copy of the folder shares and no other run has."""
+        return digest(json.dumps(self.folder.journal.events[:2]).encode())[:8]
+
+    @property
+    def begun(self) -> str:
+        """When the run was begun, UTC."""
+        return str(self.folder.journal.events[0]["time"])
 
     def cost(self) -> tuple[float, str]:
         """QPU seconds, and whether they are billed or estimated."""
@@ -104,10 +126,17 @@ def check_same(runs: Sequence[Recorded]) -> None:
     """Refuse to compare what cannot be compared.
 
     Raises:
-        JobError: If runs have other images, labels or weights than the first.
+        JobError: If runs have other images, labels or weights than the first, or one is given
+            twice.
     """
     first = runs[0]
-    for other in runs[1:]:
+    for place, other in enumerate(runs[1:], start=1):
+        for earlier in runs[:place]:
+            if earlier.identity == other.identity:
+                raise JobError(
+                    f"Expected different runs, but {other.path} and {earlier.path} hold the same "
+                    "one. Name each run once."
+                )
         a, b = (run.source.facts.get("dataset") for run in (first, other))
         if a != b:
             raise JobError(

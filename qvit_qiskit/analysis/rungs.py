@@ -126,6 +126,7 @@ class Ladder:
             shots=run.shots,
             qpu_seconds=seconds,
             dollars=dollars(seconds),
+            resilience_level=level,
             cost_basis=basis,
             deltas=deltas,
             beyond=beyond,
@@ -174,6 +175,8 @@ class Ladder:
             shots = twirls * each
         route.reseed()
         backend = f"{route.name} ({profile.simulates})"
+        if isinstance(profile, FakeProfile):
+            backend += f", resilience level {profile.resilience_level}"
         rung = self.simulated(
             name_of(route), kind_of(profile), backend, route.estimator, shots, number
         )
@@ -185,6 +188,7 @@ class Ladder:
             rung,
             qpu_seconds=priced.seconds,
             dollars=dollars(priced.seconds),
+            resilience_level=profile.resilience_level,
             cost_basis=REHEARSED,
         )
 

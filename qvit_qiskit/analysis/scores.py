@@ -62,8 +62,8 @@ def _score(comparison: Comparison, rung: Rung) -> Scores:
         rung=rung,
         auc=auc_interval(labels, found, covers=covers, seed=comparison.seed),
         acc=acc_interval(labels, found, covers=covers),
-        auc_shots=_over_shots(rung, partial(metrics.auc, labels)),
-        acc_shots=_over_shots(rung, partial(metrics.accuracy, labels)),
+        auc_shots=_over_shots(rung, partial(metrics.auc, labels), _smallest_step(labels)),
+        acc_shots=_over_shots(rung, partial(metrics.accuracy, labels), 1 / len(labels)),
         agreement=None if first else wilson(agreement, len(labels), covers=covers),
         kl=None if first else mean_interval(divergence(reference, found), covers=covers),
         error=None if first else output_error(rung, len(labels)),
@@ -98,11 +98,23 @@ def divergence(exact: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.asarray(np.sum(exact * ratio, axis=1).clip(0.0))
 
 
-def _over_shots(rung: Rung, metric: Callable[[np.ndarray], float]) -> Interval | None:
+def _smallest_step(labels: np.ndarray) -> float | None:
+    """By how much one swapped pair of images moves the AUC at least; None if it has none."""
+    counts = np.bincount(labels)
+    present = counts[counts > 0]
+    if len(present) < 2:
+        return None
+    pairs = max(int(count) * (len(labels) - int(count)) for count in present)
+    return 1 / (pairs * (1 if len(counts) == 2 else len(present)))
+
+
+def _over_shots(
+    rung: Rung, metric: Callable[[np.ndarray], float], step: float | None
+) -> Interval | None:
     if rung.draws is None or len(rung.draws) < 2:
         return None
     drawn = [metric(metrics.softmax(logits)) for logits in rung.draws]
-    return shots_interval(metric(metrics.softmax(rung.logits)), drawn)
+    return shots_interval(metric(metrics.softmax(rung.logits)), drawn, step=step)
 
 
 def output_error(rung: Rung, images: int, layer: int | None = None) -> Interval | None:

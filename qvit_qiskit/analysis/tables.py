@@ -240,6 +240,8 @@ def _drifts(comparison: Comparison) -> Iterable[tuple[str, int, str, Means, tupl
             if where.jobs is not None and len(where.times) > 1:
                 means = same_bias(errors_of(rung, layer), "job")
                 yield rung.name, layer, "different rows", means, where.times
-    recorded = next(iter(comparison.attributions), "hardware")
-    for layer, anchors in enumerate(comparison.anchors):
-        yield recorded, layer, "repeated rows", anchor_drift(anchors), anchors.times
+    first = next(iter(comparison.attributions), "hardware")
+    known = comparison.anchors_by_rung or {first: comparison.anchors}
+    for recorded, repeated in known.items():
+        for layer, anchors in enumerate(repeated):
+            yield recorded, layer, "repeated rows", anchor_drift(anchors), anchors.times

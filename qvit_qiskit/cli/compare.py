@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,17 +65,25 @@ def compare(
         options["data"] = _source(checkpoints, dataset, split or "test", subset, seed, data_root)
         options["backends"] = backend or BACKENDS
     found = _build(runs or [], checkpoints, options)
-    names = [f"{k}-{path.stem}" for k, path in enumerate(checkpoints, start=1)]
-    written = _write(found, names, out) if out else []
+    names = _names(checkpoints)
     if json:
         _as_json(found, names)
-        return
-    for one in found:
-        comparison.show(one)
-    if len(found) > 1:
-        comparison.show_models(found, names)
-    for path in written:
-        print(f"report: {path}")
+    else:
+        for one in found:
+            comparison.show(one)
+        if len(found) > 1:
+            comparison.show_models(found, names)
+    for path in _write(found, names, out) if out else []:
+        if not json:
+            print(f"report: {path}")
+
+
+def _names(checkpoints: Sequence[Path]) -> list[str]:
+    """Of the checkpoints, in the order given."""
+    from qvit_qiskit.analysis.facts import name_of_checkpoint
+
+    found = [name_of_checkpoint(path).removesuffix(".safetensors") for path in checkpoints]
+    return [f"{k}-{name}" for k, name in enumerate(found, start=1)]
 
 
 def _check(
@@ -92,8 +102,22 @@ def _check(
     for name, value in data.items():
         if runs and value is not None:
             raise DataError(f"Runs hold their own images, so --{name} has no effect. Leave it out.")
-    if out is not None and out.exists() and not out.is_dir():
-        raise DataError(f"Cannot write into {out}: it is a file. Name another folder.")
+    if out is not None:
+        _check_folder(out)
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse a folder that cannot be made or written; nothing is made."""
+    from qvit_qiskit.exceptions import DataError
+
+    place = out.absolute()
+    there = next(path for path in (place, *place.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise DataError(f"Cannot write into {out}: {there} is no folder. Name another folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise DataError(
+            f"Cannot write into {out}: {there} may not be written. Name another folder."
+        )
 
 
 def _build(
@@ -104,7 +128,11 @@ def _build(
 
     models: Sequence[Path | None] = checkpoints or [None]
     with _steps() as tick:
-        return [build(*runs, model=model, tick=tick, **options) for model in models]
+        found = [build(*runs, model=model, tick=tick, **options) for model in models]
+    if len({one.title for one in found}) < len(found):
+        pairs = zip(_names(checkpoints), found, strict=True)
+        found = [replace(one, title=f"{name}, {one.title}") for name, one in pairs]
+    return found
 
 
 def _source(
@@ -151,8 +179,8 @@ def _steps() -> Iterator[Callable[[str], None]]:
 
 
 def _write(found: Sequence[Comparison], names: Sequence[str], out: Path) -> list[Path]:
-    """Files of every comparison; the reports."""
-    from qvit_qiskit.analysis.export import write_comparison, write_models
+    """Files of every comparison, what needs no drawing first; the reports."""
+    from qvit_qiskit.analysis.export import write_models, write_report, write_tables
     from qvit_qiskit.analysis.tables import model_frame
 
     folders = [out]
@@ -160,8 +188,8 @@ def _write(found: Sequence[Comparison], names: Sequence[str], out: Path) -> list
         folders = [out / name for name in names]
         write_models(model_frame(found, names), out)
     for one, folder in zip(found, folders, strict=True):
-        write_comparison(one, folder)
-    return [folder / "report.html" for folder in folders]
+        write_tables(one, folder)
+    return [write_report(one, folder) for one, folder in zip(found, folders, strict=True)]
 
 
 def _as_json(found: Sequence[Comparison], names: Sequence[str]) -> None:

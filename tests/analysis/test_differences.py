@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -49,15 +50,17 @@ def test_paired_delong_equals_sums_over_pairs(rng):
     labels, first, second = rungs(rng)
     pair = first[:, 1], second[:, 1]
     terms = [delong_covariance(labels, pair[i], pair[j]) for i in (0, 1) for j in (0, 1)]
-    variance = terms[0] + terms[3] - terms[1] - terms[2]
+    paired = terms[0] + terms[3] - terms[1] - terms[2]
     influence = areas(labels, second).influence - areas(labels, first).influence
     error = spread(influence, labels)
-    assert error.error**2 == pytest.approx(variance, rel=1e-10)
+    assert error.error**2 == pytest.approx(paired, rel=1e-10)
     found = auc_difference(labels, first, second)
-    reach = stats.t.ppf(0.975, error.freedom) * math.sqrt(variance)
+    variance = paired + 4 / 60**4  # a pair of 60 × 60 swapped each way
+    freedom = error.freedom * (variance / paired) ** 2
+    reach = stats.t.ppf(0.975, freedom) * math.sqrt(variance)
     assert found.interval.high - found.interval.value == pytest.approx(reach)
     assert found.p == pytest.approx(
-        2 * stats.t.sf(abs(found.interval.value) / math.sqrt(variance), error.freedom)
+        2 * stats.t.sf(abs(found.interval.value) / math.sqrt(variance), freedom)
     )
 
 
@@ -83,14 +86,78 @@ def test_equal_ranks_are_no_proof_of_equality(rng, method):
     bent = np.stack([1 - first[:, 1] ** 2, first[:, 1] ** 2], axis=1)
     found = auc_difference(labels, first, bent, method=method)
     assert (found.interval.value, found.p) == (0.0, 1.0)
-    assert found.interval.low < -0.01
-    assert found.interval.high == pytest.approx(-found.interval.low)
+    reach = stats.norm.ppf(0.975) * 2 / 60**2  # two swaps among 60 × 60 pairs
+    assert ends(found) == pytest.approx((-reach, reach))
     small = auc_difference([0, 0, 1], np.eye(2)[[0, 0, 1]], np.eye(2)[[1, 0, 1]], method=method)
     assert small.interval.low < small.interval.value < small.interval.high
     assert math.isnan(small.p)
     assert "p =" not in small.describe()
     none = auc_difference([0, 0], np.eye(2), np.eye(2), method=method)
     assert none.interval.describe().startswith("undefined")
+
+
+def close(probabilities):
+    """The same ranks of the second class, at distances below what sums to 1 within tolerance."""
+    second = 0.2 + 1e-7 * stats.rankdata(probabilities[:, 1])
+    rest = np.delete(probabilities, 1, axis=1)
+    rest *= ((1 - second) / rest.sum(axis=1))[:, None]
+    return np.insert(rest, 1, second, axis=1)
+
+
+def swapped(labels, probabilities, pairs):
+    """With disjoint pairs of neighbours exchanged in the second class's ranks, one of them its."""
+    order, found = np.argsort(probabilities[:, 1]), probabilities.copy()
+    position = 0
+    while pairs and position < len(order) - 1:
+        a, b = order[position : position + 2]
+        if (labels[a] == 1) != (labels[b] == 1):
+            found[[a, b], 1] = found[[b, a], 1]
+            pairs, position = pairs - 1, position + 1
+        position += 1
+    assert pairs == 0
+    return found
+
+
+@pytest.mark.parametrize("method", ["delong", "bootstrap"])
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("n", [40, 400])
+def test_no_jump_as_the_first_ranks_differ(rng, n, classes, method):
+    labels, first, _ = rungs(rng, n=n, classes=classes)
+    first, reaches = close(first), []
+    for pairs in (0, 1, 2, 5):
+        found = auc_difference(labels, first, swapped(labels, first, pairs), method=method)
+        reaches.append(np.ptp(ends(found)) / 2)
+        assert found.interval.low < found.interval.value < found.interval.high
+        assert 0 < found.p <= 1
+    swap = 1 / ((n / classes) * (n - n / classes))  # how far a swap moves an area
+    curves = 1 if classes == 2 else classes
+    assert reaches[0] == pytest.approx(stats.norm.ppf(0.975) * 2 * swap / math.sqrt(curves))
+    assert min(reaches) == reaches[0]
+    if method == "delong":
+        assert all(a <= 1.02 * b for a, b in pairwise(reaches))
+    assert reaches[1] < (1.5 if method == "delong" else 3) * reaches[0]
+    assert reaches[3] < 4 * reaches[0]
+
+
+def test_rungs_that_hardly_differ_are_covered(rng):
+    """The noise is the same in law before and after, so the true difference is 0."""
+    held = []
+    for _ in range(200):
+        labels = rng.permutation(np.arange(40) % 2)
+        scores = rng.normal(size=(40, 2)) + np.eye(2)[labels]
+        pair = [softmax(scores + 0.02 * rng.normal(size=scores.shape)) for _ in range(2)]
+        found = auc_difference(labels, *pair).interval
+        held.append(found.low <= 0 <= found.high)
+        assert found.high - found.low < 0.12  # the areas' own intervals are near 0.3 wide
+    assert np.mean(held) > 0.94
+
+
+def test_an_unknown_method_is_refused(rng):
+    labels, first, second = rungs(rng)
+    with pytest.raises(DataError, match=r"method 'delon'. Did you mean 'delong'"):
+        auc_difference(labels, first, second, method="delon")
+    with pytest.raises(DataError, match="adjusted, bootstrap"):
+        acc_difference(labels, first, second, method="delong")
 
 
 @pytest.mark.parametrize("classes", [2, 3])

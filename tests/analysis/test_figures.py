@@ -102,6 +102,17 @@ def test_figures_follow_the_users_style(name, two):
     assert free or name == "confusion"
 
 
+def test_bars_and_limits_take_the_foreground(two):
+    with mpl.rc_context({"text.color": "#fedcba"}):
+        bars = attribution.draw(two).axes[0].containers
+        (errors,) = [one for one in bars if isinstance(one, ErrorbarContainer)]
+        assert np.allclose(errors.lines[2][0].get_colors()[0][:3], to_rgb("#fedcba"))
+        panels = scatter.draw(two).axes
+        dashed = [line for panel in panels for line in panel.lines if line.get_linestyle() == "--"]
+        assert dashed
+        assert {line.get_color() for line in dashed} == {"#fedcba"}
+
+
 def test_the_exact_rung_takes_the_foreground(two):
     with mpl.rc_context({"text.color": "white"}):
         assert style.looks(two)["exact"].color == "white"

@@ -305,6 +305,28 @@ def test_redraws_that_agree_or_are_undefined():
     assert math.isnan(shots_interval(math.nan, [math.nan] * 9).low)
 
 
+@pytest.mark.parametrize("value", [0.0, 0.75, 1.0])
+def test_with_a_step_redraws_that_agree_keep_a_width(value):
+    """As wide as if one of N + 2 redraws had moved by a step; redraws that differ are wider."""
+    step, reaches = 1 / 400, []
+    for count in (10, 100, 1000):
+        low, high = ends(shots_interval(value, [value] * count, step=step))
+        assert 0 <= low <= value <= high <= 1
+        assert high - low < 6 * step
+        reaches.append(high - low)
+    assert reaches[0] > reaches[1] > reaches[2] > 0
+    moved = [abs(value - step), *[value] * 99]
+    assert np.ptp(ends(shots_interval(value, moved, step=step))) >= reaches[1]
+    found = shots_interval(3.0, [3.0] * 18, scale="identity", step=0.5)
+    reach = stats.t.ppf(0.975, 17) * 0.5 * math.sqrt(0.05 * 0.95)
+    assert ends(found) == pytest.approx((3.0 - reach, 3.0 + reach))
+
+
+def test_a_step_changes_nothing_where_redraws_differ_by_more(rng):
+    draws = 0.78 + 0.01 * rng.standard_normal(100)
+    assert ends(shots_interval(0.8, draws, step=1e-3)) == ends(shots_interval(0.8, draws))
+
+
 # Seeds and means
 
 
@@ -379,6 +401,11 @@ def test_aucs_are_covered(rng, distance):
         (lambda: seeds_interval([0.8]), "at least two seeds"),
         (lambda: shots_interval(0.8, [0.8]), "at least two redraws"),
         (lambda: shots_interval(1.8, [1.8, 1.9]), "identity"),
+        (lambda: shots_interval(0.8, [0.8, 0.8], step=0), "positive step"),
+        (lambda: shots_interval(0.8, [0.8, 0.8], step=2), "at most 1"),
+        (lambda: shots_interval(0.8, [0.8, 0.8], scale="log"), "Unknown scale 'log'"),
+        (lambda: auc_interval([0, 1], np.eye(2), method="bootstrap"), "Unknown method 'bootstrap'"),
+        (lambda: mean_interval([1.0, 2.0], scale="logit"), "Unknown scale 'logit'"),
         (lambda: mean_interval([1.0, -1.0]), "identity"),
         (lambda: mean_interval([1.0]), "at least two images"),
         (lambda: mean_interval([1.0, 2.0], level=0.0), "between 0 and 1"),

@@ -71,7 +71,7 @@ class Document(HTMLParser):
 
 @pytest.fixture(scope="module")
 def comparison():
-    return make_comparison(n=24, layers=1, draws=6, shown=1)
+    return make_comparison(n=24, layers=2, draws=6, shown=1)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_all_sections_are_there_and_linked(document):
 
 
 def test_the_bytes_are_the_same_every_time(html):
-    assert page(make_comparison(n=24, layers=1, draws=6, shown=1)) == html
+    assert page(make_comparison(n=24, layers=2, draws=6, shown=1)) == html
 
 
 def test_nothing_is_loaded_from_outside(html, document):

@@ -11,16 +11,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from analysis.comparisons import make_comparison
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor, nn
 
 from qvit_qiskit import compare, evaluate
 from qvit_qiskit.analysis.attribution import residuals
+from qvit_qiskit.analysis.cells import Cell
 from qvit_qiskit.analysis.comparison import Comparison, Rung
 from qvit_qiskit.analysis.export import as_dict, write_comparison
+from qvit_qiskit.analysis.figures.attention import noisy_rung
+from qvit_qiskit.analysis.intervals import Interval
 from qvit_qiskit.analysis.passes import run_pass
 from qvit_qiskit.analysis.recorded import read_recorded
+from qvit_qiskit.analysis.sections.base import Contents
+from qvit_qiskit.analysis.sections.ladder import over_shots
+from qvit_qiskit.analysis.sections.layers import attribution
+from qvit_qiskit.analysis.sections.reading import reading
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.data import load, stratified_subset
 from qvit_qiskit.exceptions import DataError, JobError, RouteError
@@ -201,8 +209,9 @@ def test_the_same_numbers_every_time(single: Path, compared: Comparison, tmp_pat
         np.testing.assert_array_equal(first.draws, second.draws)  # type: ignore[arg-type]
 
 
-def test_several_runs_of_one_model(single: Path, packed: Path) -> None:
-    found = compare(single, packed, single, model=make(), draws=0)
+def test_several_runs_of_one_model(single: Path, packed: Path, tmp_path: Path) -> None:
+    again = begun_otherwise(single, tmp_path / "again")
+    found = compare(single, packed, again, model=make(), draws=0)
     names = [rung.name for rung in found.rungs]
     assert names == [
         "exact",
@@ -217,6 +226,66 @@ def test_several_runs_of_one_model(single: Path, packed: Path) -> None:
     assert list(found.attributions) == names[-3:]
     assert found.attribution is found.attributions["rehearsal on fake_boston"]
     assert all(rung.draws is None for rung in found.rungs)
+    assert found.anchors_by_rung[names[-3]] == ()
+    assert len(found.anchors_by_rung[names[-2]]) == 2
+    drift = found.drift()
+    assert set(drift[drift["from"] == "repeated rows"]["rung"]) == {names[-2]}
+    told = [found.facts[name] for name in names[-3:]]
+    assert len({text.split(",")[0] for text in told}) == 3  # which run is which
+    assert all(text.startswith("run ") for text in told)
+
+
+def test_runs_on_other_qubits_of_one_device(small: Path, folder: Path) -> None:
+    """Each has its own noise, and runs go before backends of the same name."""
+    path = folder / "two.toml"
+    path.write_text('kind = "fake"\ndevice = "fake_torino"\nshots = 64\nk = 2\nbuffer = 1\n')
+    submit(make_own(), source(2), str(path), folder / "two", budget_seconds=99, max_loss=1.0,
+           wait=True)  # fmt: skip
+    found = compare(small, folder / "two", model=make(), backends=["fake-torino"], draws=0)
+    names = [rung.name for rung in found.rungs]
+    assert names == [
+        "exact",
+        "shot noise",
+        "device noise of rehearsal on fake_torino",
+        "device noise of rehearsal on fake_torino (2)",
+        "rehearsal on fake_torino (3)",
+        "rehearsal on fake_torino",
+        "rehearsal on fake_torino (2)",
+    ]
+    one, two = found.rungs[2:4]
+    assert np.abs(one.logits - two.logits).max() > 1e-6
+    assert found.title.endswith(": rehearsal on fake_torino against the exact rung")
+    chosen = noisy_rung(found)
+    assert chosen is not None
+    assert chosen.name == "rehearsal on fake_torino"
+    assert [rung.resilience_level for rung in found.rungs[4:]] == [0, 1, 0]
+    assert "resilience level 0" in found.rungs[4].backend
+    (about,) = [t for t in reading(Contents(found)).text if "without error mitigation" in t]
+    assert "rehearsal on fake_torino (level 1)" in about
+    assert "(level 0)" not in about
+
+
+def test_a_run_given_twice(small: Path, tmp_path: Path) -> None:
+    shutil.copytree(small, tmp_path / "copy")
+    for other in (small, small / ".." / "small", tmp_path / "copy"):
+        with pytest.raises(JobError, match="hold the same one"):
+            compare(small, other, model=make())
+
+
+def test_redraws_that_change_nothing() -> None:
+    rung = by_name(make_comparison(n=24, layers=1, draws=6))["shot noise"]
+    still = Interval(0.9, 0.9, 0.9, 0.95, "redraws", ("shots",))
+    assert over_shots(still, rung) == Cell("", "no redraw of 6 changed it")
+    assert over_shots(replace(still, low=0.8), rung) == Cell("", "[0.800, 0.900]")
+    assert over_shots(None, rung) == Cell("–")
+
+
+def test_one_quantum_layer_has_no_section_of_shares() -> None:
+    sections = [
+        attribution(Contents(make_comparison(n=24, layers=layers, draws=6))) for layers in (1, 2)
+    ]
+    assert sections[0] is None
+    assert sections[1] is not None
 
 
 def test_where_and_when_rows_ran(packed: Path) -> None:
@@ -417,6 +486,19 @@ def begun_otherwise(run: Path, copy: Path, **facts: Any) -> Path:
             told |= {key: value for key, value in facts.items() if key != "arrays"}
         journal.append(event["event"], **told)
     return copy
+
+
+def test_a_page_that_cannot_be_drawn(
+    compared: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(comparison: Comparison) -> str:
+        raise ValueError("Failed to process string with tex\nbecause latex could not be found")
+
+    monkeypatch.setattr("qvit_qiskit.analysis.page.page", broken)
+    with pytest.raises(DataError, match=r"Cannot draw the report.*latex could not.*are whole"):
+        write_comparison(compared, tmp_path)
+    written = sorted(path.name for path in tmp_path.iterdir())
+    assert written == ["attribution.csv", "bias.csv", "comparison.json", "table.csv"]
 
 
 def test_mixtures_are_refused(small: Path, tmp_path: Path) -> None:

@@ -115,6 +115,33 @@ def test_files_of_several_checkpoints(
     assert sorted(path.name for path in (tmp_path / "out" / "2-seed1").iterdir()) == FILES
 
 
+def test_tables_outlive_a_page_that_cannot_be_drawn(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of training folders, whose checkpoints all have one name."""
+
+    def broken(comparison: Any) -> str:
+        raise RuntimeError("no such font")
+
+    monkeypatch.setattr("qvit_qiskit.analysis.page.page", broken)
+    line = ["compare", "--backend", "aer-shots", "--subset", "6", "--draws", "0"]
+    for seed in (0, 1):
+        (tmp_path / f"run{seed}").mkdir()
+        shutil.copy(place / f"seed{seed}.safetensors", tmp_path / f"run{seed}/best.safetensors")
+    line += ["--checkpoint", str(tmp_path / "run0")]
+    line += ["--checkpoint", str(tmp_path / "run1/best.safetensors")]
+    assert run([*line, "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr()
+    assert "Scores, with 95 % intervals" in said.out
+    assert "phantom (synthetic), run0: aer-shots against exact" in said.out
+    assert "phantom (synthetic), run1: aer-shots against exact" in said.out
+    assert said.err.startswith("error: Cannot draw the report")
+    assert said.err.count("\n") == 1
+    for name in ("1-run0", "2-run1"):
+        left = sorted(path.name for path in (tmp_path / "out" / name).iterdir())
+        assert left == [file for file in FILES if file != "report.html"]
+
+
 @pytest.mark.parametrize(
     ("line", "fragment"),
     [
@@ -132,6 +159,7 @@ def test_files_of_several_checkpoints(
         ("--checkpoint {one} --split tset", "Expected a split"),
         ("--checkpoint none.safetensors", "does not exist"),
         ("{run} --draws 0 --out {zero}", "Name another folder"),
+        ("nowhere --out {zero}/below", "is no folder. Name another folder"),
     ],
 )
 def test_mistakes(

@@ -62,10 +62,14 @@ def draw(comparison: Comparison, place: int = 0, rung: Rung | None = None) -> Fi
 
 
 def noisy_rung(comparison: Comparison) -> Rung | None:
-    """The first hardware rung with attention maps, else the last rung with some, else None."""
+    """The rung whose attention is shown; None if only the exact rung has maps.
+
+    The first that was recorded, else the first of kind hardware, else the last.
+    """
     found = [rung for rung in comparison.rungs[1:] if rung.name in comparison.attention]
     hardware = [rung for rung in found if rung.kind == "hardware"]
-    return hardware[0] if hardware else found[-1] if found else None
+    recorded = [rung for rung in hardware if rung.name in comparison.attributions]
+    return next(iter([*recorded, *hardware, *found[-1:]]), None)
 
 
 def received(weights: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -22,6 +23,7 @@ def draw(comparison: Comparison, frame: pd.DataFrame | None = None) -> Figure:
     rungs = list(frame["rung"].unique())
     parts = list(frame["part"].unique())
     style = looks(comparison)
+    foreground = mpl.rcParams["text.color"]
     figure = canvas(0.3 * len(parts) + 0.95, min(WIDTH, 2.9 * len(rungs) + 1.2))
     axes = figure.subplots(1, len(rungs), squeeze=False, sharey=True, sharex=True)[0]
     for panel, rung in zip(axes, rungs, strict=True):
@@ -35,10 +37,10 @@ def draw(comparison: Comparison, frame: pd.DataFrame | None = None) -> Figure:
             color=look.color if look else "0.6",
             alpha=0.45,
             xerr=np.abs([share - mine["share low"], mine["share high"] - share]),
-            error_kw={"elinewidth": 1.2, "capsize": 3},
+            error_kw={"elinewidth": 1.2, "capsize": 3, "ecolor": foreground},
         )
         bars.patches[-1].set(facecolor="0.75", hatch="///", edgecolor="0.4")
-        panel.axvline(0, color="0.3", linewidth=0.8)
+        panel.axvline(0, color=foreground, linewidth=0.8)
         panel.set_yticks(range(len(mine)), mine["part"])
         panel.set_ylim(len(mine) - 0.4, -0.6)
         panel.tick_params(axis="y", length=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -101,10 +102,11 @@ def shades(color: str) -> Any:
 
 def _expected(top: Any, below: Any, rung: Rung) -> None:
     x = np.linspace(-1, 1, 201)
-    top.plot(x, x, color="0.35", linewidth=0.8)
-    below.axhline(0, color="0.35", linewidth=0.8)
+    color = mpl.rcParams["text.color"]
+    top.plot(x, x, color=color, linewidth=0.8, alpha=0.65)
+    below.axhline(0, color=color, linewidth=0.8, alpha=0.65)
     if rung.shots:
         spread = 1.96 * np.sqrt((1 - x**2) / rung.shots)
         for panel, middle in ((top, x), (below, 0 * x)):
             for side in (-1, 1):
-                panel.plot(x, middle + side * spread, color="0.2", linewidth=0.8, linestyle="--")
+                panel.plot(x, middle + side * spread, color=color, linewidth=0.8, linestyle="--")

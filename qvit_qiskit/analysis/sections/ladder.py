@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from qvit_qiskit.analysis.cells import NOTHING, Cell, Table, cell, fixed, listed, p_value
+from qvit_qiskit.analysis.cells import (
+    NOTHING,
+    Cell,
+    Table,
+    cell,
+    fixed,
+    listed,
+    p_value,
+    unchanged,
+)
+from qvit_qiskit.analysis.comparison import Rung
 from qvit_qiskit.analysis.differences import Difference
 from qvit_qiskit.analysis.figures import ladder as figure
 from qvit_qiskit.analysis.intervals import Interval
@@ -69,16 +79,18 @@ def _scores(found: list[Scores]) -> Table:
     rows = []
     for one in found:
         line = [Cell(one.rung.name), cell(one.auc)]
-        line += [_limits(one.auc_shots)] if shots else []
+        line += [over_shots(one.auc_shots, one.rung)] if shots else []
         line += [cell(one.acc)]
-        line += [_limits(one.acc_shots)] if shots else []
+        line += [over_shots(one.acc_shots, one.rung)] if shots else []
         rows.append(tuple(line))
     return Table("Scores with 95 % intervals.", heads, rows)
 
 
-def _limits(interval: Interval | None) -> Cell:
-    """An interval without its value."""
-    return Cell("", cell(interval).interval) if interval else Cell(NOTHING)
+def over_shots(interval: Interval | None, rung: Rung) -> Cell:
+    """An interval over shots without its value, which stands beside it."""
+    if interval is None or rung.draws is None:
+        return Cell(NOTHING)
+    return Cell("", unchanged(interval, len(rung.draws)) or cell(interval).interval)
 
 
 def _differences(found: list[Scores]) -> list[Table]:

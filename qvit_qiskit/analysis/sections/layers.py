@@ -14,7 +14,9 @@ from qvit_qiskit.analysis.sections.base import Contents, Drawn, Section, lines
 
 
 def attribution(contents: Contents) -> Section | None:
-    """Which layer moved the logits of the recorded rungs."""
+    """Which layer moved the logits of the recorded rungs; None where there is only one layer."""
+    if all(len(found.effects) < 2 for found in contents.comparison.attributions.values()):
+        return None
     frame = contents.comparison.shares()
     if frame.empty or frame["share"].isna().all():
         return None

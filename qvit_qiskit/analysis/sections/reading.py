@@ -19,6 +19,17 @@ def reading(contents: Contents) -> Section:
             "scheduled), crosstalk between qubits, and drift since the calibration. So a gap "
             "between it and the device is to be expected."
         )
+        mitigated = [
+            f"{rung.name} (level {rung.resilience_level})"
+            for rung in contents.comparison.rungs
+            if rung.resilience_level
+        ]
+        if mitigated:
+            text.append(
+                f"{named} {'is' if len(simulated) == 1 else 'are'} without error mitigation, "
+                f"unlike {listed(mitigated)}, whose resilience level mitigates errors. What lies "
+                "between them is therefore not what the noise model lacks alone."
+            )
     text.append(
         "One trained model was evaluated. How much its scores owe to the training seed is not "
         "covered by any interval here."

@@ -27,7 +27,7 @@ CASES = [
     for n in range(2, 9)
     for name in (DEVICES if n <= 4 else [DEVICES[(n + k) % 3]])
 ]
-"""Every family on every device up to 4 qubits, and on one of them up to 8, for the time it takes."""
+"""Every family on every device up to 4 qubits, and on one of them up to 8, to save time."""
 
 
 @pytest.fixture
