@@ -12,6 +12,7 @@ from qvit_qiskit.analysis.comparison import Attribution, Executions
 from qvit_qiskit.analysis.passes import BATCH, Layer, Pass, run_pass
 from qvit_qiskit.analysis.rows import answers_at
 from qvit_qiskit.execution.hardware.stage import Rows
+from qvit_qiskit.execution.noise.recorded import RecordedNoise
 from qvit_qiskit.runs.results import Outputs
 
 
@@ -36,24 +37,22 @@ def residuals(
 
 
 def unpredicted(
-    noisy: BaseEstimatorV2, executions: Sequence[Executions], layers: Sequence[Sequence[Outputs]]
+    noisy: RecordedNoise, executions: Sequence[Executions], layers: Sequence[Sequence[Outputs]]
 ) -> list[list[np.ndarray]]:
     """For each layer and projection the recorded outputs minus what a device's errors predict.
 
     Args:
-        noisy: From `recorded_noise`. Where it has an estimator for each copy on the chip, a row is
-            compared with its own copy's.
+        noisy: The run's own noise; a row is compared with its own copy on the chip.
         executions: Where the rows of each layer ran.
         layers: What it returned.
 
     Returns:
         Arrays of shape (R, K).
     """
-    estimators: Sequence[BaseEstimatorV2] = getattr(noisy, "estimators", [noisy])
     found = []
-    for where, layer in zip(executions, layers, strict=True):
+    for where, layer, predicts in zip(executions, layers, noisy.layers, strict=True):
         rest = [out.values.copy() for out in layer]
-        for copy, estimator in enumerate(estimators):
+        for copy, estimator in enumerate(predicts.copies):
             mine = [out.copies == copy for out in layer]
             asked = [(g, index[m]) for (g, index), m in zip(where.rows.pubs, mine, strict=True)]
             predicted = answers_at(estimator, Rows(where.rows.groups, asked))

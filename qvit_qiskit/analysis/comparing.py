@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from qiskit.primitives import BaseEstimatorV2
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -34,6 +33,7 @@ from qvit_qiskit.analysis.rungs import (
 from qvit_qiskit.data import Split
 from qvit_qiskit.exceptions import DataError, RouteError
 from qvit_qiskit.execution import registry
+from qvit_qiskit.execution.noise.recorded import RecordedNoise
 from qvit_qiskit.execution.profile import AerProfile
 from qvit_qiskit.execution.route import Route
 from qvit_qiskit.runs.folder import Source
@@ -151,14 +151,14 @@ class _Build:
         self.tell(f"on {route.name}")
         return self.ladder.on_backend(route, len(self.rungs))
 
-    def _noise_of(self, run: Recorded) -> BaseEstimatorV2 | None:
+    def _noise_of(self, run: Recorded) -> RecordedNoise | None:
         try:
             return device_noise_estimator(run.path)
         except RouteError as error:
             self.notes["device noise"] = f"left out: {error}"
             return None
 
-    def _simulate(self, runs: Sequence[Recorded], noisy: Sequence[BaseEstimatorV2 | None]) -> None:
+    def _simulate(self, runs: Sequence[Recorded], noisy: Sequence[RecordedNoise | None]) -> None:
         """What simulators make of the runs: each number of shots once, and each noise once."""
         for shots in dict.fromkeys(run.shots for run in runs):
             self.tell("shot noise")
@@ -170,7 +170,7 @@ class _Build:
                     estimator, shots, len(self.rungs),
                 )
             )  # fmt: skip
-        known: dict[str, tuple[str, str, BaseEstimatorV2]] = {}
+        known: dict[str, tuple[str, str, RecordedNoise]] = {}
         for run, label, estimator in zip(runs, self.names, noisy, strict=True):
             if estimator is not None:
                 known.setdefault(run.predicted, (run.results.device, label, estimator))
@@ -187,7 +187,7 @@ class _Build:
                 )
             )  # fmt: skip
 
-    def _record(self, run: Recorded, name: str, noisy: BaseEstimatorV2 | None) -> None:
+    def _record(self, run: Recorded, name: str, noisy: RecordedNoise | None) -> None:
         self.tell(name)
         rung, found = self.ladder.recorded(name, run, noisy, len(self.rungs))
         self.rungs.append(rung)

@@ -18,7 +18,7 @@ from qvit_qiskit.analysis.propagation import DRAWS, ShotNoise, redraw
 from qvit_qiskit.analysis.recorded import REHEARSED, Recorded, check_reproduced
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution.cost import prices
-from qvit_qiskit.execution.noise.recorded import recorded_noise
+from qvit_qiskit.execution.noise.recorded import RecordedNoise, recorded_noise
 from qvit_qiskit.execution.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
 from qvit_qiskit.execution.route import Route, open_route
 from qvit_qiskit.models.cost import count_rows
@@ -88,7 +88,7 @@ class Ladder:
         )
 
     def recorded(
-        self, name: str, run: Recorded, noisy: BaseEstimatorV2 | None, number: int
+        self, name: str, run: Recorded, noisy: RecordedNoise | None, number: int
     ) -> tuple[Rung, Attribution]:
         """A finished run as a rung, and which of its layers moved the logits.
 
@@ -203,7 +203,7 @@ def shots_estimator(shots: int, seed: int) -> BaseEstimatorV2:
     return open_route("shot noise", profile, Path("built in")).estimator
 
 
-def device_noise_estimator(run: Path | str) -> BaseEstimatorV2:
+def device_noise_estimator(run: Path | str) -> RecordedNoise:
     """The errors that a run's device reported, on the qubits that it used, without shots.
 
     Raises:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from qiskit.circuit.measure import Measure
 from qiskit.providers import BackendV2, QubitProperties
 from qiskit.transpiler import InstructionProperties, Target
 from qiskit_ibm_runtime.models import BackendProperties
+from qiskit_ibm_runtime.models.exceptions import BackendPropertyError
 
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.devices import TargetDevice, bundled_device
@@ -101,17 +104,27 @@ def device_of(calibration: bytes, source: str) -> CalibratedDevice:
     """
     try:
         properties = BackendProperties.from_dict(json.loads(calibration))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RouteError(
-            f"{source} is no calibration of a device. Expected a file that a run recorded, or "
-            "that `qvit backends check NAME --save FILE` wrote."
-        ) from error
-    return CalibratedDevice(properties)
+    except (ValueError, KeyError, TypeError, AttributeError, BackendPropertyError) as error:
+        raise _no_calibration(source) from error
+    try:
+        return CalibratedDevice(properties)
+    except (ValueError, KeyError, TypeError, BackendPropertyError) as error:
+        raise _no_calibration(f"{source} ({error})") from error
+
+
+def _no_calibration(source: str) -> RouteError:
+    return RouteError(
+        f"{source} is no calibration of a device. Expected a file that a run recorded, or that "
+        "`qvit backends check NAME --save FILE` wrote."
+    )
 
 
 def _target(properties: BackendProperties) -> Target:
     count = len(properties.qubits)
     known = [properties.qubit_property(q) for q in range(count)]
+    for qubit in known:
+        for name in ("prob_meas0_prep1", "prob_meas1_prep0"):
+            _value(qubit, name)
     target = Target(
         num_qubits=count,
         dt=_DT,
@@ -135,5 +148,20 @@ def _target(properties: BackendProperties) -> Target:
     return target
 
 
+_MOST = {"gate_error": 1.0, "readout_error": 1.0, "prob_meas0_prep1": 1.0, "prob_meas1_prep0": 1.0}
+"""Probabilities; times have no upper limit."""
+
+
 def _value(entry: dict[str, Any], name: str) -> float | None:
-    return entry[name][0] if name in entry else None
+    """A reported number, in SI units.
+
+    Raises:
+        ValueError: If it is none, or not possible.
+    """
+    if name not in entry:
+        return None
+    value = entry[name][0]
+    least = sys.float_info.min if name in ("T1", "T2") else 0.0
+    if not isinstance(value, int | float) or not least <= value <= _MOST.get(name, math.inf):
+        raise ValueError(f"{name} is {value!r}")
+    return float(value)

@@ -34,7 +34,7 @@ class AerProfile(_Profile):
     kind: Literal["aer"]
     shots: Shots | None = None
     """Bitstrings drawn per row; without it values are exact expectation values."""
-    noise: str | None = None
+    noise: Annotated[str, Field(min_length=1)] | None = None
     """Whose noise: a bundled device snapshot, e.g. ``"fake_boston"``; a run's device as it was,
     ``"run:NAME"``; or a calibration file ending in ``.json``. Without it there is none."""
     engine: Literal["exact", "aer"] = "exact"

@@ -58,7 +58,7 @@ def test_a_profile_names_a_calibration_file(rng, tmp_path, monkeypatch):
     for gate in calibration["gates"]:  # a worse device
         for entry in gate["parameters"]:
             if entry["name"] == "gate_error" and gate["gate"] == "cz":
-                entry["value"] *= 3
+                entry["value"] = min(0.9, 3 * entry["value"])
     (tmp_path / "lab.json").write_text(json.dumps(calibration))
     worse = registry.open(str(tmp_path / "lab.toml"))
     assert np.abs(worse.estimator.run([pub]).result()[0].data.evs - found).max() > 1e-3
@@ -84,6 +84,21 @@ def test_a_profile_names_a_run(tmp_path, monkeypatch):
 def test_other_files_are_refused(tmp_path, content, words):
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(RouteError, match=words):
+        noise_device("x.json", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("T1", 0), ("T1", "x"), ("T2", -1e-6), ("prob_meas0_prep1", float("nan")),
+     ("prob_meas1_prep0", 1.5), ("readout_error", None), ("gate_error", "x"), ("gate_error", 2),
+     ("gate_length", -1)],
+)  # fmt: skip
+def test_impossible_numbers_are_refused(tmp_path, name, value):
+    told = json.loads(properties_json(bundled_device("fake_torino")))
+    lists = told["gates"][3]["parameters"] if name.startswith("gate") else told["qubits"][5]
+    next(entry for entry in lists if entry["name"] == name)["value"] = value
+    (tmp_path / "x.json").write_text(json.dumps(told))
+    with pytest.raises(RouteError, match="no calibration of a device"):
         noise_device("x.json", tmp_path)
 
 

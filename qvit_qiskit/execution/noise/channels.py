@@ -17,6 +17,7 @@ from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import PTM, Operator, SuperOp
 from qiskit.transpiler import Target
 
+from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.execution.exact.lower import Lowered, OneQubit, Operation, Rotation, lower
 
 
@@ -104,12 +105,18 @@ def with_errors(
         parameters: In the order of value columns; all parameters of the circuit are among them.
 
     Raises:
-        CircuitError: If it holds more than unitary gates.
+        CircuitError: If it holds more than unitary gates, or one that the target lacks.
     """
     places = [
         (item.operation.name, tuple(circuit.find_bit(q).index for q in item.qubits))
         for item in circuit.data
     ]
+    for name, qubits in places:
+        if name not in target.operation_names or qubits not in (target[name] or {}):
+            raise CircuitError(
+                f"The calibration reports no gate {name} on the wires {qubits}, so its error is "
+                "unknown. Compile the circuit for the gates that the device reports."
+            )
     errors = gate_errors(target, set(places))
     lowered = replace(lower(circuit), parameters=tuple(parameters))
     gates = iter(lowered.operations)

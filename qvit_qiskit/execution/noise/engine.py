@@ -23,6 +23,8 @@ from qvit_qiskit.execution.noise.program import NoisyProgram
 
 CHUNK_BYTES = 2**24
 """Bytes of one intermediate tensor: rows are processed in chunks of about this size."""
+MAX_BYTES = 2**30
+"""Of all observables of a request, evolved backwards."""
 TAPE_BYTES = 2**28
 """The same for all states of one chunk together, where torch keeps them for the way back."""
 MAX_KEPT = 4
@@ -81,8 +83,10 @@ class _Task:
             for index, a in zip(self.angles.shared_rotations, found, strict=True)
         }
         self.coefficients = torch.from_numpy(z_coefficients(request.diagonal))  # (2**n, K)
-        # Whatever are fewer go through the last segment: observables backwards, or rows.
-        self.backwards = request.diagonal.shape[1] <= request.num_rows
+        # Whatever are fewer go through the last segment: observables backwards, or rows; but
+        # rows come in chunks, and observables all at once.
+        size = 8 * len(request.shared) * request.diagonal.shape[1] * 4**self.program.wires
+        self.backwards = request.diagonal.shape[1] <= request.num_rows and size <= MAX_BYTES
         self.kept: list[_Kept] = []
         with torch.set_grad_enabled(differentiate):
             self.observables = self._observables()

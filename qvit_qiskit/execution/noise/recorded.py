@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +27,14 @@ from qvit_qiskit.execution.noise.program import NoisyProgram, compile_noisy
 class AsCompiled:
     """Compiles circuits onto the qubits where a stage of a run put one of its copies."""
 
-    def __init__(self, stages: Sequence[StoredStage], device: BackendV2, copy: int) -> None:
-        self.stages, self.device, self.copy = stages, device, copy
+    def __init__(self, stage: StoredStage, device: BackendV2, copy: int) -> None:
+        self.stage, self.device, self.copy = stage, device, copy
 
     def __call__(self, circuit: QuantumCircuit, basis: Basis, columns: Columns) -> NoisyProgram:
-        """Compile a circuit of the run for a basis.
+        """Compile a circuit of the stage for a basis.
 
         Raises:
-            RouteError: If the run did not measure this circuit in this basis.
+            RouteError: If the stage did not measure this circuit in this basis.
         """
         compiled = self._find(circuit, basis)
         placed = compiled.copies[self.copy]
@@ -48,25 +49,39 @@ class AsCompiled:
         return compile_noisy(region, parameters, basis, columns, where)
 
     def _find(self, circuit: QuantumCircuit, basis: Basis) -> Compiled:
-        for stage in self.stages:
-            for group, programs in zip(stage.rows.groups, _programs(stage), strict=True):
-                if _same(group.circuit, circuit):
-                    for compiled in programs:
-                        if compiled.basis == basis:
-                            return compiled
-        raise RouteError("The run did not measure this circuit: compare it with its own model.")
+        for group, programs in zip(self.stage.rows.groups, _programs(self.stage), strict=True):
+            if _same(group.circuit, circuit):
+                for compiled in programs:
+                    if compiled.basis == basis:
+                        return compiled
+        raise _other_circuit()
 
 
-class MeanEstimator(BaseEstimatorV2):
-    """The mean of several exact estimators: what a row gives on a copy chosen at random."""
+@dataclass(frozen=True)
+class RecordedLayer:
+    """One stage of a run, by its own calibration and on its own qubits."""
 
-    def __init__(self, estimators: Sequence[ExactEstimator]) -> None:
-        self.estimators = estimators
+    copies: tuple[ExactEstimator, ...]
+    """One for each copy of the circuits on the chip."""
+    weights: frozenset[bytes]
+    """The weights of its projections: what tells layers of one circuit apart."""
+
+
+class RecordedNoise(BaseEstimatorV2):
+    """Values under the errors that a run recorded, on the qubits that it used, unmitigated.
+
+    A PUB is evaluated as the stage that asked its weights was compiled, at that stage's
+    calibration; where there are several copies, values are means over them: what a row gives on a
+    copy chosen at random.
+    """
+
+    def __init__(self, layers: Sequence[RecordedLayer]) -> None:
+        self.layers = tuple(layers)
 
     def run(
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None
     ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
-        """Evaluate PUBs.
+        """Evaluate PUBs, each with one set of weights.
 
         Args:
             pubs: The PUBs.
@@ -77,18 +92,25 @@ class MeanEstimator(BaseEstimatorV2):
         return job
 
     def _run(self, pubs: list[EstimatorPub]) -> PrimitiveResult[PubResult]:
-        found = [estimator.run(pubs).result() for estimator in self.estimators]
         out = []
-        for k, pub in enumerate(pubs):
-            evs = np.mean([result[k].data.evs for result in found], axis=0)
+        for pub in pubs:
+            found = [copy.run([pub]).result()[0] for copy in self._layer(pub).copies]
+            evs = np.mean([result.data.evs for result in found], axis=0)
             out.append(PubResult(DataBin(evs=evs, stds=np.zeros_like(evs), shape=pub.shape)))
         return PrimitiveResult(out)
 
+    def _layer(self, pub: EstimatorPub) -> RecordedLayer:
+        values = pub.parameter_values.as_array(pub.circuit.parameters)
+        flat = values.reshape(-1, values.shape[-1])
+        key = _weights(pub.circuit, flat[0]) if len(flat) else None
+        for layer in self.layers:
+            if key is None or key in layer.weights:
+                return layer
+        raise _other_circuit()
 
-def recorded_noise(folder: Path) -> BaseEstimatorV2:
-    """Values under the errors that a run recorded, on the qubits that it used, without mitigation.
 
-    Where a run has several copies side by side, values are means over them.
+def recorded_noise(folder: Path) -> RecordedNoise:
+    """The noise that a run's folder predicts for it.
 
     Args:
         folder: The folder of a run whose quantum layers are compiled.
@@ -98,21 +120,41 @@ def recorded_noise(folder: Path) -> BaseEstimatorV2:
         RouteError: If nothing is compiled, or its device reported nothing.
     """
     journal = Journal.open(folder)
-    events = journal.of("compiled")
-    if not events:
+    numbers = sorted({event["stage"] for event in journal.of("compiled")})
+    if not numbers:
         raise RouteError(f"The run in {folder} has compiled nothing yet; resume it first.")
-    stages = [StoredStage(journal, event["stage"]) for event in events]
-    calibration = events[-1]["calibration"]
-    errors = journal.load(calibration["file"], calibration["sha256"])
-    device = device_of(errors, str(folder / calibration["file"]))
-    copies = min(
-        p[0].k for stage in stages for p in stage.layout.programs[: len(stage.rows.groups)]
-    )
-    found = [
-        ExactEstimator(NoisyEngine(), Compiler(AsCompiled(stages, device, copy)))
-        for copy in range(copies)
+    layers = []
+    for number in numbers:
+        stage = StoredStage(journal, number)
+        calibration = journal.of("compiled", stage=number)[-1]["calibration"]
+        errors = journal.load(calibration["file"], calibration["sha256"])
+        device = device_of(errors, str(folder / calibration["file"]))
+        copies = min(programs[0].k for programs in _programs(stage))
+        estimators = tuple(
+            ExactEstimator(NoisyEngine(), Compiler(AsCompiled(stage, device, copy)))
+            for copy in range(copies)
+        )
+        weights = frozenset(
+            _weights(stage.rows.groups[g].circuit, stage.rows.groups[g].rows[index[0]])
+            for g, index in stage.rows.pubs
+            if len(index)
+        )
+        layers.append(RecordedLayer(estimators, weights))
+    return RecordedNoise(layers)
+
+
+def _weights(circuit: QuantumCircuit, row: np.ndarray) -> bytes:
+    """The parameter values of a row that are no inputs; ``EstimatorQNN`` names those so."""
+    kept = [
+        value
+        for parameter, value in zip(circuit.parameters, row, strict=True)
+        if not parameter.name.startswith("inputs[")
     ]
-    return found[0] if copies == 1 else MeanEstimator(found)
+    return np.array(kept, dtype=float).tobytes()
+
+
+def _other_circuit() -> RouteError:
+    return RouteError("The run did not measure this circuit: compare it with its own model.")
 
 
 def _programs(stage: StoredStage) -> list[list[Compiled]]:

@@ -1,5 +1,7 @@
 """The noise that a run's folder predicts for it."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,11 @@ from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.data import load, stratified_subset
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.execution.calibration import run_device
+from qvit_qiskit.execution.exact.estimator import ExactEstimator
 from qvit_qiskit.execution.hardware.journal import Journal
+from qvit_qiskit.execution.hardware.local import LocalSender
 from qvit_qiskit.execution.noise.compiler import noisy
-from qvit_qiskit.execution.noise.recorded import MeanEstimator, recorded_noise
+from qvit_qiskit.execution.noise.recorded import recorded_noise
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.runs import read_results, submit
 
@@ -31,7 +35,7 @@ def test_a_rehearsal_is_what_its_folder_predicts(tmp_path, name):
     profile, run = str(tmp_path / f"{name}.toml"), tmp_path / "run"
     submit(model, images, profile, run, budget_seconds=600, wait=True)
     estimator = recorded_noise(run)
-    assert isinstance(estimator, MeanEstimator) == (name == "packed")
+    assert [len(each.copies) for each in estimator.layers] == [3 if name == "packed" else 1]
     circuit = build_circuit("ry-ring", 3, 2)
     observables = [[o] for o in circuit.observables]
     layer = read_results(run).layers[0]
@@ -39,8 +43,9 @@ def test_a_rehearsal_is_what_its_folder_predicts(tmp_path, name):
     found = np.stack([r.data.evs.T for r in estimator.run(pubs).result()])
     gaps = (np.stack([o.values for o in layer]) - found) / np.sqrt((1 - found**2) / 2048)
     if name == "packed":  # each row ran on one copy, the prediction is the mean of three
-        copies = [recorded.evs for recorded in by_copy(estimator, pubs)]
+        copies = [c.run(pubs[:1]).result()[0].data.evs for c in estimator.layers[0].copies]
         assert np.abs(copies[0] - copies[1]).max() > 1e-3
+        np.testing.assert_allclose(np.mean(copies, axis=0).T, found[0], atol=1e-12)
         assert gaps.std() < 1.6
     else:
         assert np.abs(gaps).max() < 5.5
@@ -49,8 +54,36 @@ def test_a_rehearsal_is_what_its_folder_predicts(tmp_path, name):
         np.testing.assert_allclose(elsewhere.T, found[0], atol=1e-9)  # the best place again
 
 
-def by_copy(estimator: MeanEstimator, pubs):
-    return [single.run(pubs[:1]).result()[0].data for single in estimator.estimators]
+def test_layers_are_predicted_by_their_own_calibrations(tmp_path, monkeypatch):
+    """The device gets worse between two layers: the second is compiled to other qubits."""
+    model = build_model(ViTConfig(width=3, heads=1, patch_size=14, depth=2), seed=0)
+    images = stratified_subset(load("phantom").test, 12, 0)
+    errors, seen = LocalSender.calibration, []
+
+    def calibration(self):
+        seen.append(errors(self))
+        told = json.loads(seen[-1])
+        for gate in told["gates"]:
+            if gate["gate"] == "cz":
+                for entry in gate["parameters"]:
+                    if entry["name"] == "gate_error":
+                        entry["value"] = min(0.5, entry["value"] * len(seen) ** 3)
+        return json.dumps(told)
+
+    monkeypatch.setattr(LocalSender, "calibration", calibration)
+    run = tmp_path / "run"
+    submit(model, images, "fake-torino", run, budget_seconds=600, shots=256, wait=True)
+    assert len(seen) == 2
+    estimator, circuit = recorded_noise(run), build_circuit("ry-ring", 3, 2)
+    observables = [[o] for o in circuit.observables]
+    ideal = ExactEstimator()
+    shrunk = []
+    for layer in read_results(run).layers:
+        pub = (circuit.canonical, observables, layer[0].parameters)
+        noisy_values = estimator.run([pub]).result()[0].data.evs
+        exact = ideal.run([pub]).result()[0].data.evs
+        shrunk.append(1 - np.sum(noisy_values * exact) / np.sum(exact**2))
+    assert shrunk[1] > 2 * shrunk[0] > 0
 
 
 def test_other_circuits_and_folders_are_refused(tmp_path):

@@ -17,6 +17,7 @@ from qvit_qiskit.execution.exact.estimator import ExactEstimator
 from qvit_qiskit.execution.exact.readout import measurement_bases
 from qvit_qiskit.execution.gradients import circuit_pub
 from qvit_qiskit.execution.noise import engine, program
+from qvit_qiskit.execution.noise.channels import with_errors
 from qvit_qiskit.execution.noise.compiler import noisy
 from qvit_qiskit.execution.packing import place
 
@@ -85,6 +86,25 @@ def test_chunks_of_rows_change_nothing(rng, monkeypatch, family):
     whole = data(noisy(device), *pub).evs
     monkeypatch.setattr(engine, "CHUNK_BYTES", 2**12)
     np.testing.assert_allclose(data(noisy(device), *pub).evs, whole, atol=1e-13)
+
+
+def test_many_observables_go_forwards_in_chunks(rng, monkeypatch):
+    """Probabilities of basis states are as many as would not fit at once."""
+    circuit, device = build_circuit("ry-ring", 3, 2), bundled_device("fake_torino")
+    pub = circuit_pub(circuit, rng.uniform(-2, 2, (40, 3)), rng.uniform(-2, 2, circuit.num_weights))
+    whole = data(noisy(device), *pub).evs
+    monkeypatch.setattr(engine, "MAX_BYTES", 2**10)
+    np.testing.assert_allclose(data(noisy(device), *pub).evs, whole, atol=1e-13)
+
+
+def test_gates_that_nobody_reports_are_refused():
+    """Their errors would otherwise be taken for none."""
+    device = bundled_device("fake_torino")
+    region = place(build_circuit("ry-ring", 2, 1).canonical, device, seed=0)
+    changed = region.circuit.copy_empty_like()
+    changed.h(0)
+    with pytest.raises(CircuitError, match="no gate h on the wires"):
+        with_errors(changed, region.target, [])
 
 
 def test_circuits_without_parameters():
