@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from qvit_qiskit import __version__
-from qvit_qiskit.cli import backends, compare, demo, estimate, evaluate, runs, train
+from qvit_qiskit.cli import backends, compare, demo, estimate, evaluate, runs, study, train
 
 app = typer.Typer(
     name="qvit",
@@ -41,4 +41,5 @@ app.command("status")(runs.status)
 app.command("resume")(runs.resume)
 app.command("cancel")(runs.cancel)
 app.command("compare")(compare.compare)
+app.command("study")(study.study)
 app.add_typer(backends.app, name="backends")

@@ -1,0 +1,125 @@
+"""Cells: one training each, with a key made of all that determines its result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from qvit_qiskit.models import ViTConfig
+from qvit_qiskit.training import TrainConfig
+
+FORMAT = 1
+"""Of keys; another one makes every cell new."""
+
+
+@dataclass(frozen=True)
+class SetSource:
+    """A data set as far as keys are concerned."""
+
+    channels: int
+    classes: int
+    md5: str
+    images: int
+    """For training; what a cell costs, and nothing of its key."""
+
+
+@dataclass(frozen=True)
+class TeacherSource:
+    """A teacher as far as keys are concerned."""
+
+    digest: str
+    preprocessing: str
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a spec names, looked up: contents instead of names and paths."""
+
+    sets: Mapping[str, SetSource]
+    teachers: Mapping[str, TeacherSource]
+    """By the name in the cells."""
+    backends: Mapping[str, str]
+    """SHA-256 of the profiles that models are trained on, by name."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training and its evaluation."""
+
+    dataset: str
+    model: str
+    """Its name in the study."""
+    heads: int
+    qubits: int
+    """Features of a head."""
+    regime: str
+    fold: int | None
+    """From 0; none on the official splits."""
+    folds: int
+    split: str
+    config: ViTConfig
+    train: TrainConfig
+    """Without the teacher's name: the teacher is known by its digest."""
+    source: SetSource
+    pretrain: SetSource | None
+    teacher: TeacherSource | None
+    teacher_name: str | None
+    backend: str
+    """SHA-256 of the profile it is trained on."""
+
+    @property
+    def seed(self) -> int:
+        """Of the training."""
+        return self.train.seed
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        fold = "" if self.fold is None else f" fold {self.fold + 1}/{self.folds}"
+        size = f"{self.heads}x{self.qubits}"
+        return f"{self.dataset} {self.model} {size} {self.regime} seed {self.seed}{fold}"
+
+    @property
+    def work(self) -> int:
+        """Training images shown, all epochs together: what progress counts."""
+        how = self.train.distill
+        first = (self.pretrain or self.source).images * (how.pretrain_epochs if how else 0)
+        shown = min(self.train.subset or self.source.images, self.source.images)
+        return first + shown * self.train.epochs
+
+    def recipe(self) -> dict[str, Any]:
+        """Everything that determines the trained model on the official splits."""
+        return {
+            "format": FORMAT,
+            "model": self.config.model_dump(mode="json"),
+            "train": self.train.model_dump(mode="json"),
+            "md5": self.source.md5,
+            "pretrain_md5": self.pretrain.md5 if self.pretrain else None,
+            "teacher": [self.teacher.digest, self.teacher.preprocessing] if self.teacher else None,
+            "backend": self.backend,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of everything that determines its result, in 32 hexadecimal digits."""
+        told = {"recipe": self.recipe(), "split": self.split, "fold": [self.fold, self.folds]}
+        return digest(told)[:32]
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of what JSON can hold, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def configuration(cells: Iterable[Cell]) -> str:
+    """SHA-256 of what is trained, however it is judged: what `qvit study --freeze` freezes.
+
+    It holds every training with its options, defaults included, its seed, its data and its
+    teacher; neither the split and folds, nor the profiles of the evaluation.
+    """
+    return digest(sorted({digest(cell.recipe()) for cell in cells}))

@@ -1,0 +1,128 @@
+"""Which models of a study are compared with which: axis by axis, and one axis across another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise, product
+from typing import Any
+
+from qvit_qiskit.study.effects import Effect, effect
+from qvit_qiskit.study.findings import Findings, Group
+from qvit_qiskit.study.measured import METRICS
+
+AXES = ("model", "heads", "size", "regime", "profile")
+KINDS = (
+    ("model",), ("heads",), ("size",), ("regime",),
+    ("heads", "model"), ("regime", "size"), ("regime", "model"),
+)  # fmt: skip
+"""Differences, and differences of differences: does the second axis change the first's effect?"""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A linear combination of groups."""
+
+    kind: tuple[str, ...]
+    terms: tuple[tuple[int, Group], ...]
+    what: str
+    """Such as ``"qvit − vit"``."""
+    at: str
+    """What is the same on both sides."""
+
+
+def contrasts(found: Findings) -> Iterator[Contrast]:
+    """All comparisons that a study's groups allow.
+
+    Models: each against those named after it in the spec. Heads and sizes: each against the next
+    smaller. Regimes: each against the first one. Profiles are not compared here.
+    """
+    values = _values(found)
+    known = set(found.groups)
+    for kind in KINDS:
+        rest = [axis for axis in AXES if axis not in kind]
+        for pairs in product(*(_pairs(axis, values[axis]) for axis in kind)):
+            for fixed in product(*(values[axis] for axis in rest)):
+                place = dict(zip(rest, fixed, strict=True))
+                terms = tuple(_terms(kind, pairs, place))
+                if all(group in known for _, group in terms):
+                    what = [
+                        _what(found, axis, *pair) for axis, pair in zip(kind, pairs, strict=True)
+                    ]
+                    told = what[0] if len(what) == 1 else " × ".join(f"({w})" for w in what)
+                    yield Contrast(kind, terms, told, at(found, place))
+
+
+def effects(found: Findings) -> Iterator[tuple[Contrast, str, Effect]]:
+    """Every comparison on every data set and on their mean, over the seeds that all sides have."""
+    for contrast in contrasts(found):
+        groups = [group for _, group in contrast.terms]
+        for name in found.sets:
+            seeds = found.seeds(groups, name)
+            for metric in METRICS if seeds else ():
+                yield (
+                    contrast,
+                    name,
+                    effect(
+                        [
+                            (factor, found.measured(metric, group, name, seeds))
+                            for factor, group in contrast.terms
+                        ]
+                    ),
+                )
+
+
+def _values(found: Findings) -> dict[str, list[Any]]:
+    spec = found.spec
+    return {
+        "model": list(spec["models"]),
+        "heads": sorted(spec["heads"]),
+        "size": sorted(found.sizes),
+        "regime": list(spec["regimes"]),
+        "profile": [profile["name"] for profile in found.plan["profiles"]],
+    }
+
+
+def _pairs(axis: str, values: list[Any]) -> list[tuple[Any, Any]]:
+    """What is compared, and with what."""
+    if axis == "model":
+        return [(a, b) for k, a in enumerate(values) for b in values[k + 1 :]]
+    if axis == "regime":
+        return [(value, values[0]) for value in values[1:]]
+    return [(larger, smaller) for smaller, larger in pairwise(values)]
+
+
+def _terms(
+    kind: tuple[str, ...], pairs: tuple[tuple[Any, Any], ...], place: dict[str, Any]
+) -> Iterator[tuple[int, Group]]:
+    for sides in product((0, 1), repeat=len(kind)):
+        chosen = {axis: pair[side] for axis, pair, side in zip(kind, pairs, sides, strict=True)}
+        yield (-1) ** sum(sides), Group(**place, **chosen)
+
+
+def _what(found: Findings, axis: str, first: Any, second: Any) -> str:
+    unit = {"heads": " heads", "size": f" {found.size_name}"}.get(axis, "")
+    return f"{first} − {second}{unit}"
+
+
+def at(found: Findings, place: dict[str, Any]) -> str:
+    """The place of a group in the grid, as people read it; profiles only where there are several.
+
+    Args:
+        found: The study.
+        place: Values by axis; axes may be missing.
+    """
+    words = []
+    for axis in AXES:
+        if axis not in place:
+            continue
+        value = place[axis]
+        if axis == "heads":
+            words.append(f"{value} head{'s' if value > 1 else ''}")
+        elif axis == "size":
+            words.append(f"{value} qubits" if found.size_name == "qubits" else f"width {value}")
+        elif axis == "profile":
+            words += [value] if len(found.plan["profiles"]) > 1 else []
+        elif axis != "regime" or len(found.spec["regimes"]) > 1:
+            words.append(str(value))
+    return ", ".join(words)

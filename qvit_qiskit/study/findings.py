@@ -1,0 +1,214 @@
+"""What a study has found so far, read back from its folder: neither data nor teachers needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qvit_qiskit import metrics
+from qvit_qiskit.exceptions import JobError, QvitError
+from qvit_qiskit.execution.hardware.journal import unpack_arrays
+from qvit_qiskit.study.folder import StudyFolder
+from qvit_qiskit.study.measured import Measured, Metric, Part, measure
+
+MEAN = "mean over sets"
+
+
+@dataclass(frozen=True)
+class Group:
+    """What is trained on every set from every seed, and evaluated on one profile."""
+
+    model: str
+    heads: int
+    size: int
+    """Qubits of a head, or the width, whichever the spec's grid is made of."""
+    regime: str
+    profile: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished cell on one profile."""
+
+    group: Group
+    dataset: str
+    seed: int
+    fold: int | None
+    cell: dict[str, Any]
+    """As in the plan."""
+    result: dict[str, Any]
+    evaluation: dict[str, Any]
+    logits: Path
+
+    @cached_property
+    def answers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Labels (n,) and probabilities (n, classes).
+
+        Raises:
+            JobError: If the file is missing or damaged.
+        """
+        try:
+            arrays = unpack_arrays(self.logits.read_bytes())
+            return arrays["labels"], metrics.softmax(arrays["logits"])
+        except (OSError, KeyError, QvitError) as error:
+            raise JobError(
+                f"{self.logits} is not what this study wrote ({error}). Delete the cell's folder "
+                "and run the study to compute it again."
+            ) from error
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A plan with the cells that are finished."""
+
+    plan: dict[str, Any]
+    runs: tuple[Run, ...]
+    """In the order of the plan."""
+    missing: tuple[str, ...]
+    """Labels of the cells that are not finished."""
+    tests: tuple[dict[str, Any], ...]
+    """Every evaluation on a test split, of other plans in this folder as well."""
+    teachers: tuple[dict[str, Any], ...] = ()
+    """Their own scores, as far as they know the classes of the sets they teach."""
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What was asked."""
+        return dict(self.plan["spec"])
+
+    @property
+    def size_name(self) -> str:
+        """What `Group.size` is."""
+        return "qubits" if self.spec["qubits"] else "width"
+
+    @property
+    def datasets(self) -> list[str]:
+        """In the order of the spec."""
+        return list(self.spec["datasets"])
+
+    @property
+    def sets(self) -> list[str]:
+        """The data sets, and their mean where there are several."""
+        return self.datasets + ([MEAN] if len(self.datasets) > 1 else [])
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Those with a finished cell: by model, heads, size, regime and profile as in the spec."""
+        order: list[list[Any]] = [
+            list(self.spec["models"]), self.spec["heads"], self.sizes,
+            list(self.spec["regimes"]), [profile["name"] for profile in self.plan["profiles"]],
+        ]  # fmt: skip
+
+        def place(group: Group) -> list[int]:
+            told = (group.model, group.heads, group.size, group.regime, group.profile)
+            return [axis.index(value) for axis, value in zip(order, told, strict=True)]
+
+        return sorted({run.group for run in self.runs}, key=place)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Values of `Group.size`, as in the spec."""
+        return list(self.spec[self.size_name if self.size_name == "qubits" else "widths"])
+
+    def folds(self, dataset: str) -> int:
+        """Evaluations that make up the score of one seed."""
+        folds = self.spec["folds"]
+        return max(1, folds if isinstance(folds, int) else folds.get(dataset, 0))
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[Group, str, int], list[Run]]:
+        found: dict[tuple[Group, str, int], list[Run]] = {}
+        for run in self.runs:
+            found.setdefault((run.group, run.dataset, run.seed), []).append(run)
+        for runs in found.values():
+            runs.sort(key=lambda run: run.fold or 0)
+        return found
+
+    def of(self, group: Group, dataset: str, seed: int) -> list[Run]:
+        """The finished folds of one training, in their order."""
+        return self._by_place.get((group, dataset, seed), [])
+
+    def members(self, name: str) -> list[str]:
+        """The data sets behind a name: itself, or all behind `MEAN`."""
+        return self.datasets if name == MEAN else [name]
+
+    def seeds(self, groups: Iterable[Group], name: str) -> tuple[int, ...]:
+        """The seeds from which all of these groups are finished on a data set, or on all."""
+        return tuple(
+            seed
+            for seed in self.spec["seeds"]
+            if all(
+                len(self.of(group, dataset, seed)) == self.folds(dataset)
+                for group in groups
+                for dataset in self.members(name)
+            )
+        )
+
+    def parts(self, group: Group, name: str, seeds: Sequence[int]) -> list[Part]:
+        """A group's answers about a data set, or about all.
+
+        Raises:
+            JobError: If a file is damaged, or labels differ between seeds.
+        """
+        members = self.members(name)
+        found = []
+        for dataset in members:
+            weight = 1 / (len(members) * self.folds(dataset))
+            for fold in range(self.folds(dataset)):
+                answers = [self.of(group, dataset, seed)[fold].answers for seed in seeds]
+                labels = answers[0][0]
+                if not all(np.array_equal(labels, other) for other, _ in answers):
+                    raise JobError(f"The seeds of {group} on {dataset} saw different images.")
+                found.append(Part(labels, np.array([chances for _, chances in answers]), weight))
+        return found
+
+    def measured(self, metric: Metric, group: Group, name: str, seeds: tuple[int, ...]) -> Measured:
+        """A group's score on a data set, or on all."""
+        key = (metric, group, name, seeds)
+        if key not in self._measured:
+            self._measured[key] = measure(metric, self.parts(group, name, seeds))
+        return self._measured[key]
+
+    @cached_property
+    def _measured(self) -> dict[tuple[Metric, Group, str, tuple[int, ...]], Measured]:
+        return {}
+
+
+def read_findings(folder: Path | str) -> Findings:
+    """Read a study's folder; cells that are not finished are left out.
+
+    Args:
+        folder: Of the study.
+
+    Raises:
+        JobError: If it is none, or a finished cell is damaged.
+    """
+    place = StudyFolder(Path(folder))
+    plan = place.plan()
+    runs, missing = [], []
+    for cell in plan["cells"]:
+        result = place.result(cell["key"])
+        known = {} if result is None else {e["digest"]: e for e in result["evaluations"]}
+        for profile in plan["profiles"]:
+            if result is None or profile["digest"] not in known:
+                missing.append(cell["label"])
+                break
+            evaluation = known[profile["digest"]]
+            logits = place.cell(cell["key"]) / Path(evaluation["logits"]).name
+            size = cell["qubits"] * (1 if plan["spec"]["qubits"] else cell["heads"])
+            group = Group(cell["model"], cell["heads"], size, cell["regime"], profile["name"])
+            runs.append(
+                Run(
+                    group, cell["dataset"], cell["seed"], cell["fold"], cell, result, evaluation,
+                    logits,
+                )
+            )  # fmt: skip
+    split = plan["spec"]["split"]
+    asked = [place.teacher(digest, md5, split) for digest, md5 in plan["teachers"]]
+    teachers = tuple(told for told in asked if told is not None)
+    return Findings(plan, tuple(runs), tuple(missing), tuple(place.tests()), teachers)

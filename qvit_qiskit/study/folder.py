@@ -1,0 +1,147 @@
+"""A study's folder: the spec, the plan, a cell in each subfolder, and what happened when.
+
+``study.toml`` and ``plan.json`` say what was asked last; ``cells/KEY/`` holds one training with its
+``result.json``, which is written last; ``journal.jsonl`` and ``test-evaluations.jsonl`` only grow.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.files import write_text
+from qvit_qiskit.study.lines import append, locked, now, read_lines
+
+PLAN, SPEC, SESSION, RESULT = "plan.json", "study.toml", "session", "result.json"
+JOURNAL, TESTS = "journal.jsonl", "test-evaluations.jsonl"
+PATIENCE = 60.0
+"""Seconds to wait for a process of an earlier call to leave a cell."""
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """The folder of a study; shared by all machines that work on it."""
+
+    path: Path
+
+    def cell(self, key: str) -> Path:
+        """The folder of a cell."""
+        return self.path / "cells" / key
+
+    @property
+    def logits(self) -> Path:
+        """Where the teachers' logits are kept, so that workers need no teacher."""
+        return self.path / "teachers"
+
+    def result(self, key: str) -> dict[str, Any] | None:
+        """What a finished cell has written; none if it is not finished.
+
+        Raises:
+            JobError: If the file is damaged.
+        """
+        path = self.cell(key) / RESULT
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if found["key"] != key:
+                raise ValueError(f"it is that of the cell {found['key']}")
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise JobError(
+                f"{path} is not what this study wrote ({error}). Delete the cell's folder to "
+                "compute it again."
+            ) from error
+        return dict(found)
+
+    def teacher(self, digest: str, md5: str, split: str) -> dict[str, Any] | None:
+        """A teacher's own scores on a split; none if they are not known."""
+        found = read_lines(self._teacher(digest, md5, split))
+        return found[0] if found else None
+
+    def keep_teacher(self, digest: str, md5: str, split: str, told: dict[str, Any]) -> None:
+        """Keep a teacher's own scores."""
+        path = self._teacher(digest, md5, split)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(told) + "\n")
+
+    def _teacher(self, digest: str, md5: str, split: str) -> Path:
+        return self.logits / f"scores-{digest[:16]}-{md5[:16]}-{split}.json"
+
+    def plan(self) -> dict[str, Any]:
+        """What was asked last.
+
+        Raises:
+            JobError: If the folder holds no study.
+        """
+        try:
+            return dict(json.loads((self.path / PLAN).read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise JobError(
+                f"Expected the folder of a study, but {self.path} has no readable {PLAN}. Run the "
+                "study first, or name its folder with --out."
+            ) from error
+
+    def write_plan(self, spec: str, plan: dict[str, Any]) -> None:
+        """Keep what is asked now: a copy of the spec and its cells."""
+        write_text(self.path / SPEC, spec)
+        write_text(self.path / PLAN, json.dumps(plan, indent=1))
+
+    def note(self, event: str, **told: Any) -> None:
+        """Add a line to the journal."""
+        append(self.path / JOURNAL, {"time": now(), "event": event, **told})
+
+    def note_test(self, **told: Any) -> None:
+        """Write down that a model is about to see a test split; any worker may."""
+        with locked(self.path / ".tests.lock", PATIENCE):
+            append(self.path / TESTS, {"time": now(), **told})
+
+    def tests(self) -> list[dict[str, Any]]:
+        """Every evaluation on a test split, in the order of time."""
+        return read_lines(self.path / TESTS)
+
+    @contextmanager
+    def session(self) -> Iterator[str]:
+        """Hold the folder; cells that work for another session stop after their epoch.
+
+        Raises:
+            JobError: If another process holds it, or it cannot be written.
+        """
+        try:
+            (self.path / "cells").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise JobError(
+                f"Cannot write {self.path}: {error.strerror or error}. Name another folder."
+            ) from error
+        with locked(self.path / ".lock", 0, f"Another process is working on {self.path}."):
+            name = uuid.uuid4().hex
+            write_text(self.path / SESSION, name)
+            try:
+                yield name
+            finally:
+                (self.path / SESSION).unlink(missing_ok=True)
+
+    def in_session(self, name: str) -> bool:
+        """Whether that session still goes on."""
+        try:
+            return (self.path / SESSION).read_text(encoding="utf-8") == name
+        except OSError:
+            return False
+
+    @contextmanager
+    def holding(self, key: str) -> Iterator[Path]:
+        """The folder of a cell, made if it is missing, and nobody else's meanwhile.
+
+        Raises:
+            JobError: If another process holds it for too long.
+        """
+        folder = self.cell(key)
+        folder.mkdir(parents=True, exist_ok=True)
+        told = f"A process of an earlier call still works on the cell {key}."
+        with locked(folder / ".lock", PATIENCE, told):
+            yield folder

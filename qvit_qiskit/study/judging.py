@@ -1,0 +1,91 @@
+"""What is written down of a trained cell: its cost, its history, and its evaluations."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qvit_qiskit.circuits import build_circuit
+from qvit_qiskit.data import MedImages
+from qvit_qiskit.execution.hardware.journal import pack_arrays
+from qvit_qiskit.files import atomic
+from qvit_qiskit.models import Classifier, ViTConfig
+from qvit_qiskit.runs import evaluate
+from qvit_qiskit.study.cells import Cell
+from qvit_qiskit.study.flops import simulation_flops
+from qvit_qiskit.study.folder import StudyFolder
+from qvit_qiskit.study.profiles import Profile, same_profile
+from qvit_qiskit.study.tasks import Task
+from qvit_qiskit.training import FitResult
+from qvit_qiskit.training.checkpoint import versions
+from qvit_qiskit.training.history import Epoch
+
+
+def facts_of(cell: Cell, trained: FitResult) -> dict[str, Any]:
+    """What is known of a trained cell before it is evaluated."""
+    history, cost = trained.history, trained.model.cost()
+    flops = 0
+    if cost.circuit_rows:
+        config: ViTConfig = cell.config
+        circuit = build_circuit(config.circuit, config.head_width, config.circuit_layers)
+        flops = cost.circuit_rows * simulation_flops(circuit)
+    return {
+        "key": cell.key,
+        "label": cell.label,
+        "recipe": cell.recipe(),
+        "history": {
+            "epochs": len(history),
+            "best": _told(trained.best),
+            "last": _told(history[-1]),
+            "seconds": sum(record.seconds for record in history),
+        },
+        "cost": {
+            "parameters": cost.parameters,
+            "quantum_parameters": cost.quantum_parameters,
+            "classical_flops": cost.classical_flops,
+            "simulation_flops": flops,
+            "circuits": cost.circuit_rows,
+        },
+        "versions": versions(),
+        "evaluations": [],
+    }
+
+
+def _told(record: Epoch) -> dict[str, Any]:
+    """A line of the history as JSON holds it: what is not defined is null."""
+    told = asdict(record)
+    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in told.items()}
+
+
+def judge(
+    task: Task, folder: StudyFolder, model: Classifier, data: MedImages, profile: Profile
+) -> dict[str, Any]:
+    """Scores and logits on one profile; a look at test images is written down before it."""
+    cell = task.cell
+    route = same_profile(profile, task.places.backends_dir)
+    git = versions().get("git")
+    if cell.split == "test":
+        folder.note_test(
+            cell=cell.key, label=cell.label, profile=profile.name, git=git,
+            configuration=task.configuration,
+        )  # fmt: skip
+    found = evaluate(model, data.split(cell.split), route)
+    name = f"logits-{Path(profile.name).stem}-{profile.digest[:8]}.npz"
+    packed = pack_arrays({"logits": found.logits, "labels": found.labels})
+    with atomic(folder.cell(cell.key) / name) as temporary:
+        temporary.write_bytes(packed)
+    return {
+        "profile": profile.name,
+        "digest": profile.digest,
+        "shots": profile.shots,
+        "split": cell.split,
+        "images": found.scores.n,
+        "auc": found.scores.auc if np.isfinite(found.scores.auc) else None,
+        "acc": found.scores.acc,
+        "seconds": found.seconds,
+        "logits": name,
+        "git": git,
+    }

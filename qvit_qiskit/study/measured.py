@@ -1,0 +1,213 @@
+"""A metric of one model trained from several seeds: its values, and what each image does to them.
+
+A model's score is the mean over its seeds, and over folds and data sets where there are several of
+them. An image moves that mean by the mean of what it does to each seed's score, so an interval over
+test images follows as for a single training: from the images' influences averaged over the seeds
+(`analysis.influence`). Influences and values are linear, so that differences, and differences of
+differences, of models that saw the same images are `Measured` as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from scipy.special import expit, logit  # type: ignore[import-untyped]
+
+from qvit_qiskit import metrics
+from qvit_qiskit.analysis.influence import (
+    Areas,
+    Floats,
+    Labels,
+    Spread,
+    areas,
+    spread,
+    swap_variance,
+)
+from qvit_qiskit.analysis.intervals import Interval, score_limits, wilson
+from qvit_qiskit.exceptions import DataError
+
+Metric = Literal["AUC", "ACC"]
+METRICS: tuple[Metric, ...] = ("AUC", "ACC")
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a model answers about one data set, or about one fold of it."""
+
+    labels: Labels  # shape: (n,)
+    probabilities: Floats  # shape: (seeds, n, classes)
+    weight: float = 1.0
+    """Of its score in the mean over all parts."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A metric, or a linear combination of it over models."""
+
+    metric: Metric
+    values: Floats  # shape: (seeds,)
+    weights: tuple[float, ...]
+    labels: tuple[Labels, ...]
+    """For each part, shape (n,)."""
+    images: tuple[Floats, ...]
+    """For each part, shape (n,): the mean over the seeds of an image's influence on the part's AUC;
+    or of whether it is answered rightly."""
+    least: float = 0.0
+    """The least variance of a difference over images: equal ranks are no proof of equality
+    (`influence.swap_variance`). ACC has its own, see `effects`."""
+    perfect: bool = False
+    """Whether every AUC is 0 or 1, so that nothing says how far scores may move."""
+
+    @property
+    def value(self) -> float:
+        """The mean over the seeds."""
+        return float(self.values.mean())
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation over the seeds; nan for a single one."""
+        return float(self.values.std(ddof=1)) if len(self.values) > 1 else math.nan
+
+    def spread(self) -> Spread:
+        """Of the mean over the seeds, over draws of the test images.
+
+        An AUC's images are drawn within their classes, as in `intervals.auc_interval`; all images
+        of an ACC are drawn alike.
+        """
+        parts: list[Floats] = []
+        groups: list[Labels] = []
+        for weight, labels, images in zip(self.weights, self.labels, self.images, strict=True):
+            influence, group = images, labels
+            if self.metric == "ACC":
+                n = len(images)
+                influence = (images - images.mean()) / math.sqrt(n * max(n - 1, 1))
+                group = np.zeros(n, np.int64)
+            first = 1 + max((int(g.max()) for g in groups), default=-1)
+            parts.append(weight * influence)
+            groups.append(group + first)
+        return spread(np.concatenate(parts), np.concatenate(groups))
+
+
+def measure(metric: Metric, parts: Sequence[Part]) -> Measured:
+    """A metric of a model.
+
+    Args:
+        metric: AUC or ACC, the official ones.
+        parts: Of the same seeds; their weights add up to 1.
+
+    Raises:
+        DataError: If labels and probabilities do not fit.
+    """
+    weights = tuple(part.weight for part in parts)
+    labels = tuple(part.labels for part in parts)
+    if metric == "ACC":
+        right = [_right(part) for part in parts]
+        values = [share.mean(axis=1) for share in right]
+        images = tuple(share.mean(axis=0) for share in right)
+        return Measured(metric, _weighted(weights, values), weights, labels, images)
+    found = [[areas(part.labels, chances) for chances in part.probabilities] for part in parts]
+    values = [np.array([one.mean for one in seeds]) for seeds in found]
+    images = tuple(np.mean([one.influence for one in seeds], axis=0) for seeds in found)
+    least = sum(
+        weight**2 * swap_variance(seeds[0])
+        for weight, seeds in zip(weights, found, strict=True)
+        if len(seeds[0].values)
+    )
+    perfect = bool(np.isin(values, (0.0, 1.0)).all())
+    return Measured(
+        metric, _weighted(weights, values), weights, labels, images, float(least), perfect
+    )
+
+
+def _weighted(weights: Sequence[float], values: Sequence[Floats]) -> Floats:
+    return np.asarray(np.sum([w * v for w, v in zip(weights, values, strict=True)], axis=0))
+
+
+def _right(part: Part) -> Floats:
+    """Which answers are right, shape (seeds, n)."""
+    return np.array([right_answers(part.labels, chances) for chances in part.probabilities])
+
+
+def right_answers(labels: Labels, chances: Floats) -> Floats:
+    """1 where the official ACC counts an answer as right, else 0; shape (n,)."""
+    metrics.accuracy(labels, chances)  # refuses what is not labels and probabilities
+    answers = chances[:, 1] > 0.5 if chances.shape[1] == 2 else chances.argmax(axis=1)
+    return np.asarray(answers == labels, np.float64)
+
+
+def combined(terms: Sequence[tuple[float, Measured]]) -> Measured:
+    """A linear combination of models that saw the same images.
+
+    Args:
+        terms: Coefficients and models, seed by seed in the same order.
+
+    Raises:
+        DataError: If they did not see the same images.
+    """
+    first = terms[0][1]
+    for _, other in terms:
+        same = len(other.labels) == len(first.labels) and all(
+            np.array_equal(a, b) for a, b in zip(other.labels, first.labels, strict=True)
+        )
+        if not same or other.metric != first.metric or len(other.values) != len(first.values):
+            raise DataError("Expected one metric of models with the same seeds and images.")
+    values = np.sum([factor * other.values for factor, other in terms], axis=0)
+    images = tuple(
+        np.sum([factor * other.images[k] for factor, other in terms], axis=0)
+        for k in range(len(first.labels))
+    )
+    perfect = all(other.perfect for _, other in terms)
+    return replace(first, values=values, images=images, perfect=perfect)
+
+
+def interval(found: Measured, parts: Sequence[Part], level: float = LEVEL) -> Interval:
+    """The interval of a model's mean score over test images, its trainings held fixed.
+
+    With one seed and one part these are `intervals.auc_interval` and `acc_interval`. ACC: Wilson's,
+    with as many trials as a proportion would need for the variance of the images' shares of right
+    seeds; at most as many as there are answers.
+
+    Args:
+        found: The model.
+        parts: What it was measured from.
+        level: Nominal coverage.
+    """
+    value = found.value
+    if math.isnan(value):
+        return Interval(value, value, value, level, "none", ("test images",))
+    if found.metric == "ACC":
+        return _acc_interval(found, level)
+    error = found.spread()
+    if 0 < value < 1 and error.error > 1e-12:
+        reach = error.reach(level) / (value * (1 - value))
+        low, high = (float(expit(logit(value) + side * reach)) for side in (-1, 1))
+        return Interval(value, low, high, level, "DeLong, logit scale", ("test images",))
+    limits = [_limits(part, level) for part in parts]
+    low, high = np.average(limits, axis=0, weights=found.weights)
+    method = "Newcombe's score interval"
+    return Interval(value, float(low), float(high), level, method, ("test images",))
+
+
+def _limits(part: Part, level: float) -> tuple[float, float]:
+    found: list[Areas] = [areas(part.labels, chances) for chances in part.probabilities]
+    limits = np.mean([score_limits(one, level) for one in found], axis=0)
+    return float(limits[0]), float(limits[1])
+
+
+def _acc_interval(found: Measured, level: float) -> Interval:
+    share = min(max(found.value, 0.0), 1.0)
+    variance = sum(
+        weight**2 * float(images.var()) / len(images)
+        for weight, images in zip(found.weights, found.images, strict=True)
+    )
+    answers = len(found.values) * sum(map(len, found.images))
+    single = len(found.values) == 1 and len(found.images) == 1
+    trials = float(len(found.images[0]) if single else answers)
+    if variance > 0 and not single:
+        trials = min(answers, share * (1 - share) / variance)
+    return replace(wilson(share * trials, trials, level), value=found.value)

@@ -1,0 +1,120 @@
+"""What a study is going to do: its spec, with everything looked up that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+from qvit_qiskit.data import MedImages, load
+from qvit_qiskit.study.cells import Cell, SetSource, Sources, TeacherSource, configuration
+from qvit_qiskit.study.grid import expand
+from qvit_qiskit.study.profiles import Profile, open_profile
+from qvit_qiskit.study.spec import StudySpec, known_set, load_study
+from qvit_qiskit.training import Teacher, open_teacher
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where this machine keeps what specs name."""
+
+    data_root: Path | None = None
+    backends_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A spec with its cells."""
+
+    path: Path
+    spec: StudySpec
+    cells: tuple[Cell, ...]
+    profiles: tuple[Profile, ...]
+    """To evaluate on."""
+    places: Places
+
+    @cached_property
+    def configuration(self) -> str:
+        """See `cells.configuration`."""
+        return configuration(self.cells)
+
+
+def make_plan(path: Path, places: Places | None = None) -> Plan:
+    """Read a spec and look up what it names: profiles, teachers, data sets.
+
+    Args:
+        path: The spec.
+        places: Where data sets and profiles are.
+
+    Raises:
+        JobError: If the spec is malformed.
+        QvitError: If an option does not fit, or something that the spec names is missing.
+    """
+    spec, where = load_study(path), places or Places()
+    draft = draft_cells(spec)  # complains before any download
+    profiles = tuple(open_profile(name, where.backends_dir)[0] for name in spec.profiles)
+    backends = {
+        name: open_profile(name, where.backends_dir, training=True)[0].digest
+        for name in {cell.train.backend for cell in draft}
+    }
+    teachers = {name: _teacher(name) for name in _names(cell.teacher_name for cell in draft)}
+    others = (cell.train.distill and cell.train.distill.pretrain_dataset for cell in draft)
+    sets = {name: _set(name, where.data_root) for name in _names((*spec.datasets, *others))}
+    return Plan(path, spec, expand(spec, Sources(sets, teachers, backends)), profiles, where)
+
+
+def _names(names: object) -> list[str]:
+    return sorted({name for name in names if name})  # type: ignore[attr-defined]
+
+
+def _teacher(name: str) -> TeacherSource:
+    teacher = teacher_of(name)
+    assert teacher.digest is not None  # what a name stands for has contents
+    return TeacherSource(teacher.digest, teacher.preprocessing)
+
+
+@lru_cache(maxsize=8)
+def teacher_of(name: str) -> Teacher:
+    """The teacher of that name; the same object every time, so that it is asked once."""
+    return open_teacher(name)
+
+
+def _set(name: str, root: Path | None) -> SetSource:
+    data = load_set(name, root)
+    return SetSource(data.channels, data.num_classes, data.md5, len(data.train))
+
+
+@lru_cache(maxsize=2)
+def load_set(name: str, root: Path | None) -> MedImages:
+    """A data set; cells of one set follow each other, so the last two are kept."""
+    return load(name, root)
+
+
+class _Unseen(dict[str, SetSource]):
+    """Data sets as they are known without their files."""
+
+    def __missing__(self, name: str) -> SetSource:
+        known = known_set(name)
+        self[name] = SetSource(known.channels, known.classes, name, known.sizes["train"])
+        return self[name]
+
+
+class _Unopened(dict[str, TeacherSource]):
+    def __missing__(self, name: str) -> TeacherSource:
+        return TeacherSource(name, "")
+
+
+class _Unread(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        return name
+
+
+def draft_cells(spec: StudySpec) -> Sequence[Cell]:
+    """The cells with names in the place of contents: needs no files, and finds what does not fit.
+
+    Raises:
+        ConfigError: If an option does not fit, or two cells are the same training.
+        DataError: If there is no such data set.
+    """
+    return expand(spec, Sources(_Unseen(), _Unopened(), _Unread()))

@@ -1,0 +1,78 @@
+"""Cells in this process, or on worker processes of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING
+
+from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.study.workers import Worker
+
+if TYPE_CHECKING:
+    from qvit_qiskit.study.tasks import Outcome, Progress, Task
+
+Executor = Callable[[Sequence["Task"]], "Iterator[Progress | Outcome]"]
+"""Runs cells in any order; tells of every epoch, if it can, and of every cell's end."""
+
+
+def in_process(tasks: Sequence[Task]) -> Iterator[Progress | Outcome]:
+    """One cell after the other in this process.
+
+    Raises:
+        KeyboardInterrupt: If a training was interrupted; it is kept.
+    """
+    from qvit_qiskit.study.work import work
+
+    for task in tasks:
+        told: list[Progress] = []
+        outcome = work(task, told.append)
+        yield from told
+        if outcome.state == "stopped":
+            raise KeyboardInterrupt
+        yield outcome
+
+
+class Pool:
+    """An executor on worker processes."""
+
+    def __init__(self, workers: int) -> None:
+        """So many workers at most.
+
+        Raises:
+            JobError: If there would be none.
+        """
+        if workers < 1:
+            raise JobError(f"Expected at least one worker, but got {workers}.")
+        self.workers = workers
+
+    def __call__(self, tasks: Sequence[Task]) -> Iterator[Progress | Outcome]:
+        """Run cells; when the caller goes away, running ones keep their last epoch."""
+        left = list(reversed(tasks))
+        busy: list[Worker] = []
+        try:
+            busy += [Worker() for _ in range(min(self.workers, len(left)))]
+            for worker in busy:
+                worker.give(left.pop())
+            while busy:
+                for worker in _ready(busy):
+                    event = worker.hear()
+                    yield event
+                    if not worker.idle:
+                        continue
+                    if left and not worker.alive:
+                        worker.kill()
+                        busy[busy.index(worker)] = worker = Worker()
+                    if left:
+                        worker.give(left.pop())
+                    else:
+                        busy.remove(worker)
+                        worker.dismiss()
+        finally:
+            for worker in busy:
+                worker.kill()
+
+
+def _ready(workers: list[Worker]) -> list[Worker]:
+    found = wait([worker.line for worker in workers])
+    return [worker for worker in workers if worker.line in found]

@@ -1,0 +1,64 @@
+"""Profiles by content: what a machine calls by a name must be what the study means by it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qvit_qiskit.exceptions import ProfileError
+from qvit_qiskit.execution import registry
+from qvit_qiskit.execution.calibration import noise_device
+from qvit_qiskit.execution.route import Route
+from qvit_qiskit.study.cells import digest
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile, known by what it says."""
+
+    name: str
+    digest: str
+    """SHA-256 of its fields and, where its noise is a file's or a run's, of that calibration."""
+    shots: int | None = None
+
+
+def open_profile(
+    name: str, backends_dir: Path | None = None, *, training: bool = False
+) -> tuple[Profile, Route]:
+    """Open a profile of kind ``aer`` or ``fake``, and tell its digest.
+
+    Args:
+        name: Its name or path.
+        backends_dir: A folder to search first.
+        training: Whether models are to be trained on it.
+
+    Raises:
+        ProfileError: If it is missing or malformed.
+        RouteError: If it costs QPU time, or is not for training.
+    """
+    route = registry.open(name, backends_dir=backends_dir, training=training)
+    said: dict[str, Any] = route.profile.model_dump(mode="json")
+    del said["description"]
+    noise = said.get("noise") or ""
+    if noise.startswith("run:") or noise.endswith(".json"):
+        device = noise_device(noise, route.path.parent)
+        told = device.properties().to_dict()
+        said["noise"] = json.dumps(told, sort_keys=True, default=str)
+    return Profile(name, digest(said), said.get("shots")), route
+
+
+def same_profile(wanted: Profile, backends_dir: Path | None, *, training: bool = False) -> Route:
+    """The route of a profile, which must say here what it said where the study was planned.
+
+    Raises:
+        ProfileError: If it says something else, or is missing.
+    """
+    found, route = open_profile(wanted.name, backends_dir, training=training)
+    if found.digest != wanted.digest:
+        raise ProfileError(
+            f"The profile {wanted.name!r} in {route.path} is not the one that the study was "
+            "planned with. Give every worker the same --backends-dir."
+        )
+    return route

@@ -1,0 +1,229 @@
+"""A study's report: its sections, as HTML and as Markdown."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+
+from qvit_qiskit.analysis import page
+from qvit_qiskit.analysis.cells import Cell, Table, listed
+from qvit_qiskit.analysis.sections import Drawn, Section
+from qvit_qiskit.study import figures, sheets, tables
+from qvit_qiskit.study.findings import Findings
+from qvit_qiskit.study.peers import peers
+
+
+@dataclass(frozen=True)
+class Report:
+    """A study with its tables and figures, and the command that made them."""
+
+    title: str
+    facts: dict[str, str]
+    sections: list[Section]
+    frames: dict[str, pd.DataFrame]
+    """By file name without ending."""
+
+
+def make_report(found: Findings, command: Sequence[str], title: str) -> Report:
+    """Everything that is told of a study.
+
+    Args:
+        found: Its finished cells; at least one.
+        command: What the user typed, word by word.
+        title: Of the page.
+    """
+    frames = {
+        "scores": tables.score_frame(found),
+        "differences": tables.effect_frame(found),
+        "teachers": tables.teacher_frame(found),
+        "costs": tables.cost_frame(found),
+        "times": tables.time_frame(found),
+        "cells": tables.cell_frame(found),
+        "peers": tables.peer_frame(found),
+        "test-evaluations": tables.test_frame(found),
+    }
+    sections = [
+        _scores(found, frames["scores"]),
+        *_effects(found, frames["differences"]),
+        *_teachers(frames["teachers"]),
+        *_peers(found, frames),
+        _costs(frames),
+        *_tests(frames["test-evaluations"]),
+    ]
+    facts = _facts(found, command)
+    return Report(title, facts, sections, {k: v for k, v in frames.items() if len(v)})
+
+
+def _facts(found: Findings, command: Sequence[str]) -> dict[str, str]:
+    spec, plan = found.spec, found.plan
+    git = sorted({run.result["versions"].get("git", "") for run in found.runs} - {""})
+    versions = [run.result["versions"] for run in found.runs]
+    packages = [
+        f"{name} {listed(sorted({told[name] for told in versions}))}"
+        for name in ("qvit-qiskit", "qiskit", "qiskit-aer", "torch")
+    ]
+    frozen = "frozen before the study" if plan["frozen"] else "not frozen"
+    seeds, cells = len(spec["seeds"]), len(plan["cells"])
+    told = {
+        "command": shlex.join(command),
+        "about": spec["description"],
+        "judged on": f"the {spec['split']} split" + _folds(found),
+        "trainings": f"{cells - len(found.missing)} of {cells} finished, {seeds} seeds each",
+        "configuration": f"{plan['configuration']} ({frozen})",
+        "commits": ", ".join(commit[:12] for commit in git),
+        "versions": ", ".join(packages),
+    }
+    told |= {f"MD5 of {name}": plan["md5"][name] for name in found.datasets}
+    return {name: text for name, text in told.items() if text}
+
+
+def _folds(found: Findings) -> str:
+    cut = {name: found.folds(name) for name in found.datasets if found.folds(name) > 1}
+    told = listed([f"{count} folds of {name}" for name, count in cut.items()])
+    return f"; {told} (train and val together)" if cut else ""
+
+
+def _scores(found: Findings, frame: pd.DataFrame) -> Section:
+    text = [
+        "Every score is the mean over trainings that differ in their seed alone; ± is the standard "
+        "deviation over these. The interval is that of this mean over draws of the images, the "
+        "trainings held fixed.",
+    ]
+    if found.spec["split"] == "val":
+        text.append(
+            "The best epoch of a training was chosen on the same validation images, so these "
+            "scores are for choosing between configurations, and flatter all of them."
+        )
+    if found.missing:
+        some = [*found.missing[:5], *(["…"] if len(found.missing) > 5 else [])]
+        count = f"{len(found.missing)} of {len(found.plan['cells'])} trainings"
+        text.append(f"Not finished: {count}, {', '.join(some)}.")
+    beside = found.spec["split"] == "test" and peers(found.datasets)
+    drawn = Drawn(
+        figures.score_figure(found, frame), "AUC and ACC of every model on every set",
+        "Dots are seeds, marks their means, bars 95 % intervals of the mean over images."
+        + (" Grey: published systems." if beside else ""),
+    )  # fmt: skip
+    return Section("scores", "Scores", text, [drawn, *sheets.score_tables(found, frame)])
+
+
+def _effects(found: Findings, frame: pd.DataFrame) -> list[Section]:
+    size = found.size_name
+    wanted = (
+        ("model", "Model against model", "Same seeds, same images, same training options."),
+        ("heads", "More heads", "The larger number of heads against the next smaller one."),
+        (size, f"More {size}" if size == "qubits" else "Larger width", "Against the next smaller."),
+        ("regime", "Distillation", "Against the first regime of the spec, from the same seeds."),
+    )
+    across = {"heads": ["heads x model"], "regime": [f"regime x {size}", "regime x model"]}
+    found_kinds = set(frame["kind"]) if len(frame) else set()
+    sections = []
+    for kind, title, hint in wanted:
+        if kind not in found_kinds:
+            continue
+        drawn = Drawn(
+            figures.effect_figure(found, frame, kind), f"{title}: differences of AUC and ACC",
+            "Differences paired by seed and image. Thin bars: 95 % intervals over both; thick "
+            "bars: over seeds, the images held fixed.",
+        )  # fmt: skip
+        more = sheets.effect_tables(found, frame, [kind, *across.get(kind, [])])
+        count = int((frame["kind"] == kind).sum())
+        text = [
+            f"{hint} {count} differences are tested here, each at its own level: no correction is "
+            "made for their number."
+        ]
+        sections.append(Section(f"by-{kind}", title, text, [drawn, *more]))
+    return sections
+
+
+def _teachers(frame: pd.DataFrame) -> list[Section]:
+    if frame.empty:
+        return []
+    pieces: list[Drawn | Table] = [sheets.teacher_table(frame)]
+    return [Section("teachers", "Teachers", [], pieces)]
+
+
+def _peers(found: Findings, frames: dict[str, pd.DataFrame]) -> list[Section]:
+    published = frames["peers"]
+    if published.empty or found.spec["split"] != "test":
+        return []
+    text = ["Published scores are as their sources state them; none was computed here."]
+    table = sheets.peer_table(found, frames["scores"], published)
+    return [Section("peers", "Beside published systems", text, [table])]
+
+
+def _costs(frames: dict[str, pd.DataFrame]) -> Section:
+    pieces: list[Drawn | Table] = [
+        sheets.cost_table(frames["costs"]), sheets.time_table(frames["times"]),
+    ]  # fmt: skip
+    return Section("costs", "Costs", [], pieces)
+
+
+def _tests(frame: pd.DataFrame) -> list[Section]:
+    if frame.empty:
+        return []
+    kinds = frame["configuration"].nunique()
+    text = [
+        f"This study's folder has seen {len(frame)} evaluations on test splits, of {kinds} "
+        f"configuration{'s' if kinds > 1 else ''}."
+    ]
+    pieces: list[Drawn | Table] = [sheets.test_table(frame)]
+    return [Section("tests", "Evaluations on test splits", text, pieces)]
+
+
+def as_html(report: Report) -> str:
+    """One page that needs nothing else; text is escaped wherever it comes from."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = resources.files("qvit_qiskit.analysis").joinpath(page.TEMPLATE)
+    return environment.from_string(template.read_text(encoding="utf-8")).render(
+        title=report.title, facts=report.facts, sections=page._numbered(report.sections)
+    )
+
+
+def as_markdown(report: Report, pictures: dict[str, str]) -> str:
+    """The same without anything interactive.
+
+    Args:
+        report: What to tell.
+        pictures: File names of figures, by the anchor of their section.
+    """
+    lines = [f"# {report.title}", "", f"Made by `{report.facts['command']}`.", ""]
+    rest = {name: text for name, text in report.facts.items() if name != "command"}
+    lines += [*_grid(("", ""), [(name, text) for name, text in rest.items()]), ""]
+    for section in report.sections:
+        lines += [f"## {section.title}", ""]
+        for paragraph in section.text:
+            lines += [paragraph, ""]
+        for piece in section.pieces:
+            if isinstance(piece, Drawn):
+                lines += [f"![{piece.title}]({pictures[section.anchor]})", "", piece.caption, ""]
+            else:
+                rows = [[_joined(cell) for cell in row] for row in piece.rows]
+                lines += [piece.caption, "", *_grid(piece.heads, rows), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _joined(cell: Cell) -> str:
+    return f"{cell.text} {cell.interval}".strip()
+
+
+def _grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return [f"| {' | '.join(_escaped(word) for word in line)} |" for line in lines]
+
+
+def _escaped(word: str) -> str:
+    return " ".join(word.split()).replace("|", "\\|")
+
+
+def default_title(spec: Path) -> str:
+    """A title from the spec's name."""
+    return f"Study: {spec.stem.replace('-', ' ')}"

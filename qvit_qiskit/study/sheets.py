@@ -1,0 +1,207 @@
+"""A study's tables as people read them; Markdown and HTML show the same ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from qvit_qiskit.analysis.cells import NOTHING, Cell, Table, fixed, p_value
+from qvit_qiskit.study.contrasts import at
+from qvit_qiskit.study.findings import Findings, Group
+from qvit_qiskit.study.measured import METRICS
+from qvit_qiskit.study.tables import SHOTS, axes_of
+
+KEYS = ["model", "heads", "qubits", "width", "regime", "profile"]
+
+
+def name_of(found: Findings, group: Group) -> str:
+    """A group as a heading."""
+    place = {"model": group.model, "heads": group.heads, "size": group.size}
+    return at(found, {**place, "regime": group.regime, "profile": group.profile})
+
+
+def score_tables(found: Findings, frame: pd.DataFrame) -> list[Table]:
+    """AUC and ACC, groups by sets.
+
+    Args:
+        found: The study.
+        frame: Its `tables.score_frame`.
+    """
+    return [_score_table(found, frame, metric) for metric in METRICS]
+
+
+def _score_table(found: Findings, frame: pd.DataFrame, metric: str) -> Table:
+    rows = []
+    for group in found.groups:
+        mine = _mine(frame, axes_of(found, group))
+        cells = [_score(mine[mine["set"] == name], metric) for name in found.sets]
+        rows.append((Cell(name_of(found, group)), *cells))
+    split = "test" if found.spec["split"] == "test" else "validation"
+    caption = (
+        f"{metric} on the {split} split: mean over seeds ± standard deviation over seeds, with the "
+        "95 % interval of that mean over images."
+    )
+    return Table(caption, ("model", *found.sets), rows)
+
+
+def _mine(frame: pd.DataFrame, axes: dict[str, Any]) -> pd.DataFrame:
+    chosen = frame
+    for key in KEYS:
+        chosen = chosen[chosen[key] == axes[key]]
+    return chosen
+
+
+def _score(mine: pd.DataFrame, metric: str) -> Cell:
+    if mine.empty:
+        return Cell(NOTHING)
+    line = mine.iloc[0]
+    return Cell(_plus_minus(line, metric), _limits(line[f"{metric} low"], line[f"{metric} high"]))
+
+
+def _plus_minus(line: pd.Series, metric: str) -> str:
+    deviation = line[f"{metric} sd"]
+    around = "" if math.isnan(deviation) else f" ± {fixed(deviation)}"
+    return f"{fixed(line[metric])}{around}"
+
+
+def _limits(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f"[{fixed(low)}, {fixed(high)}]"
+
+
+def effect_tables(found: Findings, frame: pd.DataFrame, kinds: Sequence[str]) -> list[Table]:
+    """Differences of these kinds, one table for each kind and metric.
+
+    Args:
+        found: The study.
+        frame: Its `tables.effect_frame`.
+        kinds: Values of its column ``kind``.
+    """
+    tables = []
+    for kind in kinds:
+        mine = frame[frame["kind"] == kind] if len(frame) else frame
+        what = "Differences of those differences" if " x " in kind else "Differences"
+        tables += [_effect_table(found, mine, metric, what) for metric in METRICS if len(mine)]
+    return tables
+
+
+def _effect_table(found: Findings, frame: pd.DataFrame, metric: str, what: str) -> Table:
+    mine = frame[frame["metric"] == metric]
+    rows = []
+    for (sides, place), lines in mine.groupby(["difference of", "at"], sort=False):
+        cells = [_effect(lines[lines["set"] == name]) for name in found.sets]
+        rows.append((Cell(f"{sides}; {place}" if place else str(sides)), *cells))
+    caption = (
+        f"{what} in {metric}, paired by seed and image, with the 95 % interval over both; p over "
+        "both, over seeds, over images."
+        + ("" if "those" in what else " In parentheses: relative to what is subtracted.")
+    )
+    return Table(caption, ("difference", *found.sets), rows)
+
+
+def _effect(lines: pd.DataFrame) -> Cell:
+    if lines.empty:
+        return Cell(NOTHING)
+    line = lines.iloc[0]
+    over = "seeds and images" if line["seeds"] > 1 else "images"
+    share = line["relative"]
+    relative = "" if math.isnan(share) else f" ({_signed(100 * share, 1)} %)"
+    ps = ", ".join(
+        p_value(line[f"p over {name}"]) for name in ("seeds and images", "seeds", "images")
+    )
+    told = f"{_signed(line['difference'])}{relative}, p {ps}"
+    return Cell(told, _limits(line[f"low over {over}"], line[f"high over {over}"]))
+
+
+def _signed(value: float, decimals: int = 3) -> str:
+    text = fixed(value, decimals)
+    return f"+{text}" if value > 0 and text != NOTHING else text
+
+
+def cost_table(frame: pd.DataFrame) -> Table:
+    """What one image costs, from `tables.cost_frame`."""
+    caption = (
+        "The cost of one image. Classical FLOPs are those of the matrix products outside "
+        "circuits; circuit-simulation FLOPs are those of a state vector, gate by gate; a "
+        f"processor runs the circuits instead, here {SHOTS:,} times each. The three do not add up."
+    )
+    return Table(caption, tuple(map(str, frame.columns)), _plain(frame))
+
+
+def time_table(frame: pd.DataFrame) -> Table:
+    """Training times, from `tables.time_frame`."""
+    caption = "Time of training, as measured where it ran; it differs from machine to machine."
+    return Table(caption, tuple(map(str, frame.columns)), _plain(frame, decimals=1))
+
+
+def teacher_table(frame: pd.DataFrame) -> Table:
+    """The teachers, from `tables.teacher_frame`."""
+    caption = "The teachers' own scores on the same split."
+    shown = frame.drop(columns="digest")
+    return Table(caption, tuple(map(str, shown.columns)), _plain(shown))
+
+
+def peer_table(found: Findings, scores: pd.DataFrame, published: pd.DataFrame) -> Table:
+    """Ours and the published systems on the same test splits: AUC / ACC."""
+    names = list(found.datasets)
+    rows = []
+    for group in found.groups:
+        mine = _mine(scores, axes_of(found, group))
+        cells = [_ours(mine[mine["set"] == name]) for name in names]
+        rows.append((Cell(f"ours: {name_of(found, group)}"), _size(found, group), *cells, Cell("")))
+    for (system, source), lines in published.groupby(["system", "source"], sort=False):
+        first = lines.iloc[0]
+        cells = [_theirs(lines[lines["set"] == name]) for name in names]
+        told = "; ".join(text for text in (str(source), str(first["note"])) if text)
+        size = Cell(str(first["parameters"]) or NOTHING)
+        rows.append((Cell(str(system)), size, *cells, Cell(told)))
+    caption = "Test AUC / ACC beside what others have published; ours are means over seeds."
+    return Table(caption, ("system", "parameters", *names, "source"), rows)
+
+
+def _size(found: Findings, group: Group) -> Cell:
+    counts = {run.result["cost"]["parameters"] for run in found.runs if run.group == group}
+    ends = sorted({min(counts), max(counts)})
+    return Cell("–".join(f"{count:,}" for count in ends))
+
+
+def _ours(mine: pd.DataFrame) -> Cell:
+    if mine.empty:
+        return Cell(NOTHING)
+    line = mine.iloc[0]
+    return Cell(" / ".join(_plus_minus(line, metric) for metric in METRICS))
+
+
+def _theirs(lines: pd.DataFrame) -> Cell:
+    if lines.empty:
+        return Cell(NOTHING)
+    line = lines.iloc[0]
+    told = [NOTHING if pd.isna(line[metric]) else fixed(line[metric]) for metric in METRICS]
+    return Cell(" / ".join(told))
+
+
+def test_table(frame: pd.DataFrame) -> Table:
+    """Every look at a test split, from `tables.test_frame`."""
+    rows = [
+        (
+            Cell(str(line["time"])), Cell(str(line["label"])), Cell(line["profile"] or NOTHING),
+            Cell(str(line["git"] or NOTHING)[:12]), Cell(str(line["configuration"])[:12]),
+        )
+        for line in frame.to_dict("records")
+    ]  # fmt: skip
+    caption = "Every evaluation on a test split, in the order of time, with the commit it ran from."
+    return Table(caption, ("time", "cell", "profile", "commit", "configuration"), rows)
+
+
+def _plain(frame: pd.DataFrame, decimals: int = 3) -> list[tuple[Cell, ...]]:
+    return [
+        tuple(
+            Cell(value if isinstance(value, str) else fixed(value, decimals))
+            if isinstance(value, str | float)
+            else Cell(f"{value:,}")
+            for value in line.values()
+        )
+        for line in frame.to_dict("records")
+    ]

@@ -1,0 +1,203 @@
+"""A study as pandas frames: every number, with its interval and its tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from qvit_qiskit.study.contrasts import effects
+from qvit_qiskit.study.effects import Tested
+from qvit_qiskit.study.findings import Findings, Group, Run
+from qvit_qiskit.study.measured import METRICS, interval
+from qvit_qiskit.study.peers import peers
+
+SHOTS = 1024
+"""Per circuit, of profiles of devices unless they say otherwise."""
+
+
+def axes_of(found: Findings, group: Group) -> dict[str, Any]:
+    """The columns that say which model a line is about."""
+    by_qubits = found.size_name == "qubits"
+    return {
+        "model": group.model,
+        "heads": group.heads,
+        "qubits": group.size if by_qubits else group.size // group.heads,
+        "width": group.size * group.heads if by_qubits else group.size,
+        "regime": group.regime,
+        "profile": group.profile,
+    }
+
+
+def score_frame(found: Findings) -> pd.DataFrame:
+    """AUC and ACC of every group on every set and on their mean.
+
+    Means over seeds, the standard deviation over seeds, and the interval over test images.
+    """
+    lines = []
+    for group in found.groups:
+        for name in found.sets:
+            seeds = found.seeds([group], name)
+            if not seeds:
+                continue
+            parts = found.parts(group, name, seeds)
+            line = {"set": name, **axes_of(found, group), "split": found.spec["split"]}
+            line |= {"seeds": len(seeds), "images": sum(len(part.labels) for part in parts)}
+            for metric in METRICS:
+                measured = found.measured(metric, group, name, seeds)
+                over_images = interval(measured, parts)
+                line |= {
+                    metric: measured.value,
+                    f"{metric} sd": measured.deviation,
+                    f"{metric} low": over_images.low,
+                    f"{metric} high": over_images.high,
+                    f"{metric} interval": over_images.method,
+                }
+            lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def effect_frame(found: Findings) -> pd.DataFrame:
+    """Paired differences between groups: over seeds, over test images, and over both."""
+    lines = []
+    for contrast, name, effect in effects(found):
+        line = {
+            "kind": " x ".join(contrast.kind).replace("size", found.size_name),
+            "difference of": contrast.what,
+            "at": contrast.at,
+            "set": name,
+            "metric": effect.metric,
+            "seeds": effect.seeds,
+            "difference": effect.value,
+            "relative": effect.relative,
+        }
+        for over, tested in (
+            ("seeds and images", effect.over_both),
+            ("seeds", effect.over_seeds),
+            ("images", effect.over_images),
+        ):
+            line |= _tested(over, tested)
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _tested(over: str, tested: Tested) -> dict[str, float]:
+    return {
+        f"low over {over}": tested.interval.low,
+        f"high over {over}": tested.interval.high,
+        f"p over {over}": tested.p,
+    }
+
+
+def cell_frame(found: Findings) -> pd.DataFrame:
+    """One line for every evaluation of every training."""
+    return pd.DataFrame(
+        [
+            {
+                "set": run.dataset,
+                **axes_of(found, run.group),
+                "seed": run.seed,
+                "fold": "" if run.fold is None else run.fold + 1,
+                "split": run.evaluation["split"],
+                "images": run.evaluation["images"],
+                "AUC": run.evaluation["auc"],
+                "ACC": run.evaluation["acc"],
+                "best epoch": run.result["history"]["best"]["epoch"],
+                "val AUC": run.result["history"]["best"]["val_auc"],
+                "val ACC": run.result["history"]["best"]["val_acc"],
+                "key": run.cell["key"],
+            }
+            for run in found.runs
+        ]
+    )
+
+
+def by_group(found: Findings) -> list[Run]:
+    """All runs, set by set and group by group as in the spec."""
+    places = {group: place for place, group in enumerate(found.groups)}
+    return sorted(
+        found.runs, key=lambda run: (found.datasets.index(run.dataset), places[run.group])
+    )
+
+
+def cost_frame(found: Findings) -> pd.DataFrame:
+    """What one image costs in every model: parameters, FLOPs, circuits; they do not add up."""
+    lines = []
+    for run in by_group(found):
+        cost = run.result["cost"]
+        axes = axes_of(found, run.group)
+        lines.append(
+            {
+                "set": run.dataset,
+                **{name: axes[name] for name in ("model", "heads", "qubits", "width", "regime")},
+                "parameters": cost["parameters"],
+                "of them in circuits": cost["quantum_parameters"],
+                "classical FLOPs": cost["classical_flops"],
+                "circuit-simulation FLOPs": cost["simulation_flops"],
+                "circuits": cost["circuits"],
+                f"executions at {SHOTS} shots": cost["circuits"] * SHOTS,
+            }
+        )
+    merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for line in lines:
+        same = tuple(value for name, value in line.items() if name != "regime")
+        kept = merged.setdefault(same, line)
+        if line["regime"] not in kept["regime"].split(", "):
+            kept["regime"] += f", {line['regime']}"
+    return pd.DataFrame(merged.values())
+
+
+def time_frame(found: Findings) -> pd.DataFrame:
+    """Seconds of training by set and group, on whatever machines ran it, one thread each."""
+    seen: dict[tuple[Any, ...], list[Any]] = {}
+    for run in by_group(found):
+        if run.group.profile == found.plan["profiles"][0]["name"]:
+            history = run.result["history"]
+            axes = axes_of(found, run.group)
+            place = (run.dataset, *(axes[name] for name in list(axes)[:-1]))
+            seen.setdefault(place, []).append((history["seconds"], history["epochs"]))
+    names = ["set", "model", "heads", "qubits", "width", "regime"]
+    return pd.DataFrame(
+        [
+            {
+                **dict(zip(names, place, strict=True)),
+                "trainings": len(times),
+                "epochs": max(epochs for _, epochs in times),
+                "seconds, mean": sum(s for s, _ in times) / len(times),
+                "seconds, longest": max(s for s, _ in times),
+            }
+            for place, times in seen.items()
+        ]
+    )
+
+
+def peer_frame(found: Findings) -> pd.DataFrame:
+    """What others have published on these sets."""
+    return pd.DataFrame(
+        [
+            {
+                "system": peer.system,
+                "parameters": peer.parameters,
+                "set": dataset,
+                "AUC": peer.scores[dataset].get("auc"),
+                "ACC": peer.scores[dataset].get("acc"),
+                "source": peer.source,
+                "note": peer.note,
+            }
+            for peer in peers(found.datasets)
+            for dataset in found.datasets
+            if dataset in peer.scores
+        ]
+    )
+
+
+def test_frame(found: Findings) -> pd.DataFrame:
+    """Every look at a test split that this folder knows of, in the order of time."""
+    names = ("time", "label", "profile", "git", "configuration", "cell")
+    return pd.DataFrame([{name: told.get(name) or "" for name in names} for told in found.tests])
+
+
+def teacher_frame(found: Findings) -> pd.DataFrame:
+    """The teachers' own scores on the split that the study is judged on."""
+    names = ("set", "teacher", "split", "images", "AUC", "ACC", "digest")
+    return pd.DataFrame([{name: told[name] for name in names} for told in found.teachers])

@@ -1,0 +1,51 @@
+"""What passes between a study and its workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from qvit_qiskit import __version__
+from qvit_qiskit.study.cells import Cell
+from qvit_qiskit.study.plan import Places
+from qvit_qiskit.study.profiles import Profile
+
+
+@dataclass(frozen=True)
+class Task:
+    """A cell to be finished, with all that another process needs to know."""
+
+    cell: Cell
+    folder: Path
+    session: str
+    profiles: tuple[Profile, ...]
+    places: Places
+    configuration: str
+    version: str = __version__
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An epoch of a cell is done."""
+
+    key: str
+    share: float
+    """Of all its epochs."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A cell is done with, one way or the other."""
+
+    key: str
+    state: Literal["done", "failed", "stopped"]
+    seconds: float = 0.0
+    reason: str = ""
+    """Of a failure, one sentence."""
+
+
+def unevaluated(result: dict[str, Any], profiles: tuple[Profile, ...]) -> list[Profile]:
+    """The profiles on which a trained cell has not been evaluated."""
+    known = {entry["digest"] for entry in result["evaluations"]}
+    return [profile for profile in profiles if profile.digest not in known]

@@ -1,0 +1,125 @@
+"""Teachers are asked before the first cell runs; what they say is in the folder for all workers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qvit_qiskit.data import MedImages, Split
+from qvit_qiskit.exceptions import CheckpointError
+from qvit_qiskit.metrics import score
+from qvit_qiskit.study.cells import Cell, TeacherSource
+from qvit_qiskit.study.folder import StudyFolder
+from qvit_qiskit.study.folds import fold_of
+from qvit_qiskit.study.plan import Plan, load_set, teacher_of
+from qvit_qiskit.training import Teacher, logits
+from qvit_qiskit.training.checkpoint import versions
+from qvit_qiskit.training.phases import plan as phases_of
+
+CACHE = "QVIT_CACHE"
+"""The variable that says where teachers' logits are kept."""
+
+Teaching = Callable[[str, int], Callable[[int], None]]
+"""Hears that a teacher is asked about so many images; returns what hears how many are done."""
+
+
+def teach(plan: Plan, cells: Sequence[Cell], place: StudyFolder, teaching: Teaching) -> None:
+    """Ask every teacher once, and keep what it says in the study's folder.
+
+    Args:
+        plan: The study.
+        cells: Those whose teachers are asked.
+        place: Its folder.
+        teaching: Hears of it.
+
+    Raises:
+        ConfigError: If its classes do not fit.
+    """
+    seen: set[tuple[Any, ...]] = set()
+    for cell in cells:
+        how = cell.train.distill
+        if cell.teacher_name is None or how is None:
+            continue
+        told = (cell.teacher, cell.dataset, cell.fold, how.pretrain_dataset, how.teaches_labels)
+        if told in seen:
+            continue
+        seen.add(told)
+        data = load_set(cell.dataset, plan.places.data_root)
+        data = data if cell.fold is None else fold_of(data, cell.fold, cell.folds)
+        other = (
+            load_set(how.pretrain_dataset, plan.places.data_root) if how.pretrain_dataset else None
+        )
+        phases = phases_of(
+            cell.config, cell.train, data, other, partial(teacher_of, cell.teacher_name)
+        )
+        taught = [phase.data for phase in phases if phase.teacher]
+        for images in taught:
+            _ask(cell.teacher_name, images, place, teaching)
+        if any(images is data for images in taught):  # else it teaches another set alone
+            _judge(plan, cell, place)
+
+
+def _ask(name: str, data: MedImages, place: StudyFolder, teaching: Teaching) -> None:
+    teacher = teacher_of(name)
+    assert teacher.digest is not None
+    key = logits.key(teacher.digest, teacher.preprocessing, data, "train")
+    with logits_in(place.logits):
+        if logits.load(key, len(data.train)) is not None:
+            return
+    tick = teaching(f"teacher {name} on {data.name}", len(data.train))
+    found = teacher.logits(data, tick=tick)  # perhaps from the user's own cache
+    with logits_in(place.logits):
+        logits.store(key, found)
+
+
+def _judge(plan: Plan, cell: Cell, place: StudyFolder) -> None:
+    """The teacher's own scores on the official split that the study is judged on."""
+    assert cell.teacher is not None
+    assert cell.teacher_name is not None
+    split, name = cell.split, cell.teacher_name
+    if place.teacher(cell.teacher.digest, cell.source.md5, split) is not None:
+        return
+    data = load_set(cell.dataset, plan.places.data_root)
+    if split == "test":
+        place.note_test(
+            cell=None, label=f"teacher {name} on {cell.dataset}", profile=None,
+            git=versions().get("git"), configuration=plan.configuration,
+        )  # fmt: skip
+    found = score(data.split(split).labels, teacher_of(name).logits(data, split))
+    told = {
+        "teacher": name, "digest": cell.teacher.digest, "set": cell.dataset, "split": split,
+        "images": found.n, "AUC": found.auc, "ACC": found.acc,
+    }  # fmt: skip
+    place.keep_teacher(cell.teacher.digest, cell.source.md5, split, told)
+
+
+def recorded_teacher(source: TeacherSource, name: str | None) -> Teacher:
+    """A teacher whose logits are in the study's folder already; it is not asked itself."""
+
+    def absent(split: Split, tell: Callable[[int], None]) -> np.ndarray:
+        raise CheckpointError(
+            f"The logits of the teacher {name} are not in the study's folder. Is it shared with "
+            "all workers? Run the study again to compute them."
+        )
+
+    return Teacher(name or "teacher", absent, source.digest, source.preprocessing)
+
+
+@contextmanager
+def logits_in(folder: Path) -> Iterator[None]:
+    """Keep teachers' logits in a folder; the variable is restored afterwards."""
+    before = os.environ.get(CACHE)
+    os.environ[CACHE] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[CACHE]
+        else:
+            os.environ[CACHE] = before

@@ -1,0 +1,133 @@
+"""One cell, from nothing or from its last epoch to its result; the same in any process."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from qvit_qiskit import __version__
+from qvit_qiskit.data import MedImages
+from qvit_qiskit.exceptions import DataError, JobError, QvitError
+from qvit_qiskit.files import write_text
+from qvit_qiskit.study.cells import Cell
+from qvit_qiskit.study.folder import RESULT, StudyFolder
+from qvit_qiskit.study.folds import fold_of
+from qvit_qiskit.study.judging import facts_of, judge
+from qvit_qiskit.study.plan import load_set
+from qvit_qiskit.study.profiles import Profile, same_profile
+from qvit_qiskit.study.tasks import Outcome, Progress, Task, unevaluated
+from qvit_qiskit.study.teaching import logits_in, recorded_teacher
+from qvit_qiskit.training import FitResult, fit, load_checkpoint, resume
+from qvit_qiskit.training.begin import SETTINGS
+from qvit_qiskit.training.history import Epoch
+
+TRAINING, ERROR = "training", "error.txt"
+
+
+Tell = Callable[[Progress], None]
+
+
+def work(task: Task, tell: Tell) -> Outcome:
+    """Finish a cell; whatever goes wrong is told, not raised.
+
+    Args:
+        task: The cell.
+        tell: Called after every epoch.
+    """
+    started, key = time.perf_counter(), task.cell.key
+    folder = StudyFolder(task.folder)
+    try:
+        if task.version != __version__:
+            raise JobError(
+                f"The study was planned with version {task.version} of qvit-qiskit, but this "
+                f"worker has {__version__}. Install the same."
+            )
+        with folder.holding(key), _one_thread(), logits_in(folder.logits):
+            done = _finish(task, folder, tell)
+        seconds = time.perf_counter() - started
+        return Outcome(key, "done" if done else "stopped", seconds)
+    except QvitError as error:
+        reason = str(error)
+    except Exception as error:  # a cell's failure must not end the study
+        (folder.cell(key) / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
+        lines = str(error).splitlines() or ["no message"]
+        reason = f"{type(error).__name__}: {lines[0].rstrip('.')}. See {folder.cell(key) / ERROR}."
+    return Outcome(key, "failed", time.perf_counter() - started, reason)
+
+
+def _finish(task: Task, folder: StudyFolder, tell: Tell) -> bool:
+    """Train and evaluate what is missing; false if the session ended meanwhile."""
+    cell, place = task.cell, folder.cell(task.cell.key)
+    result = folder.result(cell.key)
+    data = _data(cell, task.places.data_root)
+    if result is None:
+        trained = _train(task, folder, data, tell)
+        if trained.interrupted:
+            return False
+        result = facts_of(cell, trained)
+    missing = unevaluated(result, task.profiles)
+    if not missing:
+        return True
+    model = load_checkpoint(place / TRAINING).model
+    for profile in missing:
+        result["evaluations"].append(judge(task, folder, model, data, profile))
+    write_text(place / RESULT, json.dumps(result, indent=1))
+    (place / ERROR).unlink(missing_ok=True)
+    return True
+
+
+def _train(task: Task, folder: StudyFolder, data: MedImages, tell: Tell) -> FitResult:
+    cell, place = task.cell, folder.cell(task.cell.key) / TRAINING
+    planned = cell.train.planned_epochs
+
+    def on_epoch(record: Epoch, total: int) -> None:
+        tell(Progress(cell.key, record.epoch / planned))
+        if not folder.in_session(task.session):
+            raise KeyboardInterrupt  # what `fit` understands; the epoch is kept
+
+    profile = Profile(cell.train.backend, cell.backend)
+    route = same_profile(profile, task.places.backends_dir, training=True)
+    teacher = recorded_teacher(cell.teacher, cell.teacher_name) if cell.teacher else None
+    how = cell.train.distill
+    other = how.pretrain_dataset if how else None
+    more = load_set(other, task.places.data_root) if other else None
+    if more is not None and cell.pretrain is not None:
+        _same(more, cell.pretrain.md5)
+    if (place / SETTINGS).exists():
+        sets = {cell.dataset: data} | ({other: more} if other and more else {})
+        return resume(place, sets.__getitem__, route=route, on_epoch=on_epoch, teacher=teacher)
+    return fit(
+        cell.config, cell.train, data, folder=place, route=route, on_epoch=on_epoch,
+        teacher=teacher, pretrain_data=more,
+    )  # fmt: skip
+
+
+def _data(cell: Cell, root: Path | None) -> MedImages:
+    data = load_set(cell.dataset, root)
+    _same(data, cell.source.md5)
+    return data if cell.fold is None else fold_of(data, cell.fold, cell.folds)
+
+
+def _same(data: MedImages, md5: str) -> None:
+    if data.md5 != md5:
+        raise DataError(
+            f"The study was planned with {data.name} of MD5 {md5}, but the file at hand has "
+            f"{data.md5}. Give every worker the original file with --data-root."
+        )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for torch; restored afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
