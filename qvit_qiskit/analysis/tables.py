@@ -58,7 +58,7 @@ def difference_frame(comparison: Comparison) -> pd.DataFrame:
     """Paired differences from the exact rung, with their tests."""
     return pd.DataFrame(
         [
-            {"rung": found.rung.name, **_difference_line(difference, "exact", "here")}
+            {"rung": found.rung.name, **_difference_line(difference)}
             for found in scores(comparison)
             for difference in (found.auc_difference, found.acc_difference)
             if difference is not None
@@ -77,18 +77,16 @@ def model_frame(comparisons: Sequence[Comparison], names: Sequence[str]) -> pd.D
     chances = [metrics.softmax(comparison.exact.logits) for comparison in comparisons]
     return pd.DataFrame(
         [
-            {"model": name, **_difference_line(find(labels, chances[0], other), names[0], "here")}
+            {"model": name, "than": names[0], **_difference_line(find(labels, chances[0], other))}
             for name, other in zip(names[1:], chances[1:], strict=True)
             for find in (auc_difference, acc_difference)
         ]
     )
 
 
-def _difference_line(found: Difference, first: str, second: str) -> dict[str, Any]:
+def _difference_line(found: Difference) -> dict[str, Any]:
     return {
         "metric": found.metric,
-        first: found.first,
-        second: found.second,
         **columns_of("difference", found.interval),
         "intervals over": " and ".join(found.interval.covers),
         "interval": found.interval.method,
