@@ -100,9 +100,24 @@ def accuracy(labels: ArrayLike, probabilities: ArrayLike) -> float:
     Raises:
         DataError: If shapes do not fit, a label is not a class, or these are no probabilities.
     """
+    return float(np.mean(right(labels, probabilities)))
+
+
+def right(labels: ArrayLike, probabilities: ArrayLike) -> NDArray[np.bool_]:
+    """Which answers `accuracy` counts as right, shape (n,); takes and raises what it does."""
     truth, scores = _checked(labels, probabilities)
-    answers = scores[:, 1] > 0.5 if scores.shape[1] == 2 else scores.argmax(axis=1)
-    return float(np.mean(answers == truth))
+    return np.asarray(answers(scores) == truth)
+
+
+def answers(probabilities: Floats) -> NDArray[np.int64]:
+    """Predicted classes: class 1 of two if its probability is above 0.5, or the likeliest of many.
+
+    Args:
+        probabilities: Shape (n, classes).
+    """
+    two = probabilities.shape[1] == 2
+    found = probabilities[:, 1] > 0.5 if two else probabilities.argmax(axis=1)
+    return np.asarray(found, np.int64)
 
 
 def _checked(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[Any], Floats]:

@@ -26,14 +26,13 @@ from qvit_qiskit.analysis.propagation import DRAWS
 from qvit_qiskit.analysis.recorded import Recorded, anchors_of, check_same, read_recorded
 from qvit_qiskit.analysis.rungs import (
     Ladder,
-    device_noise_estimator,
     rehearsal,
     shots_estimator,
 )
 from qvit_qiskit.data import Split
 from qvit_qiskit.exceptions import DataError, RouteError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.noise.recorded import RecordedNoise
+from qvit_qiskit.execution.noise.recorded import RecordedNoise, recorded_noise
 from qvit_qiskit.execution.profile import AerProfile
 from qvit_qiskit.execution.route import Route
 from qvit_qiskit.runs.folder import Source
@@ -153,7 +152,7 @@ class _Build:
 
     def _noise_of(self, run: Recorded) -> RecordedNoise | None:
         try:
-            return device_noise_estimator(run.path)
+            return recorded_noise(run.path)
         except RouteError as error:
             self.notes["device noise"] = f"left out: {error}"
             return None

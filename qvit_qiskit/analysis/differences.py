@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import binom  # type: ignore[import-untyped]
 
 from qvit_qiskit import metrics
-from qvit_qiskit.analysis.influence import Areas, Floats, areas, spread, swap_variance
+from qvit_qiskit.analysis.influence import Areas, areas, spread, swap_variance
 from qvit_qiskit.analysis.intervals import (
     IMAGES,
     Interval,
@@ -157,7 +157,7 @@ def acc_difference(
     known_option("method", method, ("adjusted", "bootstrap"))
     normal_quantile(level)  # refuses what is no level
     truth = np.asarray(labels)
-    right, then = _right(truth, first), _right(truth, second)
+    right, then = metrics.right(truth, first), metrics.right(truth, second)
     n, lost, won = len(truth), int(np.sum(right & ~then)), int(np.sum(~right & then))
     value = (won - lost) / n
     if method == "bootstrap" and won + lost:
@@ -191,14 +191,6 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """
     less, both = min(only_first, only_second), only_first + only_second
     return float(2 * binom.cdf(less, both, 0.5) - binom.pmf(less, both, 0.5))
-
-
-def _right(truth: NDArray[np.int64], probabilities: ArrayLike) -> NDArray[np.bool_]:
-    """Which answers the official ACC counts as right, shape (n,)."""
-    metrics.accuracy(truth, probabilities)  # refuses what is not labels and probabilities
-    scores: Floats = np.asarray(probabilities, np.float64)
-    answers = scores[:, 1] > 0.5 if scores.shape[1] == 2 else scores.argmax(axis=1)
-    return np.asarray(answers == truth)
 
 
 def _same_shape(first: ArrayLike, second: ArrayLike) -> None:

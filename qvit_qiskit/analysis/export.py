@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pandas as pd
 
 from qvit_qiskit.analysis.comparison import Comparison
 from qvit_qiskit.exceptions import DataError
-from qvit_qiskit.files import write_text
+from qvit_qiskit.files import finite, write_text
 
 
 def as_dict(comparison: Comparison) -> dict[str, Any]:
@@ -31,27 +30,18 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
         "tests": _records(comparison.tests()),
         "seed": comparison.seed,
     }
-    cleaned: dict[str, Any] = _finite(found)
+    cleaned: dict[str, Any] = finite(found)
     return cleaned
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """A frame's lines; what is undefined is None."""
-    cleaned: list[dict[str, Any]] = _finite(_records(frame))
+    cleaned: list[dict[str, Any]] = finite(_records(frame))
     return cleaned
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _finite(value: Any) -> Any:
-    """Nothing that JSON does not know."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
@@ -80,12 +70,12 @@ def write_tables(comparison: Comparison, folder: Path) -> list[Path]:
         DataError: If the folder cannot be written.
     """
     texts = {
-        "table.csv": _csv(comparison.table()),
+        "table.csv": csv(comparison.table()),
         "comparison.json": json.dumps(as_dict(comparison), indent=2, ensure_ascii=False) + "\n",
-        "bias.csv": _csv(comparison.bias()),
-        "attribution.csv": _csv(comparison.shares()),
+        "bias.csv": csv(comparison.bias()),
+        "attribution.csv": csv(comparison.shares()),
     }
-    return _write(folder, texts)
+    return write_files(folder, texts)
 
 
 def write_report(comparison: Comparison, folder: Path) -> Path:
@@ -104,7 +94,7 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
             f"Cannot draw the report in {folder}: {told}. The tables beside it are whole; try "
             "again with matplotlib's default style."
         ) from error
-    return _write(folder, {"report.html": text})[0]
+    return write_files(folder, {"report.html": text})[0]
 
 
 def write_models(frame: pd.DataFrame, folder: Path) -> Path:
@@ -113,10 +103,15 @@ def write_models(frame: pd.DataFrame, folder: Path) -> Path:
     Raises:
         DataError: If the folder cannot be written.
     """
-    return _write(folder, {"models.csv": _csv(frame)})[0]
+    return write_files(folder, {"models.csv": csv(frame)})[0]
 
 
-def _write(folder: Path, texts: Mapping[str, str]) -> list[Path]:
+def write_files(folder: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Write text files into a folder, made if it is missing.
+
+    Raises:
+        DataError: If the folder cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
@@ -128,5 +123,6 @@ def _write(folder: Path, texts: Mapping[str, str]) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def _csv(frame: pd.DataFrame) -> str:
+def csv(frame: pd.DataFrame) -> str:
+    """A frame as CSV."""
     return str(frame.to_csv(index=False, float_format="%.9g", lineterminator="\n"))

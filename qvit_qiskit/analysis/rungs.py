@@ -18,7 +18,7 @@ from qvit_qiskit.analysis.propagation import DRAWS, ShotNoise, redraw
 from qvit_qiskit.analysis.recorded import REHEARSED, Recorded, check_reproduced
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution.cost import prices
-from qvit_qiskit.execution.noise.recorded import RecordedNoise, recorded_noise
+from qvit_qiskit.execution.noise.recorded import RecordedNoise
 from qvit_qiskit.execution.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
 from qvit_qiskit.execution.route import Route, open_route
 from qvit_qiskit.models.cost import count_rows
@@ -201,15 +201,6 @@ def shots_estimator(shots: int, seed: int) -> BaseEstimatorV2:
     """A perfect device with shot noise alone."""
     profile = AerProfile(kind="aer", shots=shots, seed=seed)
     return open_route("shot noise", profile, Path("built in")).estimator
-
-
-def device_noise_estimator(run: Path | str) -> RecordedNoise:
-    """The errors that a run's device reported, on the qubits that it used, without shots.
-
-    Raises:
-        RouteError: If the device reported nothing.
-    """
-    return recorded_noise(Path(run))
 
 
 def kind_of(profile: AnyProfile) -> Kind:

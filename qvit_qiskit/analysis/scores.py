@@ -57,7 +57,7 @@ def _score(comparison: Comparison, rung: Rung) -> Scores:
     found, reference = metrics.softmax(rung.logits), metrics.softmax(exact.logits)
     covers = covered(rung)
     first = rung is exact
-    agreement = int(np.sum(answers(found) == answers(reference)))
+    agreement = int(np.sum(metrics.answers(found) == metrics.answers(reference)))
     return Scores(
         rung=rung,
         auc=auc_interval(labels, found, covers=covers, seed=comparison.seed),
@@ -75,12 +75,6 @@ def _score(comparison: Comparison, rung: Rung) -> Scores:
 def covered(rung: Rung) -> tuple[Source, ...]:
     """What intervals over a rung's images cover: with shots, each image's noise is in it."""
     return IMAGES_AND_SHOTS if rung.shots else IMAGES
-
-
-def answers(probabilities: np.ndarray) -> np.ndarray:
-    """Predicted classes as the official ACC has them, shape (n,)."""
-    two = probabilities.shape[1] == 2
-    return np.asarray(probabilities[:, 1] > 0.5 if two else probabilities.argmax(axis=1), int)
 
 
 def divergence(exact: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from qvit_qiskit.files import finite
+
 if TYPE_CHECKING:
     from qvit_qiskit.runs import Status
     from qvit_qiskit.training.loop import Epoch
@@ -35,15 +37,7 @@ def facts(title: str, found: Mapping[str, Any]) -> None:
 
 def as_json(value: Any) -> None:
     """Print JSON; a number that is not finite becomes null."""
-    print(json.dumps(_finite(value), indent=2, default=str))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    print(json.dumps(finite(value), indent=2, default=str))
 
 
 def _text(value: Any) -> str:

@@ -19,7 +19,7 @@ from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.devices import TargetDevice, bundled_device
 from qvit_qiskit.execution.hardware.account import connect, find_device
 from qvit_qiskit.execution.hardware.calls import Patience, repeat
-from qvit_qiskit.execution.hardware.journal import Journal
+from qvit_qiskit.execution.hardware.journal import Event, Journal
 from qvit_qiskit.execution.hardware.senders import properties_json
 from qvit_qiskit.execution.profile import IbmProfile
 
@@ -77,8 +77,23 @@ def run_device(folder: Path) -> BackendV2:
     compiled = journal.of("compiled")
     if not compiled:
         raise RouteError(f"The run in {folder} has recorded no calibration yet; resume it first.")
-    found = compiled[-1]["calibration"]
-    return device_of(journal.load(found["file"], found["sha256"]), str(folder / found["file"]))
+    return compiled_device(journal, compiled[-1])
+
+
+def compiled_device(journal: Journal, compiled: Event) -> CalibratedDevice:
+    """The device as it was when a stage was compiled.
+
+    Args:
+        journal: Of the run.
+        compiled: The journal's event.
+
+    Raises:
+        JobError: If the calibration is missing or not what the run wrote.
+        RouteError: If the device reported nothing.
+    """
+    found = compiled["calibration"]
+    errors = journal.load(found["file"], found["sha256"])
+    return device_of(errors, str(journal.folder / found["file"]))
 
 
 def live_calibration(profile: IbmProfile, patience: Patience) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
-import pandas as pd
 from matplotlib.figure import Figure
 
+from qvit_qiskit.analysis.export import csv, write_files
 from qvit_qiskit.analysis.figures.embed import SILENT
 from qvit_qiskit.analysis.sections import Drawn
 from qvit_qiskit.exceptions import DataError, JobError
-from qvit_qiskit.files import write_text
 from qvit_qiskit.study.findings import read_findings
 from qvit_qiskit.study.folder import SPEC
 from qvit_qiskit.study.report import as_html, as_markdown, default_title, make_report
@@ -54,7 +53,7 @@ def write_tables(
     texts = {f"{name}.csv": csv(frame) for name, frame in report.frames.items()}
     texts |= {pictures[anchor]: svg(figure, anchor) for anchor, figure in drawings.items()}
     texts |= {"study.md": as_markdown(report, pictures), "study.html": html}
-    return _write(out, texts)
+    return write_files(out, texts)
 
 
 def _check_spec(spec: Path, folder: Path) -> None:
@@ -72,26 +71,9 @@ def _check_spec(spec: Path, folder: Path) -> None:
         )
 
 
-def csv(frame: pd.DataFrame) -> str:
-    """A frame as CSV."""
-    return str(frame.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
-
-
 def svg(figure: Figure, name: str) -> str:
     """A figure as a file of its own; text is drawn as outlines."""
     stream = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
         figure.savefig(stream, format="svg", metadata=SILENT)
     return stream.getvalue()
-
-
-def _write(folder: Path, texts: Mapping[str, str]) -> list[Path]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            write_text(folder / name, text)
-    except OSError as error:
-        raise DataError(
-            f"Cannot write {folder}: {error.strerror or error}. Name another folder."
-        ) from error
-    return [folder / name for name in texts]

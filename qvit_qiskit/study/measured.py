@@ -135,9 +135,7 @@ def _right(part: Part) -> Floats:
 
 def right_answers(labels: Labels, chances: Floats) -> Floats:
     """1 where the official ACC counts an answer as right, else 0; shape (n,)."""
-    metrics.accuracy(labels, chances)  # refuses what is not labels and probabilities
-    answers = chances[:, 1] > 0.5 if chances.shape[1] == 2 else chances.argmax(axis=1)
-    return np.asarray(answers == labels, np.float64)
+    return np.asarray(metrics.right(labels, chances), np.float64)
 
 
 def combined(terms: Sequence[tuple[float, Measured]]) -> Measured:

@@ -455,7 +455,7 @@ def test_a_device_that_reports_nothing(single: Path, monkeypatch: pytest.MonkeyP
     def silent(run: Path) -> BaseEstimatorV2:
         raise RouteError("The device reported nothing.")
 
-    monkeypatch.setattr("qvit_qiskit.analysis.comparing.device_noise_estimator", silent)
+    monkeypatch.setattr("qvit_qiskit.analysis.comparing.recorded_noise", silent)
     found = compare(single, draws=0)
     assert [rung.kind for rung in found.rungs] == ["exact", "shot noise", "hardware"]
     assert found.facts["device noise"] == "left out: The device reported nothing."

@@ -53,10 +53,8 @@ def counts(comparison: Comparison, rung: Rung) -> np.ndarray:
     """
     probabilities = metrics.softmax(rung.logits)
     classes = probabilities.shape[1]
-    predicted = probabilities[:, 1] > 0.5 if classes == 2 else probabilities.argmax(axis=1)
-    return np.asarray(
-        confusion_matrix(comparison.labels, predicted.astype(int), labels=range(classes))
-    )
+    predicted = metrics.answers(probabilities)
+    return np.asarray(confusion_matrix(comparison.labels, predicted, labels=range(classes)))
 
 
 def _matrix(panel: Any, table: np.ndarray) -> Any:

@@ -13,7 +13,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPu
 from qiskit.providers import BackendV2
 
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.execution.calibration import device_of
+from qvit_qiskit.execution.calibration import compiled_device
 from qvit_qiskit.execution.devices import Region, region_target
 from qvit_qiskit.execution.exact.estimator import Columns, Compiler, ExactEstimator
 from qvit_qiskit.execution.exact.readout import Basis
@@ -126,9 +126,7 @@ def recorded_noise(folder: Path) -> RecordedNoise:
     layers = []
     for number in numbers:
         stage = StoredStage(journal, number)
-        calibration = journal.of("compiled", stage=number)[-1]["calibration"]
-        errors = journal.load(calibration["file"], calibration["sha256"])
-        device = device_of(errors, str(folder / calibration["file"]))
+        device = compiled_device(journal, journal.of("compiled", stage=number)[-1])
         copies = min(programs[0].k for programs in _programs(stage))
         estimators = tuple(
             ExactEstimator(NoisyEngine(), Compiler(AsCompiled(stage, device, copy)))
