@@ -34,14 +34,15 @@ class Contrast:
 def contrasts(found: Findings) -> Iterator[Contrast]:
     """All comparisons that a study's groups allow.
 
-    Models: each against those named after it in the spec. Heads and sizes: each against the next
-    smaller. Regimes: each against the first one. Profiles are not compared here.
+    Models: the pairs of the spec's ``compare``, or each against those named after it. Heads and
+    sizes: each against the next smaller. Regimes: each against the first one. Profiles are not
+    compared here.
     """
     values = _values(found)
     known = set(found.groups)
     for kind in KINDS:
         rest = [axis for axis in AXES if axis not in kind]
-        for pairs in product(*(_pairs(axis, values[axis]) for axis in kind)):
+        for pairs in product(*(_pairs(found, axis, values[axis]) for axis in kind)):
             for fixed in product(*(values[axis] for axis in rest)):
                 place = dict(zip(rest, fixed, strict=True))
                 terms = tuple(_terms(kind, pairs, place))
@@ -83,10 +84,11 @@ def _values(found: Findings) -> dict[str, list[Any]]:
     }
 
 
-def _pairs(axis: str, values: list[Any]) -> list[tuple[Any, Any]]:
+def _pairs(found: Findings, axis: str, values: list[Any]) -> list[tuple[Any, Any]]:
     """What is compared, and with what."""
     if axis == "model":
-        return [(a, b) for k, a in enumerate(values) for b in values[k + 1 :]]
+        asked = [tuple(pair) for pair in found.spec.get("compare", ())]
+        return asked or [(a, b) for k, a in enumerate(values) for b in values[k + 1 :]]
     if axis == "regime":
         return [(value, values[0]) for value in values[1:]]
     return [(larger, smaller) for smaller, larger in pairwise(values)]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
@@ -49,7 +50,7 @@ def make_report(found: Findings, command: Sequence[str], title: str) -> Report:
         "test-evaluations": tables.test_frame(found),
     }
     sections = [
-        _scores(found, frames["scores"]),
+        _scores(found, frames),
         *_effects(found, frames["differences"]),
         *_teachers(frames["teachers"]),
         *_peers(found, frames),
@@ -89,13 +90,14 @@ def _folds(found: Findings) -> str:
     return f"; {told} (train and val together)" if cut else ""
 
 
-def _scores(found: Findings, frame: pd.DataFrame) -> Section:
+def _scores(found: Findings, frames: dict[str, pd.DataFrame]) -> Section:
+    frame = frames["scores"]
     text = [
         "Every score is the mean over trainings that differ in their seed alone; ± is the standard "
         "deviation over these. The interval is that of this mean over draws of the images, the "
         "trainings held fixed.",
     ]
-    if found.spec["split"] == "val":
+    if found.spec["split"] == "val" and _chooses_epochs(found.spec):
         text.append(
             "The best epoch of a training was chosen on the same validation images, so these "
             "scores are for choosing between configurations, and flatter all of them."
@@ -110,7 +112,15 @@ def _scores(found: Findings, frame: pd.DataFrame) -> Section:
         "Dots are seeds, marks their means, bars 95 % intervals of the mean over images."
         + (" Grey: published systems." if beside else ""),
     )  # fmt: skip
-    return Section("scores", "Scores", text, [drawn, *sheets.score_tables(found, frame)])
+    pieces: list[Drawn | Table] = [drawn, *sheets.score_tables(found, frame)]
+    if found.spec["split"] == "test":
+        pieces.append(sheets.validation_table(found, frames["cells"]))
+    return Section("scores", "Scores", text, pieces)
+
+
+def _chooses_epochs(spec: dict[str, Any]) -> bool:
+    parts = [{"select": "best"} | spec["training"], *(o["training"] for o in spec["overrides"])]
+    return any(part.get("select") == "best" for part in parts)
 
 
 def _effects(found: Findings, frame: pd.DataFrame) -> list[Section]:

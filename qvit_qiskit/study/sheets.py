@@ -71,6 +71,31 @@ def _limits(low: float, high: float) -> str:
     return "" if math.isnan(low) else f"[{fixed(low)}, {fixed(high)}]"
 
 
+def validation_table(found: Findings, cells: pd.DataFrame) -> Table:
+    """What trainings saw of the validation split, groups by sets: that by which to choose.
+
+    Args:
+        found: The study.
+        cells: Its `tables.cell_frame`.
+    """
+    rows = []
+    for group in found.groups:
+        mine = _mine(cells, axes_of(found, group))
+        means = mine.groupby("set")[["val AUC", "val ACC"]].mean().reindex(found.datasets)
+        means.loc["mean"] = means.mean(skipna=False)
+        told = [
+            NOTHING if math.isnan(auc) else f"{fixed(auc)} / {fixed(acc)}"
+            for auc, acc in means.itertuples(index=False)
+        ]
+        shown = told if len(found.datasets) > 1 else told[:-1]
+        rows.append((Cell(name_of(found, group)), *map(Cell, shown)))
+    caption = (
+        "AUC / ACC on the validation split at the epoch that was kept, means over seeds: by these "
+        "to choose among the models of a study, whose test scores are above."
+    )
+    return Table(caption, ("model", *found.sets), rows)
+
+
 def effect_tables(found: Findings, frame: pd.DataFrame, kinds: Sequence[str]) -> list[Table]:
     """Differences of these kinds, one table for each kind and metric.
 

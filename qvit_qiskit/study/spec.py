@@ -66,6 +66,8 @@ class StudySpec(Spec):
     models: dict[str, Part] = Field(min_length=1)
     """By name, options of `ViTConfig` without what the grid sets; with ``matched = true`` it is
     the classical ViT with as many parameters as the QViT of these options."""
+    compare: tuple[tuple[str, str], ...] = ()
+    """Pairs of models whose differences are told, first minus second; none: all pairs."""
     heads: Counts = Field(default=(2,), min_length=1)
     qubits: Counts = ()
     """Qubits (features) of a head; the width is heads times as many."""
@@ -107,6 +109,9 @@ class StudySpec(Spec):
             _known(f"regimes.{name}", part, Distillation.model_fields, set())
             if part and not isinstance(part.get("teacher"), str):
                 raise ValueError(f'regimes.{name}: expected teacher = "..." beside other options')
+        for name in (name for pair in self.compare for name in pair):
+            if name not in self.models:
+                raise ValueError(f"compare: {unknown('model', name, self.models)}".rstrip("."))
         self._check_folds()
         self._check_overrides()
         return self

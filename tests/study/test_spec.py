@@ -32,6 +32,7 @@ REFUSED = [
     ({"models": {"vit": {"matched": 1}}}, "models.vit.matched: expected true or false"),
     ({"models": {"qvit": {"patch_size": 5}}}, "phantom qvit 1 2 scratch: patch_size 5 does not"),
     ({"models": {"a": {}, "b": {}}}, "have the same configuration. Leave one out."),
+    ({"compare": [["qvit", "vti"]]}, "compare: Unknown model 'vti'. Did you mean 'vit'?"),
     ({"training": {"epoch": 3}}, "training: Unknown option 'epoch'. Did you mean 'epochs'?"),
     ({"training": {"seed": 3}}, "training: seed follows from the grid"),
     ({"training": {"threads": 3}}, "training: threads follows from the grid"),

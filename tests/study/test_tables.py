@@ -122,6 +122,14 @@ def test_every_comparison_is_made_once(study):
     }  # fmt: skip
 
 
+def test_models_are_compared_as_the_spec_says(tmp_path):
+    models = {"a": {}, "b": {"circuit_layers": 1}, "c": {"matched": True}}
+    spec = write_spec(tmp_path / "a.toml", models=models, compare=[["a", "c"], ["b", "a"]])
+    made_up(spec, tmp_path / "s", random_answers())
+    told = [c.what for c in contrasts(read_findings(tmp_path / "s")) if c.kind == ("model",)]
+    assert told == ["a − c", "b − a"]
+
+
 def test_widths_are_held_while_heads_change(tmp_path):
     spec = write_spec(tmp_path / "a.toml", qubits=None, widths=[4, 8], heads=[1, 2])
     made_up(spec, tmp_path / "s", random_answers())
@@ -270,6 +278,7 @@ def test_markdown_html_and_csv_tell_the_same(written):
     assert all(f">{title}</h2>" in page for title in titles)
     assert markdown.count(plan.configuration[:12]) == 2 + len(plan.cells)
     assert "| breastmnist | t | test | 40 | 0.900 | 0.800 |" in markdown
+    assert "| qvit, 1 head, 2 qubits, soft | 0.760 / 0.500 |" in markdown  # of validation
     assert "| teacher t on breastmnist | – | – |" in markdown
     assert "nan" not in markdown
     for row in re.findall(r"^\| .*$", markdown, re.MULTILINE):
@@ -292,6 +301,11 @@ def test_a_validation_study_is_not_set_beside_test_scores(tmp_path):
     markdown = (tmp_path / "out" / "study.md").read_text()
     assert "published" not in markdown
     assert "flatter all of them" in markdown
+    assert "to choose among the models" not in markdown  # the scores themselves are for that
+    last = write_spec(tmp_path / "b.toml", training={"select": "last"})
+    made_up(last, tmp_path / "t", random_answers())
+    write_tables(last, tmp_path / "t", tmp_path / "out")
+    assert "flatter" not in (tmp_path / "out" / "study.md").read_text()
 
 
 def test_folders_that_do_not_fit(study, tmp_path):
