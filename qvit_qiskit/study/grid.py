@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 from qvit_qiskit.exceptions import ConfigError
 from qvit_qiskit.models import ViTConfig
 from qvit_qiskit.study.cells import Cell, Sources
-from qvit_qiskit.study.spec import MATCHED, Part, StudySpec
+from qvit_qiskit.study.spec import MATCHED, Override, Part, StudySpec
 from qvit_qiskit.training import Distillation, TrainConfig
 
 
@@ -63,8 +63,9 @@ def _cell(
 ) -> Cell:
     axes = (dataset, model, heads, width // heads, regime)
     over = [override for override in spec.overrides if override.applies(*axes)]
-    source, how = sources.sets[dataset], regime_of(spec, regime, dataset, seed)
+    source = sources.sets[dataset]
     try:
+        how = _regime(spec.regimes[regime], over, dataset, seed)
         config = _config(
             _merged(spec.models[model], *(o.model for o in over)),
             {"channels": source.channels, "classes": source.classes},
@@ -88,22 +89,16 @@ def _cell(
     )  # fmt: skip
 
 
-def regime_of(spec: StudySpec, regime: str, dataset: str, seed: int) -> Distillation | None:
-    """What a regime distils, for one data set and seed.
-
-    Raises:
-        ConfigError: If an option does not fit.
-    """
-    part = dict(spec.regimes[regime])
-    if not part:
+def _regime(regime: Part, over: Sequence[Override], dataset: str, seed: int) -> Distillation | None:
+    """What a regime distils, for one data set and seed; nothing without a teacher."""
+    if not regime:
         return None
-    part["teacher"] = part["teacher"].replace("{dataset}", dataset).replace("{seed}", str(seed))
-    if part.get("pretrain_dataset") == dataset:
-        del part["pretrain_dataset"]  # that is where it pre-trains anyway
-    try:
-        return Distillation.create(**part)
-    except ConfigError as error:
-        raise ConfigError(f"regimes.{regime}: {error}") from error
+    part = _merged(regime, *(o.distillation for o in over))
+    teacher = part["teacher"].replace("{dataset}", dataset).replace("{seed}", str(seed))
+    options = {**part, "teacher": teacher}
+    if options.get("pretrain_dataset") == dataset:
+        del options["pretrain_dataset"]  # that is where it pre-trains anyway
+    return Distillation.create(**options)
 
 
 def _config(part: Part, data: Part, grid: Part, token: bool) -> ViTConfig:

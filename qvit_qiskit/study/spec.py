@@ -45,6 +45,8 @@ class Override(Spec):
     """Options of `ViTConfig`."""
     training: Part = Field(default={})
     """Options of `TrainConfig`."""
+    distillation: Part = Field(default={})
+    """Options of `Distillation`, for the regimes that have a teacher."""
 
     def applies(self, dataset: str, model: str, heads: int, qubits: int, regime: str) -> bool:
         """Whether a cell is meant."""
@@ -140,6 +142,7 @@ class StudySpec(Spec):
                         raise ValueError(f"{where}: {told}")
             _known(f"{where}.model", override.model, ViTConfig.model_fields, OF_THE_GRID)
             _known(f"{where}.training", override.training, TrainConfig.model_fields, OF_THE_CELL)
+            _known(f"{where}.distillation", override.distillation, Distillation.model_fields, set())
 
     def sizes(self, heads: int) -> list[int]:
         """Widths for that number of heads.

@@ -77,6 +77,20 @@ def test_overrides_win_in_their_order(tmp_path):
     assert told["vit"][0] == 2
 
 
+def test_overrides_of_distillation_are_for_regimes_with_a_teacher(tmp_path):
+    cells = cells_of(
+        tmp_path,
+        regimes={"scratch": {}, "soft": {"teacher": "t"}},
+        overrides=[{"models": ["vit"], "distillation": {"teacher": "u/{seed}", "alpha": 0.25}}],
+    )
+    assert {(c.model, c.regime, c.teacher_name) for c in cells if c.seed == 1} == {
+        ("qvit", "scratch", None), ("vit", "scratch", None),
+        ("qvit", "soft", "t"), ("vit", "soft", "u/1"),
+    }  # fmt: skip
+    alphas = {c.model: c.train.distill.label_alpha for c in cells if c.regime == "soft"}
+    assert alphas == {"qvit": 0.5, "vit": 0.25}
+
+
 def test_matched_models_have_as_many_parameters(tmp_path):
     cells = cells_of(tmp_path, heads=[2], qubits=[4])
     configs = {c.model: c.config for c in cells}

@@ -39,7 +39,10 @@ REFUSED = [
     ({"training": {"epochs": 0}}, "epochs: Input should be greater than"),
     ({"regimes": {"d": {"temprature": 4}}}, "regimes.d: Unknown option 'temprature'. Did you"),
     ({"regimes": {"d": {"temperature": 4}}}, 'regimes.d: expected teacher = "..." beside other'),
-    ({"regimes": {"d": {"teacher": "x", "alpha": 2}}}, "regimes.d: alpha: Input should be less"),
+    (
+        {"regimes": {"d": {"teacher": "x", "alpha": 2}}},
+        "phantom qvit 1 2 d: alpha: Input should be less",
+    ),
     ({"split": "tset"}, "split: Input should be 'test' or 'val', but got 'tset'."),
     ({"folds": 1}, "folds: expected 0, or 2 to 100, but got 1"),
     ({"folds": {"phantm": 3}}, "folds: Unknown data set 'phantm'. Did you mean 'phantom'?"),
@@ -48,6 +51,7 @@ REFUSED = [
     ({"overrides": [{"models": ["qvt"]}]}, "overrides[1]: Unknown models 'qvt'. Did you mean"),
     ({"overrides": [{"qubits": [3]}]}, "overrides[1]: Unknown qubits '3'"),
     ({"overrides": [{"training": {"sede": 1}}]}, "overrides[1].training: Unknown option 'sede'"),
+    ({"overrides": [{"distillation": {"alpa": 1}}]}, "overrides[1].distillation: Unknown option"),
 ]
 
 
