@@ -85,7 +85,7 @@ def train(
     heads: Heads = 2,
     depth: Annotated[int, typer.Option(help="Transformer blocks.")] = 1,
     patch: Annotated[int, typer.Option(help="Pixels on a side of a patch: 4, 7 or 14.")] = 7,
-    stem: Annotated[str, typer.Option(help="patch, or conv (with --patch 4).")] = "patch",
+    stem: Annotated[str, typer.Option(help="patch, or conv (with --patch 4 or 7).")] = "patch",
     stem_width: Annotated[int, typer.Option(help="Channels between the convolutions.")] = 4,
     position: Annotated[str, typer.Option(help="learned or axial.")] = "learned",
     pool: Annotated[str, typer.Option(help="mean, mean-max or cls.")] = "mean",

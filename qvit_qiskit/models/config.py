@@ -38,8 +38,9 @@ class ViTConfig(Spec):
     mlp_ratio: float = Field(default=1.0, gt=0, le=64)
     """Hidden units of a block's MLP by width."""
     stem: Literal["patch", "conv"] = "patch"
-    """How patches become tokens: one linear map of each, or two overlapping 3 x 3 convolutions of
-    stride 2 with a GELU between them (after Xiao et al., arXiv 2106.14881), for patches of 4."""
+    """How patches become tokens: one linear map of each, or two overlapping convolutions with a
+    GELU between them (after Xiao et al., arXiv 2106.14881): 3 x 3 of stride 2, then 3 x 3 of
+    stride 2 for patches of 4, or 4 x 4 of stride 4 for patches of 7."""
     stem_width: int = Field(default=4, ge=1, le=4096)
     """Channels between the two convolutions."""
     position: Literal["learned", "axial"] = "learned"
@@ -62,10 +63,10 @@ class ViTConfig(Spec):
                 f"patch_size {self.patch_size} does not divide image_size {self.image_size}; "
                 "choose 4, 7 or 14 for 28"
             )
-        if self.stem == "conv" and self.patch_size != 4:
+        if self.stem == "conv" and (self.image_size, self.patch_size) not in ((28, 4), (28, 7)):
             raise ValueError(
-                f"stem 'conv' halves an image twice and has patches of 4, not {self.patch_size}; "
-                "choose patch_size 4"
+                f"stem 'conv' has patches of 4 or 7 on images of 28, not {self.patch_size} on "
+                f"{self.image_size}; choose patch_size 4 or 7"
             )
         if self.width % self.heads:
             raise ValueError(

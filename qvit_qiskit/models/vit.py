@@ -73,10 +73,11 @@ def _stem(config: ViTConfig) -> nn.Module:
     channels, width, size = config.channels, config.width, config.patch_size
     if config.stem == "patch":
         return nn.Conv2d(channels, width, size, stride=size)
+    kernel, stride = (3, 2) if size == 4 else (4, 4)  # from 14 x 14 to 7 x 7 or 4 x 4 patches
     return nn.Sequential(
         nn.Conv2d(channels, config.stem_width, 3, stride=2, padding=1),
         nn.GELU(),
-        nn.Conv2d(config.stem_width, width, 3, stride=2, padding=1),
+        nn.Conv2d(config.stem_width, width, kernel, stride=stride, padding=1),
     )
 
 

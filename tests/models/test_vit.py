@@ -45,11 +45,12 @@ def test_images_become_logits(rng, projection, patch, heads, depth, pool):
 
 @pytest.mark.parametrize("pool", ["mean", "mean-max", "cls"])
 @pytest.mark.parametrize("token", [False, True])
-def test_conv_stem_axial_positions_and_pools(rng, pool, token):
+@pytest.mark.parametrize("side", [4, 7])
+def test_conv_stem_axial_positions_and_pools(rng, pool, token, side):
     """Every weight is used; patches are read where they are."""
     config = ViTConfig(
-        classes=3, stem="conv", patch_size=4, stem_width=3, position="axial", pool=pool, width=4,
-        heads=1, distillation_token=token, projection="linear",
+        classes=3, stem="conv", patch_size=28 // side, stem_width=3, position="axial", pool=pool,
+        width=4, heads=1, distillation_token=token, projection="linear",
     )  # fmt: skip
     model = build_model(config, seed=0)
     picture = images(rng, config)
@@ -58,9 +59,9 @@ def test_conv_stem_axial_positions_and_pools(rng, pool, token):
     sum(logits.sum() for logits in heads).backward()
     assert all(p.grad is not None for p in model.parameters())
     patches = model.embed(picture).flatten(2).transpose(1, 2)
-    assert patches.shape == (2, config.side**2, 4) == (2, 49, 4)
+    assert patches.shape == (2, config.side**2, 4) == (2, side**2, 4)
     here = (model.rows + model.columns).flatten(0, 1)
-    close(here[7 * 2 + 5], model.rows[2, 0] + model.columns[0, 5])
+    close(here[side * 2 + 3], model.rows[2, 0] + model.columns[0, 3])
     tokens = torch.randn(2, config.tokens, 4)
     pooled = model._pool(tokens)
     own = tokens[:, config.extra_tokens :]
@@ -73,9 +74,27 @@ def test_conv_stem_axial_positions_and_pools(rng, pool, token):
     assert config.parameter_matched() is config
 
 
-def test_a_conv_stem_needs_patches_of_four():
-    with pytest.raises(ConfigError, match="choose patch_size 4"):
-        ViTConfig.create(stem="conv")
+def test_a_conv_stem_needs_patches_of_four_or_seven():
+    with pytest.raises(ConfigError, match="choose patch_size 4 or 7"):
+        ViTConfig.create(stem="conv", patch_size=14)
+
+
+@pytest.mark.parametrize("size", [4, 7])
+def test_tokens_of_a_conv_stem_see_their_patch(size):
+    """A pixel moves the token of its own patch, and none that is further than a neighbour."""
+    model = build_model(ViTConfig(stem="conv", patch_size=size), seed=0)
+    side = 28 // size
+    for row, column in ((0, 0), (13, 16), (27, 27)):
+        picture = torch.zeros(2, 1, 28, 28)
+        picture[1, 0, row, column] = 1.0
+        found = model.embed(picture)
+        moved = (found[1] - found[0]).abs().amax(dim=0) > 1e-6
+        assert moved[row // size, column // size]
+        far = [
+            (a, b) for a in range(side) for b in range(side)
+            if max(abs(a - row // size), abs(b - column // size)) > 1
+        ]  # fmt: skip
+        assert not any(moved[place] for place in far)
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 28, 28), (2, 1, 28, 27), (2, 1, 64, 64), (2, 28, 28)])
