@@ -33,7 +33,7 @@ SHAPE = {
 """The model's options by their names in `ViTConfig`."""
 KINDS = {"qvit": "qnn", "vit": "linear", "vit-matched": "qnn"}
 RESNET = "resnet18"
-RESNET_TRAINING = {"epochs": 40, "batch_size": 64, "learning_rate": 1e-3, "augment": "modality"}
+RESNET_TRAINING = {"epochs": 40, "batch_size": 64, "learning_rate": 1e-3, "contrast": 0.0}
 """What a training of the teacher has in the place of the defaults of `TrainConfig`."""
 DISTILLATION = ("distill", "temperature", "alpha", "pretrain_epochs", "pretrain_dataset")
 
@@ -52,9 +52,7 @@ Weights = Annotated[
 ]
 Augment = Annotated[
     str | None,
-    typer.Option(
-        help="none, shift, or modality (and the flips that it allows); none, of resnet18 modality."
-    ),
+    typer.Option(help="modality (moves, and the flips that the set allows), shift or none."),
 ]
 Subset = Annotated[int | None, typer.Option(help="Train on a stratified subset of this size.")]
 TeacherOption = Annotated[
@@ -64,6 +62,9 @@ TeacherOption = Annotated[
 Distill = Annotated[
     str | None,
     typer.Option(help="soft (probabilities, the default) or hard (decisions, with a token)."),
+]
+Contrast = Annotated[
+    float | None, typer.Option(help="Change contrast by up to 1 ± this; 0.2, of resnet18 0.")
 ]
 Alpha = Annotated[
     float | None,
@@ -85,10 +86,10 @@ def train(
     heads: Heads = 2,
     depth: Annotated[int, typer.Option(help="Transformer blocks.")] = 1,
     patch: Annotated[int, typer.Option(help="Pixels on a side of a patch: 4, 7 or 14.")] = 7,
-    stem: Annotated[str, typer.Option(help="patch, or conv (with --patch 4 or 7).")] = "patch",
+    stem: Annotated[str, typer.Option(help="conv (two convolutions) or patch (one map).")] = "conv",
     stem_width: Annotated[int, typer.Option(help="Channels between the convolutions.")] = 4,
-    position: Annotated[str, typer.Option(help="learned or axial.")] = "learned",
-    pool: Annotated[str, typer.Option(help="mean, mean-max or cls.")] = "mean",
+    position: Annotated[str, typer.Option(help="axial or learned.")] = "axial",
+    pool: Annotated[str, typer.Option(help="mean-max, mean or cls.")] = "mean-max",
     mlp_ratio: Annotated[float, typer.Option(help="Hidden MLP units by width.")] = 1.0,
     circuit: Annotated[str, typer.Option(help="Circuit family.")] = "ry-ring",
     layers: Annotated[int, typer.Option(help="Circuit layers.")] = 2,
@@ -102,7 +103,7 @@ def train(
     weight_decay: Annotated[float, typer.Option(help="Of the optimiser.")] = 1e-2,
     class_weights: Weights = False,
     augment: Augment = None,
-    contrast: Annotated[float, typer.Option(help="Change contrast by up to 1 ± this.")] = 0.0,
+    contrast: Contrast = None,
     ema: Annotated[float, typer.Option(help="Decay of the average of weights, e.g. 0.99.")] = 0.0,
     select: Annotated[str, typer.Option(help="best epoch by validation AUC, or last.")] = "best",
     subset: Subset = None,

@@ -19,6 +19,9 @@ CONFIGS: dict[str, type[ViTConfig] | type[ResNetConfig]] = {
     config.kind: config for config in (ViTConfig, ResNetConfig)
 }
 
+BEFORE: dict[str, dict[str, Any]] = {"vit": {"stem": "patch", "position": "learned"}}
+"""What files mean that were written before there were these options."""
+
 
 @overload
 def build_model(config: ViTConfig, seed: int | None = None) -> ViT: ...
@@ -39,11 +42,11 @@ def build_model(config: ModelConfig, seed: int | None = None) -> Classifier:
 
 
 def read_config(kind: str, values: Mapping[str, Any]) -> ModelConfig:
-    """The configuration of that kind, ``"vit"`` or ``"resnet"``.
+    """The configuration of that kind, ``"vit"`` or ``"resnet"``, as a file holds it.
 
     Raises:
         ConfigError: If the kind or a key is unknown, or a value does not fit.
     """
     if kind not in CONFIGS:
         raise ConfigError(unknown("kind of model", kind, CONFIGS))
-    return CONFIGS[kind].create(**values)
+    return CONFIGS[kind].create(**{**BEFORE.get(kind, {}), **values})

@@ -37,15 +37,15 @@ class ViTConfig(Spec):
     """Attention heads; each sees D/heads features of every token."""
     mlp_ratio: float = Field(default=1.0, gt=0, le=64)
     """Hidden units of a block's MLP by width."""
-    stem: Literal["patch", "conv"] = "patch"
+    stem: Literal["patch", "conv"] = "conv"
     """How patches become tokens: one linear map of each, or two overlapping convolutions with a
     GELU between them (after Xiao et al., arXiv 2106.14881): 3 x 3 of stride 2, then 3 x 3 of
-    stride 2 for patches of 4, or 4 x 4 of stride 4 for patches of 7."""
+    stride 2 for patches of 4, 4 x 4 of stride 4 for 7, 7 x 7 of stride 7 for 14."""
     stem_width: int = Field(default=4, ge=1, le=4096)
     """Channels between the two convolutions."""
-    position: Literal["learned", "axial"] = "learned"
+    position: Literal["learned", "axial"] = "axial"
     """A vector for each patch, or the sum of one for its row and one for its column."""
-    pool: Literal["mean", "mean-max", "cls"] = "mean"
+    pool: Literal["mean", "mean-max", "cls"] = "mean-max"
     """Mean over patches, mean beside maximum, or a class token."""
     distillation_token: bool = False
     """A token whose own head learns from a teacher, after DeiT (arXiv 2012.12877)."""
@@ -63,10 +63,14 @@ class ViTConfig(Spec):
                 f"patch_size {self.patch_size} does not divide image_size {self.image_size}; "
                 "choose 4, 7 or 14 for 28"
             )
-        if self.stem == "conv" and (self.image_size, self.patch_size) not in ((28, 4), (28, 7)):
+        if (
+            self.stem == "conv"
+            and self.patch_size % 2
+            and (self.image_size, self.patch_size) != (28, 7)
+        ):
             raise ValueError(
-                f"stem 'conv' has patches of 4 or 7 on images of 28, not {self.patch_size} on "
-                f"{self.image_size}; choose patch_size 4 or 7"
+                f"stem 'conv' halves an image first, which leaves no whole patches of "
+                f"{self.patch_size}; choose patch_size 4, 7 or 14 for 28, or stem 'patch'"
             )
         if self.width % self.heads:
             raise ValueError(

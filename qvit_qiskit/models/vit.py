@@ -73,11 +73,12 @@ def _stem(config: ViTConfig) -> nn.Module:
     channels, width, size = config.channels, config.width, config.patch_size
     if config.stem == "patch":
         return nn.Conv2d(channels, width, size, stride=size)
-    kernel, stride = (3, 2) if size == 4 else (4, 4)  # from 14 x 14 to 7 x 7 or 4 x 4 patches
+    half = size // 2
+    kernel, stride, padding = {4: (3, 2, 1), 7: (4, 4, 1)}.get(size, (half, half, 0))
     return nn.Sequential(
         nn.Conv2d(channels, config.stem_width, 3, stride=2, padding=1),
         nn.GELU(),
-        nn.Conv2d(config.stem_width, width, kernel, stride=stride, padding=1),
+        nn.Conv2d(config.stem_width, width, kernel, stride=stride, padding=padding),
     )
 
 

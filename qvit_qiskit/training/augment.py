@@ -7,8 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from qvit_qiskit.exceptions import ConfigError
-
 SHIFT = 2
 """Pixels by which an image moves at most, in either direction."""
 
@@ -32,17 +30,9 @@ FLIPS: dict[str, tuple[int, ...]] = {
 def flips(kind: str, dataset: str) -> tuple[int, ...]:
     """The axes along which a training with that ``augment`` flips the images of a set.
 
-    Raises:
-        ConfigError: If the set's modality is not known.
+    None for a set whose modality is not known.
     """
-    if kind != "modality":
-        return ()
-    if dataset not in FLIPS:
-        raise ConfigError(
-            f"Expected augment 'none' or 'shift' for {dataset}: which flips its modality allows "
-            "is not known."
-        )
-    return FLIPS[dataset]
+    return FLIPS.get(dataset, ()) if kind == "modality" else ()
 
 
 def augmented(images: Tensor, axes: tuple[int, ...], rng: np.random.Generator) -> Tensor:

@@ -21,6 +21,8 @@ from qvit_qiskit.training.phases import plan
 from qvit_qiskit.training.teachers import Teacher, TeacherLike, open_teacher
 
 SETTINGS = "train.json"
+BEFORE = {"augment": "none", "contrast": 0.0}
+"""What settings mean that were written before there were these options."""
 
 
 def fit(
@@ -123,7 +125,7 @@ def resume(
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         config = read_config(settings.get("kind", ViTConfig.kind), settings["model"])
-        train = TrainConfig.create(**settings["train"])
+        train = TrainConfig.create(**{**BEFORE, **settings["train"]})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise CheckpointError(
             f"Expected a training folder with a readable {SETTINGS}, but got {folder} ({error}). "

@@ -77,9 +77,9 @@ class TrainConfig(Spec):
     """Epochs of linear warm-up before the cosine."""
     class_weights: bool = False
     """Weight the loss by inverse class frequency."""
-    augment: Literal["none", "shift", "modality"] = "none"
+    augment: Literal["none", "shift", "modality"] = "modality"
     """Move training images by up to two pixels, or also flip them as their modality allows."""
-    contrast: float = Field(default=0.0, ge=0, lt=1)
+    contrast: float = Field(default=0.2, ge=0, lt=1)
     """Multiply the contrast of each training image by up to 1 ± this, and move its brightness by
     up to half of it."""
     ema: float = Field(default=0.0, ge=0, lt=1)

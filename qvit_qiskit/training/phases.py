@@ -69,11 +69,7 @@ class Phase:
 
     @cached_property
     def flips(self) -> tuple[int, ...]:
-        """Axes along which training images are flipped.
-
-        Raises:
-            ConfigError: If that is not known for this data set.
-        """
+        """Axes along which training images are flipped."""
         return flips(self.train.augment, self.data.name)
 
     def prepare(self) -> None:

@@ -172,7 +172,8 @@ def test_each_training_gets_a_folder_of_its_own(qvit, tmp_path):
 def test_every_option_of_train_arrives(qvit, tmp_path):
     qvit(
         "train --dataset Phantom --model qvit --width 4 --heads 2 --depth 2 --patch 14 --pool cls "
-        "--position axial --mlp-ratio 0.5 --circuit ry-chain --layers 1 --backend aer-spsa "
+        "--position learned --stem patch --mlp-ratio 0.5 --augment shift --circuit ry-chain "
+        "--layers 1 --backend aer-spsa "
         "--epochs 1 --batch-size 4 --learning-rate 0.02 --weight-decay 0.1 --class-weights "
         "--contrast 0.1 --ema 0.9 --select last --subset 6 --threads 2 --seed 3 --out run"
     )
@@ -180,14 +181,14 @@ def test_every_option_of_train_arrives(qvit, tmp_path):
     assert settings["train"] == {
         "dataset": "Phantom", "subset": 6, "backend": "aer-spsa", "epochs": 1, "batch_size": 4,
         "learning_rate": 0.02, "weight_decay": 0.1, "warmup_epochs": 2, "class_weights": True,
-        "threads": 2, "seed": 3, "optimizer": "adamw", "augment": "none", "distill": None,
+        "threads": 2, "seed": 3, "optimizer": "adamw", "augment": "shift", "distill": None,
         "contrast": 0.1, "ema": 0.9, "select": "last",
     }  # fmt: skip
     assert settings["model"] == {
         "channels": 1, "classes": 2, "image_size": 28, "patch_size": 14, "width": 4, "depth": 2,
         "heads": 2, "mlp_ratio": 0.5, "pool": "cls", "projection": "qnn", "circuit": "ry-chain",
         "circuit_layers": 1, "distillation_token": False, "stem": "patch",
-        "stem_width": 4, "position": "axial",
+        "stem_width": 4, "position": "learned",
     }  # fmt: skip
 
 

@@ -7,7 +7,8 @@ from qvit_qiskit.models import ViTConfig, build_model
 CONFIGS = [
     {"patch_size": 4, "width": 8, "heads": 4, "pool": "cls"},
     {"patch_size": 7, "width": 8, "heads": 2, "depth": 3, "mlp_ratio": 2.0},
-    {"patch_size": 14, "width": 4, "heads": 1, "channels": 3, "classes": 8},
+    {"patch_size": 14, "width": 4, "heads": 1, "channels": 3, "classes": 8, "stem_width": 5},
+    {"stem": "patch", "position": "learned", "pool": "mean", "channels": 3},
 ]
 
 
@@ -15,11 +16,14 @@ def flops_by_hand(config):
     """Two per multiplication in a matrix product, for one image."""
     c, patches = config, (28 // config.patch_size) ** 2
     embed = patches * c.width * c.channels * c.patch_size**2
+    if c.stem == "conv":
+        kernel = {4: 3, 7: 4, 14: 7}[c.patch_size]
+        embed = c.stem_width * (14**2 * c.channels * 3**2 + patches * c.width * kernel**2)
     project = 3 * c.tokens * c.width * c.head_width if c.projection == "linear" else 0
     mix = 2 * c.heads * c.tokens**2 * c.head_width  # q @ k and scores @ v
     out = c.tokens * c.width**2
     mlp = 2 * c.tokens * c.width * c.mlp_width
-    head = c.width * c.classes
+    head = (2 if c.pool == "mean-max" else 1) * c.width * c.classes
     return 2 * (embed + c.depth * (project + mix + out + mlp) + head)
 
 

@@ -12,6 +12,9 @@ SHAPES = [
 EACH_SHAPE = pytest.mark.parametrize("values", SHAPES)
 
 
+LEARNED = {"position": "learned"}
+
+
 def images(rng, count=3):
     return torch.tensor(rng.uniform(-1, 1, (count, 1, 28, 28)), dtype=torch.float32)
 
@@ -57,18 +60,19 @@ def test_the_distillation_head_teaches_the_whole_model(rng, values):
 
 @EACH_SHAPE
 def test_the_cost_counts_the_token_and_the_second_head(values):
-    config = ViTConfig(**values, distillation_token=True)
+    config = ViTConfig(**values, **LEARNED, distillation_token=True)
     model = build_model(config, seed=0)
     rows = 3 * config.heads * config.tokens if config.projection == "qnn" else 0
     assert model.stage_rows() == ((rows,) * config.depth if rows else ())
-    more = model.cost().parameters - build_model(ViTConfig(**values), seed=0).cost().parameters
+    plain = build_model(ViTConfig(**values, **LEARNED), seed=0)
+    more = model.cost().parameters - plain.cost().parameters
     D = config.width
     assert more == D + D + D * config.classes + config.classes  # token, position, head
     assert config.parameter_matched().distillation_token
 
 
 def test_the_flops_are_those_of_a_hand_count():
-    config = ViTConfig(projection="linear", patch_size=7, distillation_token=True)
+    config = ViTConfig(projection="linear", stem="patch", pool="mean", distillation_token=True)
     D, N = config.width, 17
     embed = 16 * D * 49
     block = 3 * N * D * config.head_width + 2 * N * N * D + N * D * D + 2 * N * D * config.mlp_width

@@ -45,7 +45,7 @@ def test_images_become_logits(rng, projection, patch, heads, depth, pool):
 
 @pytest.mark.parametrize("pool", ["mean", "mean-max", "cls"])
 @pytest.mark.parametrize("token", [False, True])
-@pytest.mark.parametrize("side", [4, 7])
+@pytest.mark.parametrize("side", [2, 4, 7])
 def test_conv_stem_axial_positions_and_pools(rng, pool, token, side):
     """Every weight is used; patches are read where they are."""
     config = ViTConfig(
@@ -61,7 +61,8 @@ def test_conv_stem_axial_positions_and_pools(rng, pool, token, side):
     patches = model.embed(picture).flatten(2).transpose(1, 2)
     assert patches.shape == (2, config.side**2, 4) == (2, side**2, 4)
     here = (model.rows + model.columns).flatten(0, 1)
-    close(here[side * 2 + 3], model.rows[2, 0] + model.columns[0, 3])
+    close(here[side + 1], model.rows[1, 0] + model.columns[0, 1])
+    close(here[1], model.rows[0, 0] + model.columns[0, 1])
     tokens = torch.randn(2, config.tokens, 4)
     pooled = model._pool(tokens)
     own = tokens[:, config.extra_tokens :]
@@ -74,12 +75,12 @@ def test_conv_stem_axial_positions_and_pools(rng, pool, token, side):
     assert config.parameter_matched() is config
 
 
-def test_a_conv_stem_needs_patches_of_four_or_seven():
-    with pytest.raises(ConfigError, match="choose patch_size 4 or 7"):
-        ViTConfig.create(stem="conv", patch_size=14)
+def test_a_conv_stem_needs_patches_that_it_can_make():
+    with pytest.raises(ConfigError, match="choose patch_size 4, 7 or 14 for 28, or stem 'patch'"):
+        ViTConfig.create(patch_size=1)
 
 
-@pytest.mark.parametrize("size", [4, 7])
+@pytest.mark.parametrize("size", [4, 7, 14])
 def test_tokens_of_a_conv_stem_see_their_patch(size):
     """A pixel moves the token of its own patch, and none that is further than a neighbour."""
     model = build_model(ViTConfig(stem="conv", patch_size=size), seed=0)
@@ -105,7 +106,7 @@ def test_other_shapes_of_images_are_refused(shape):
 
 
 def test_the_position_of_a_patch_matters(rng):
-    config = ViTConfig(projection="linear", patch_size=14)
+    config = ViTConfig(projection="linear", patch_size=14, position="learned", stem="patch")
     model = build_model(config, seed=0)
     picture = images(rng, config)
     moved = picture.roll(14, dims=-1)  # swaps whole patches
@@ -189,7 +190,7 @@ def test_a_qvit_is_one_built_by_hand_from_quantum_linears(rng, heads):
     close(model(batch), twin(batch))
     for one in (model, twin):
         cross_entropy(one(batch), labels).backward()
-    close(model.embed.weight.grad, twin.embed.weight.grad)
+    close(model.embed[0].weight.grad, twin.embed[0].weight.grad)
     attention, by_hand = model.blocks[0].attention.projections, twin.blocks[0].attention.parts
     assert attention.query[0].weight.grad.abs().max() > 0
     for layer, copy in zip(
@@ -208,7 +209,7 @@ def test_a_seed_decides_the_weights_and_leaves_the_global_generator_alone(projec
     first, again, other = (build_model(config, seed=s).state_dict() for s in (3, 3, 4))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first["position"], other["position"])
+    assert not torch.equal(first["rows"], other["rows"])
     learnt = [name for name in first if "projections" in name]
     assert learnt
     assert not any(torch.equal(first[name], other[name]) for name in learnt)
@@ -220,5 +221,5 @@ def test_without_a_seed_the_global_generator_decides():
     first, second = build_model(config), build_model(config)
     torch.manual_seed(5)
     again = build_model(config)
-    assert torch.equal(first.position, again.position)
-    assert not torch.equal(first.position, second.position)
+    assert torch.equal(first.rows, again.rows)
+    assert not torch.equal(first.rows, second.rows)

@@ -17,7 +17,7 @@ SPLIT = phantom(sizes=(2, 2, 12)).test
 
 @pytest.fixture
 def model():
-    return build_model(ViTConfig(width=2, heads=1, patch_size=14), seed=0)
+    return build_model(ViTConfig(width=2, heads=1, patch_size=14, stem="patch"), seed=0)
 
 
 def layer(model):

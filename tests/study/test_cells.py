@@ -242,11 +242,37 @@ def test_the_teachers_contents_count_not_its_place(tmp_path):
     assert keys(spec, "here", "one") != keys(spec, "here", "two")
 
 
-def test_the_shipped_specs_are_sound():
-    shipped = sorted((Path(__file__).parents[2] / "docs" / "studies").glob("*.toml"))
-    assert {path.name for path in shipped} >= {"tiny.toml", "three-sets.toml"}
-    for path in shipped:
-        assert draft_cells(load_study(path))
-    three = draft_cells(load_study(next(p for p in shipped if p.name == "three-sets.toml")))
+STUDIES = Path(__file__).parents[2] / "docs" / "studies"
+
+
+def shipped(name):
+    return draft_cells(load_study(STUDIES / f"{name}.toml"))
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_shipped_specs_are_sound(path):
+    assert draft_cells(load_study(path))
+
+
+def test_the_shipped_studies_are_one_configuration():
+    """The search chose it, the studies of three and eight sets and of qubits use it."""
+    three = {cell.key: cell for cell in shipped("three-sets")}
     assert len(three) == 3 * 2 * 2 * 2 * 5
-    assert {cell.qubits for cell in three} == {4}
+    assert {cell.qubits for cell in three.values()} == {4}
+    assert three.keys() <= {cell.key for cell in shipped("eight-sets")}
+    qubits = shipped("qubits")
+    assert len(qubits) == 3 * 2 * 2 * 2 * 5
+    assert {c.key for c in qubits if c.qubits == 4} == {
+        key for key, c in three.items() if c.heads == 1
+    }
+    searched = {(c.dataset, c.model, c.config, c.train) for c in shipped("search")}
+    chosen = [c for c in three.values() if (c.heads, c.regime, c.seed) == (2, "scratch", 0)]
+    assert len(chosen) == 3 * 2
+    for cell in chosen:
+        assert (cell.dataset, cell.model, cell.config, cell.train) in searched
+        told = {"channels": cell.config.channels, "classes": cell.config.classes}
+        plain = ViTConfig(**told)  # what helps is the default
+        assert cell.config == (plain if cell.model == "qvit" else plain.parameter_matched())
+        assert (cell.train.augment, cell.train.contrast) == (
+            TrainConfig().augment, TrainConfig().contrast,
+        )  # fmt: skip

@@ -96,11 +96,15 @@ def test_the_git_commit_is_noted_where_there_is_one(monkeypatch, tmp_path, answe
     assert checkpoint.versions().get("git") == ("abc123" if answer == "commit" else None)
 
 
-def test_a_checkpoint_from_before_there_were_kinds_is_a_vit(saved):
-    old = json.loads(CONFIG.model_dump_json())
-    del old["distillation_token"]
-    change(saved, kind=None, config=json.dumps(old))
-    assert load_checkpoint(saved).model.config == CONFIG
+def test_a_checkpoint_from_before_there_were_kinds_is_a_vit(tmp_path):
+    path = tmp_path / "model.safetensors"
+    config = CONFIG.model_copy(update={"stem": "patch", "position": "learned"})
+    save_checkpoint(path, build_model(config, seed=1), {"dataset": "phantom"})
+    old = json.loads(config.model_dump_json())
+    for option in ("distillation_token", "stem", "stem_width", "position"):
+        del old[option]
+    change(path, kind=None, config=json.dumps(old))
+    assert load_checkpoint(path).model.config == config
 
 
 def test_a_training_folder_stands_for_its_best_checkpoint(saved):
@@ -158,7 +162,7 @@ def config_with(**changes):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"config": config_with(width=4)}, "size mismatch for position"),
+        ({"config": config_with(width=4)}, "size mismatch for rows"),
         ({"config": config_with(depth=2)}, "Missing key.*blocks.1"),
         ({"config": config_with(projection="linear")}, "Missing key"),
         ({"config": config_with(widht=4)}, "Did you mean 'width'"),
