@@ -120,11 +120,16 @@ def compare(family: str, qubits: int, rows: int, aer_rows: int, repeats: int, th
 def epochs(count: int) -> dict[str, float]:
     """Median seconds of an epoch of BreastMNIST, exact and under noise, in turn."""
     data = load("breastmnist")
-    config = ViTConfig(channels=data.channels, classes=data.num_classes, width=8, heads=2)
+    config = ViTConfig(
+        channels=data.channels, classes=data.num_classes, stem="patch", position="learned",
+        pool="mean",
+    )  # fmt: skip
     found: dict[str, list[float]] = {"aer-exact": [], "aer-boston-exact": []}
     for _ in range(2):
         for name, times in found.items():
-            train = TrainConfig(dataset="breastmnist", backend=name, epochs=count)
+            train = TrainConfig(
+                dataset="breastmnist", backend=name, epochs=count, augment="none", contrast=0.0
+            )
             times += [epoch.seconds for epoch in fit(config, train, data).history[1:]]
     return {name: median(times) for name, times in found.items()}
 

@@ -54,13 +54,19 @@ def main() -> None:
         heads=options.heads,
         circuit=options.circuit,
         circuit_layers=options.layers,
+        stem="patch",
+        position="learned",
+        pool="mean",
     )
     routes = {"exact": route(None), "noisy": route(options.noise)}
     rows = []
     for seed in range(options.seeds):
         row: dict[str, float] = {"seed": seed}
         for trained, where in routes.items():
-            train = TrainConfig(dataset=options.dataset, epochs=options.epochs, seed=seed)
+            train = TrainConfig(
+                dataset=options.dataset, epochs=options.epochs, seed=seed, augment="none",
+                contrast=0.0,
+            )  # fmt: skip
             model = fit(config, train, data, route=where).model
             for tested, there in routes.items():
                 scores = evaluate(model, data.test, there).scores

@@ -37,11 +37,15 @@ def main() -> None:
     options = parser.parse_args()
     data = load("retinamnist")
     train = TrainConfig(
-        dataset="retinamnist", epochs=options.epochs, batch_size=32, threads=options.threads
-    )
+        dataset="retinamnist", epochs=options.epochs, batch_size=32, threads=options.threads,
+        augment="none", contrast=0.0,
+    )  # fmt: skip
     records = []
     for name, shape in SHAPES.items():
-        qvit = ViTConfig(channels=3, classes=data.num_classes, width=8, **shape)
+        qvit = ViTConfig(
+            channels=3, classes=data.num_classes, width=8, stem="patch", position="learned",
+            pool="mean", **shape,
+        )  # fmt: skip
         vit = qvit.model_copy(update={"projection": "linear"})
         warm = train.model_copy(update={"epochs": 1})
         times: dict[str, list[float]] = {"qvit": [], "vit": []}
