@@ -64,7 +64,9 @@ class Split:
         import torch
 
         images = self.images.reshape(len(self), SIDE, SIDE, self.channels)
-        scaled = torch.tensor(images).permute(0, 3, 1, 2).to(torch.float32).contiguous()
+        scaled = torch.tensor(images).permute(0, 3, 1, 2).to(torch.float32)
+        # With one channel, contiguous() leaves strides by which torch chooses another convolution.
+        scaled = scaled.clone(memory_format=torch.contiguous_format)
         scaled.div_(255).sub_(0.5).div_(0.5)  # (n, C, 28, 28)
         return scaled, torch.tensor(self.labels)
 

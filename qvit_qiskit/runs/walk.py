@@ -48,6 +48,8 @@ def walk(
     profile = FakeProfile(kind="fake", device="stage")
     route = Route("stage", profile, Path("built in"), estimator, gradient=None)
     images = images.to(next(model.parameters(), images).dtype)
+    # Strides of a single channel decide over rounding: a run must ask the same rows again.
+    images = images.clone(memory_format=torch.contiguous_format)
     parts: list[np.ndarray] = []
     training = model.training
     model.eval()

@@ -41,6 +41,15 @@ def test_tensors_equal_the_pixelwise_formula(rng, shape):
     np.testing.assert_array_equal(y.numpy(), labels)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tensors_have_the_strides_of_their_shape(rng, channels):
+    """Of a single channel, too: torch rounds a convolution by its strides."""
+    shape = (4, 28, 28, 3)[: 3 + channels // 3]
+    split = Split(rng.integers(0, 256, shape).astype(np.uint8), np.arange(4))
+    images, _ = split.tensors()
+    assert images.stride() == torch.empty(images.shape).stride()
+
+
 def test_tensors_are_copies():
     split = grey()
     x, y = split.tensors()

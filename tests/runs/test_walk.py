@@ -13,6 +13,7 @@ from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.exceptions import DataError, JobError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.hardware.stage import Rows
+from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.qnn import QuantumLinear
 from qvit_qiskit.runs import resume, submit
 from qvit_qiskit.runs.walk import walk
@@ -57,6 +58,18 @@ def test_layer_by_layer_equals_at_once(batches: tuple[int, ...]) -> None:
     assert isinstance(found, np.ndarray)
     np.testing.assert_allclose(found, net(images).detach(), atol=1e-6)
     assert len(answers) == 2
+
+
+def test_strides_do_not_change_what_is_asked(rng: np.random.Generator) -> None:
+    """Images of one channel are the same in memory with other strides."""
+    model = build_model(ViTConfig(patch_size=14), seed=0)
+    images = torch.from_numpy(rng.normal(size=(3, 1, 28, 28))).float()
+    odd = images.as_strided(images.shape, (784, 1, 28, 1))
+    one, other = (walk(model, given, [], [], 3) for given in (images, odd))
+    assert isinstance(one, Rows)
+    assert isinstance(other, Rows)
+    for mine, theirs in zip(one.groups, other.groups, strict=True):
+        np.testing.assert_array_equal(mine.rows, theirs.rows)
 
 
 def test_what_it_refuses() -> None:
