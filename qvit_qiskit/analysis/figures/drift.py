@@ -41,6 +41,7 @@ def draw(comparison: Comparison, frame: pd.DataFrame | None = None) -> Figure:
                 panel, part, 0.12 * place, style.get(str(rung)), f"{short(str(rung), 30)}, {source}"
             )
         panel.set_title(f"quantum layer {layer}", fontsize="medium")
+        panel.set_xlim(mine["job"].min() - 0.5, mine["job"].max() + 0.75)
         panel.locator_params(axis="x", integer=True)
     for panel in axes[len(layers) :]:
         panel.set_axis_off()
