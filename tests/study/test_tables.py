@@ -13,7 +13,7 @@ from study.studies import made_up, random_answers, write_spec
 
 from qvit_qiskit import metrics
 from qvit_qiskit.exceptions import DataError, JobError
-from qvit_qiskit.study import tables
+from qvit_qiskit.study import sheets, tables
 from qvit_qiskit.study.contrasts import contrasts
 from qvit_qiskit.study.export import write_tables
 from qvit_qiskit.study.findings import MEAN, read_findings
@@ -154,6 +154,8 @@ def test_profiles_stand_apart_and_are_not_compared(tmp_path):
         "1 head, 2 qubits, aer-exact", "1 head, 2 qubits, aer-shots",
     }  # fmt: skip
     assert set(tables.time_frame(found)["trainings"]) == {2}
+    validated = sheets.validation_table(found, tables.cell_frame(found))
+    assert len(validated.rows) == 2  # a training validates once, wherever it is evaluated
 
 
 def test_folds_are_averaged_within_a_set(tmp_path):
