@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from qvit_qiskit.exceptions import ConfigError
+from qvit_qiskit.exceptions import ConfigError, QvitError
 from qvit_qiskit.suggest import first_complaint, unknown
 
 
@@ -37,3 +39,28 @@ class Spec(BaseModel):
             ConfigError: If a name is unknown or a value does not fit.
         """
         return cls(**values)
+
+
+def read_toml(
+    path: Path, what: str, refusal: type[QvitError], examples: str | None = None
+) -> dict[str, Any]:
+    """What stands in a TOML file that a user wrote.
+
+    Args:
+        path: The file.
+        what: What it should be, such as ``"job spec"``.
+        refusal: What to raise.
+        examples: Where to find such files, told if this one is missing.
+
+    Raises:
+        QvitError: Of that kind, if the file cannot be read or is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise refusal(f"{path} is not valid TOML: {error}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        if examples and isinstance(error, FileNotFoundError):
+            told = f"The {what} {path} does not exist; {examples} holds examples."
+            raise refusal(told) from error
+        raise refusal(f"Cannot read the {what} {path}: {error}.") from error

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from qvit_qiskit.exceptions import ConfigError, ProfileError
-from qvit_qiskit.spec import Spec
+from qvit_qiskit.spec import Spec, read_toml
 from qvit_qiskit.suggest import unknown
 
 if TYPE_CHECKING:
@@ -152,12 +151,7 @@ def load_profile(path: Path) -> AnyProfile:
     Raises:
         ProfileError: If the file cannot be read or a key or value is wrong.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProfileError(f"Cannot read the profile {path}: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ProfileError(f"{path} is not valid TOML: {error}.") from error
+    data = read_toml(path, "profile", ProfileError)
     kind = data.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
         raise ProfileError(f"{path}: {unknown('kind', str(kind), _KINDS)}")

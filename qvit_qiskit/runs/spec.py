@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from pydantic import Field
 
 from qvit_qiskit.exceptions import ConfigError, JobError
-from qvit_qiskit.spec import Spec
+from qvit_qiskit.spec import Spec, read_toml
 
 
 class JobSpec(Spec):
@@ -47,15 +46,9 @@ def load_spec(path: Path) -> JobSpec:
         JobError: If the file cannot be read, a key or value is wrong, or the checkpoint's path
             leaves the spec's folder.
     """
+    data = read_toml(path, "job spec", JobError, "jobs/")
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
         spec = JobSpec.create(**data)
-    except FileNotFoundError as error:
-        raise JobError(f"The job spec {path} does not exist; jobs/ holds examples.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise JobError(f"Cannot read the job spec {path}: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise JobError(f"{path} is not valid TOML: {error}.") from error
     except ConfigError as error:
         raise JobError(f"{path}: {error}") from error
     if spec.checkpoint is not None:

@@ -14,7 +14,7 @@ from qvit_qiskit.analysis.figures.style import OF_KIND, SPARE, Look, canvas, sho
 from qvit_qiskit.study.findings import MEAN, Findings
 from qvit_qiskit.study.measured import METRICS
 from qvit_qiskit.study.peers import peers
-from qvit_qiskit.study.sheets import name_of
+from qvit_qiskit.study.sheets import name_of, of_group
 
 LINE = 0.21
 """Inches of a row."""
@@ -62,15 +62,11 @@ def score_figure(found: Findings, frame: pd.DataFrame) -> Figure:
 def _score_panel(
     panel: Any, found: Findings, frame: pd.DataFrame, name: str, metric: str, style: dict[str, Look]
 ) -> None:
-    lines = {
-        (line["model"], line["heads"], line["width"], line["regime"], line["profile"]): line
-        for line in frame.to_dict("records")
-    }
     for row, group in enumerate(found.groups):
-        width = group.size * (group.heads if found.size_name == "qubits" else 1)
-        line = lines.get((group.model, group.heads, width, group.regime, group.profile))
-        if line is None:
+        mine = of_group(found, frame, group)
+        if mine.empty:
             continue
+        line = mine.iloc[0]
         look = style[group.model]
         seeds = found.seeds([group], name)
         values = found.measured(metric, group, name, seeds).values  # type: ignore[arg-type]

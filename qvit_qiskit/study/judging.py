@@ -6,12 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.data import MedImages
 from qvit_qiskit.execution.hardware.journal import pack_arrays
-from qvit_qiskit.files import atomic
+from qvit_qiskit.files import atomic, finite
 from qvit_qiskit.models import Classifier, ViTConfig
 from qvit_qiskit.runs import evaluate
 from qvit_qiskit.study.cells import Cell
@@ -21,7 +19,6 @@ from qvit_qiskit.study.profiles import Profile, same_profile
 from qvit_qiskit.study.tasks import Task
 from qvit_qiskit.training import FitResult
 from qvit_qiskit.training.checkpoint import versions
-from qvit_qiskit.training.history import Epoch
 
 
 def facts_of(cell: Cell, trained: FitResult) -> dict[str, Any]:
@@ -38,8 +35,8 @@ def facts_of(cell: Cell, trained: FitResult) -> dict[str, Any]:
         "recipe": cell.recipe(),
         "history": {
             "epochs": len(history),
-            "best": _told(trained.best),
-            "last": _told(history[-1]),
+            "best": finite(asdict(trained.best)),
+            "last": finite(asdict(history[-1])),
             "seconds": sum(record.seconds for record in history),
         },
         "cost": {
@@ -52,12 +49,6 @@ def facts_of(cell: Cell, trained: FitResult) -> dict[str, Any]:
         "versions": versions(),
         "evaluations": [],
     }
-
-
-def _told(record: Epoch) -> dict[str, Any]:
-    """A line of the history as JSON holds it: what is not defined is null."""
-    told = asdict(record)
-    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in told.items()}
 
 
 def judge(
@@ -83,7 +74,7 @@ def judge(
         "shots": profile.shots,
         "split": cell.split,
         "images": found.scores.n,
-        "auc": found.scores.auc if np.isfinite(found.scores.auc) else None,
+        "auc": finite(found.scores.auc),
         "acc": found.scores.acc,
         "seconds": found.seconds,
         "logits": name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -14,13 +13,10 @@ from qvit_qiskit.study.findings import Findings, Group
 from qvit_qiskit.study.measured import METRICS
 from qvit_qiskit.study.tables import SHOTS, axes_of
 
-KEYS = ["model", "heads", "qubits", "width", "regime", "profile"]
-
 
 def name_of(found: Findings, group: Group) -> str:
     """A group as a heading."""
-    place = {"model": group.model, "heads": group.heads, "size": group.size}
-    return at(found, {**place, "regime": group.regime, "profile": group.profile})
+    return at(found, vars(group))
 
 
 def score_tables(found: Findings, frame: pd.DataFrame) -> list[Table]:
@@ -36,7 +32,7 @@ def score_tables(found: Findings, frame: pd.DataFrame) -> list[Table]:
 def _score_table(found: Findings, frame: pd.DataFrame, metric: str) -> Table:
     rows = []
     for group in found.groups:
-        mine = _mine(frame, axes_of(found, group))
+        mine = of_group(found, frame, group)
         cells = [_score(mine[mine["set"] == name], metric) for name in found.sets]
         rows.append((Cell(name_of(found, group)), *cells))
     split = "test" if found.spec["split"] == "test" else "validation"
@@ -47,10 +43,11 @@ def _score_table(found: Findings, frame: pd.DataFrame, metric: str) -> Table:
     return Table(caption, ("model", *found.sets), rows)
 
 
-def _mine(frame: pd.DataFrame, axes: dict[str, Any]) -> pd.DataFrame:
+def of_group(found: Findings, frame: pd.DataFrame, group: Group) -> pd.DataFrame:
+    """The lines of a frame that are about a group."""
     chosen = frame
-    for key in KEYS:
-        chosen = chosen[chosen[key] == axes[key]]
+    for name, value in axes_of(found, group).items():
+        chosen = chosen[chosen[name] == value]
     return chosen
 
 
@@ -81,7 +78,7 @@ def validation_table(found: Findings, cells: pd.DataFrame) -> Table:
     rows = []
     first = found.plan["profiles"][0]["name"]  # a training validates on its own profile
     for group in (group for group in found.groups if group.profile == first):
-        mine = _mine(cells, axes_of(found, group))
+        mine = of_group(found, cells, group)
         means = mine.groupby("set")[["val AUC", "val ACC"]].mean().reindex(found.datasets)
         means.loc["mean"] = means.mean(skipna=False)
         told = [
@@ -174,7 +171,7 @@ def peer_table(found: Findings, scores: pd.DataFrame, published: pd.DataFrame) -
     names = list(found.datasets)
     rows = []
     for group in found.groups:
-        mine = _mine(scores, axes_of(found, group))
+        mine = of_group(found, scores, group)
         cells = [_ours(mine[mine["set"] == name]) for name in names]
         rows.append((Cell(f"ours: {name_of(found, group)}"), _size(found, group), *cells, Cell("")))
     for (system, source), lines in published.groupby(["system", "source"], sort=False):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +13,7 @@ from pydantic import Field, model_validator
 from qvit_qiskit.data import SetFacts, facts
 from qvit_qiskit.exceptions import ConfigError, JobError, QvitError
 from qvit_qiskit.models import ViTConfig
-from qvit_qiskit.spec import Spec
+from qvit_qiskit.spec import Spec, read_toml
 from qvit_qiskit.suggest import unknown
 from qvit_qiskit.training import Distillation, TrainConfig
 
@@ -197,18 +196,10 @@ def load_study(path: Path) -> StudySpec:
     Raises:
         JobError: If the file cannot be read, or a key or value is wrong.
     """
+    data = read_toml(path, "study spec", JobError, "docs/studies/")
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
         if isinstance(data.get("datasets"), list):
             data["datasets"] = [known_set(str(name)).name for name in data["datasets"]]
         return StudySpec.create(**data)
-    except FileNotFoundError as error:
-        raise JobError(
-            f"The study spec {path} does not exist; docs/studies/ holds examples."
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise JobError(f"Cannot read the study spec {path}: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise JobError(f"{path} is not valid TOML: {error}.") from error
     except QvitError as error:
         raise JobError(f"{path}: {error}") from error

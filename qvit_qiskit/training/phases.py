@@ -76,11 +76,11 @@ class Phase:
         """Find out what could fail, and ask the teacher, before anything is written.
 
         Raises:
-            ConfigError: If the teacher's classes or the augmentation do not fit the data set.
+            ConfigError: If the teacher's classes are not those of the data set.
             DataError: If the subset is larger than the split, or the teacher's answers are no
                 logits.
         """
-        _ = self.chosen, self.flips, self.targets
+        _ = self.chosen, self.targets
 
     def objective(self, labels: Tensor) -> Objective:
         """Its loss; ``labels`` are those of its training images, shape (n,)."""
