@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+import numpy as np
 from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
@@ -58,6 +59,11 @@ class QNNCircuit:
                 raise CircuitError(
                     f"Expected observables on {self.circuit.num_qubits} qubits, "
                     f"but got one on {observable.num_qubits}."
+                )
+            if not np.isfinite(observable.coeffs).all():
+                raise CircuitError(
+                    f"Expected observables with finite coefficients, but got {observable}. Check "
+                    "how it was made."
                 )
             if not observable.simplify().coeffs.any():
                 raise CircuitError(f"Expected observables that are not zero, but got {observable}.")

@@ -48,3 +48,34 @@ def predict(
     finally:
         model.train(training)
     return np.concatenate(parts)
+
+
+MOST_UNSEEN = 16
+"""Scores that there may be per class of the labels, where nobody says how many there are."""
+
+
+def check_logits(logits: np.ndarray, labels: np.ndarray, classes: int | None = None) -> None:
+    """Refuse what a model returned, if it is not one finite score per image and class.
+
+    Args:
+        logits: What it returned, by right of shape (n, classes).
+        labels: Shape (n,).
+        classes: How many there are; None where only the labels tell.
+
+    Raises:
+        DataError: If the shape does not fit, or a logit is not finite.
+    """
+    seen = int(labels.max()) + 1 if len(labels) else 0
+    fits = logits.ndim == 2 and len(logits) == len(labels) and logits.shape[1] >= max(2, seen)
+    if fits and classes is not None:
+        fits = logits.shape[1] == classes
+    elif fits:
+        fits = logits.shape[1] <= MOST_UNSEEN * max(2, seen)
+    if not fits:
+        raise DataError(
+            f"Expected one score per class from the model, shape ({len(labels)}, "
+            f"{classes or max(2, seen)}), but got {tuple(logits.shape)}. End it with a layer of as "
+            "many outputs as classes."
+        )
+    if not np.isfinite(logits).all():
+        raise DataError("The model returned NaN logits. Was it trained to the end?")

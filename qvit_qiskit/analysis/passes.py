@@ -6,15 +6,15 @@ the attribution of a run's errors to its layers, and the redraws of its shots.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveJob, PrimitiveResult, PubResult
-from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
+from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
 from qvit_qiskit.analysis.rows import answers_at, evaluate, join_rows
@@ -23,8 +23,9 @@ from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.hardware.run import Answers
 from qvit_qiskit.execution.hardware.stage import Rows
 from qvit_qiskit.execution.profile import AerProfile
-from qvit_qiskit.execution.pubs import FlatPub, flatten
+from qvit_qiskit.execution.pubs import FlatPub
 from qvit_qiskit.execution.route import Route
+from qvit_qiskit.execution.row_estimator import Answer, RowEstimator
 from qvit_qiskit.runs.results import Outputs
 
 Layer = Sequence[np.ndarray]
@@ -72,7 +73,7 @@ class _Record:
         return found
 
 
-class PassEstimator(BaseEstimatorV2):
+class PassEstimator(RowEstimator):
     """Evaluates every row on another estimator, adds corrections and takes notes.
 
     A forward pass calls it once per quantum layer, in the same order for every batch. Images keep
@@ -114,23 +115,8 @@ class PassEstimator(BaseEstimatorV2):
         pairs = zip(self._seen, self.deltas or [], strict=False)
         return all(seen == [len(d) for d in delta] for seen, delta in pairs if delta is not None)
 
-    def run(
-        self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None
-    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
-        """Evaluate the PUBs of one quantum layer.
-
-        Args:
-            pubs: One per projection.
-            precision: Ignored; the inner estimator has its own shots.
-        """
-        coerced = [EstimatorPub.coerce(pub) for pub in pubs]
-        job = PrimitiveJob(self._run, coerced)
-        job._submit()
-        return job
-
-    def _run(self, pubs: Sequence[EstimatorPub]) -> PrimitiveResult[PubResult]:
+    def _answer(self, flats: Sequence[FlatPub], begun: Any) -> list[Answer]:
         call, self._call = self._call, self._call + 1
-        flats = [flatten(pub) for pub in pubs]
         if call == len(self._seen):
             self._seen.append([0] * len(flats))
             self.records.append(_Record())
@@ -141,7 +127,7 @@ class PassEstimator(BaseEstimatorV2):
             self.records[call].asked.append([flat.values for flat in flats])
             self.records[call].answers.append(answers)
         self._seen[call] = [a + len(f.values) for a, f in zip(self._seen[call], flats, strict=True)]
-        return PrimitiveResult([_result(f, *a) for f, a in zip(flats, answers, strict=True)])
+        return [Answer(means.T, covariances.transpose(1, 0, 2)) for means, covariances in answers]
 
     def _answers(self, call: int, flats: Sequence[FlatPub]) -> Answers:
         if call == 0 and self.first is not None:
@@ -250,14 +236,3 @@ def _other_layers() -> JobError:
 def _nothing(flat: FlatPub) -> np.ndarray:
     width = len(flat.observables)
     return np.zeros((len(flat.values), width, width))
-
-
-def _result(flat: FlatPub, values: np.ndarray, covariances: np.ndarray) -> PubResult:
-    variances = np.einsum("rkk->kr", covariances).clip(0.0)
-    data = DataBin(
-        evs=flat.pick(values.T),
-        stds=flat.pick(np.sqrt(variances)),
-        covariances=flat.pick(covariances.transpose(1, 0, 2)),
-        shape=flat.shape,
-    )
-    return PubResult(data)

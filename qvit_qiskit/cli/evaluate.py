@@ -50,7 +50,7 @@ def evaluate(
         result = run(loaded.model, images, route, batch_size=batch_size, tick=tick)
     row = {
         "backend": result.backend,
-        "simulates": route.profile.simulates,
+        "simulates": route.profile.simulates if result.routed else "nothing",
         "data": f"{data.name}{' (synthetic)' if data.synthetic else ''} {split}",
         "images": result.scores.n,
         "AUC": result.scores.auc,
@@ -58,7 +58,9 @@ def evaluate(
         "seconds": result.seconds,
     }
     if json:
-        screen.as_json({**row, "checkpoint": loaded.path, "profile": route.path})
+        screen.as_json(
+            {**row, "checkpoint": loaded.path, "profile": route.path if result.routed else None}
+        )
     else:
         screen.table(f"{loaded.path}", [row])
 

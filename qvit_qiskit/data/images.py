@@ -27,6 +27,8 @@ class Split:
 
     images: NDArray[np.uint8]  # shape: (n, 28, 28) grey or (n, 28, 28, 3) colour
     labels: NDArray[np.int64]  # shape: (n,)
+    num_classes: int | None = None
+    """How many classes there are, whether or not this split shows them all; None if unknown."""
 
     def __post_init__(self) -> None:
         _require_array("images", self.images, np.uint8)
@@ -119,6 +121,7 @@ class MedImages:
                 f"Expected labels 0…{self.num_classes - 1} in {self.name}/{word}, "
                 f"got {low}…{high}. Use the file that belongs to this name."
             )
+        object.__setattr__(split, "num_classes", self.num_classes)
 
     def __repr__(self) -> str:
         sizes = "/".join(str(len(part)) for part in (self.train, self.val, self.test))

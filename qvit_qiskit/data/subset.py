@@ -22,7 +22,7 @@ def stratified_subset(split: Split, size: int, seed: int) -> Split:
         DataError: If the size is below 1 or above the split's, or the seed is negative.
     """
     chosen = subset_indices(split.labels, size, seed)
-    return Split(split.images[chosen], split.labels[chosen])
+    return Split(split.images[chosen], split.labels[chosen], split.num_classes)
 
 
 def subset_indices(labels: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:

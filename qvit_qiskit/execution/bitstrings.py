@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from typing import Generic
+from collections.abc import Sequence
+from typing import Any, Generic
 
 import numpy as np
 from qiskit.circuit import QuantumCircuit
-from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveJob, PrimitiveResult, PubResult
-from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 
 from qvit_qiskit.circuits import QNNCircuit
-from qvit_qiskit.execution.exact.engine import P, Request, RowEngine
+from qvit_qiskit.execution.exact.engine import Engine, P, Request, RowEngine
 from qvit_qiskit.execution.exact.estimator import Compiler, varying_columns
 from qvit_qiskit.execution.exact.readout import Basis, measurement_bases
-from qvit_qiskit.execution.pubs import FlatPub, flatten
+from qvit_qiskit.execution.pubs import FlatPub
+from qvit_qiskit.execution.row_estimator import Answer, RowEstimator, shots_for
 
 _CHUNK_ENTRIES = 2**22
 
 
-class BitstringEstimator(BaseEstimatorV2, Generic[P]):
+class BitstringEstimator(RowEstimator, Generic[P]):
     """Expectation values of drawn bitstrings, with the covariance of a row's outputs.
 
-    A PUB's data have ``evs`` and ``stds`` of the PUB's shape and ``covariances`` of shape
-    (*pub.shape, K): the covariance of this value with the row's K observables, in the order of the
-    raveled observables array. Every run draws a new stream, so that two chunks of one evaluation
-    are independent at one seed.
+    Every run draws a new stream, so that two chunks of one evaluation are independent at one seed.
     """
+
+    samples = True
 
     def __init__(
         self, engine: RowEngine[P], compiler: Compiler[P], shots: int, seed: int = 0
@@ -35,48 +32,29 @@ class BitstringEstimator(BaseEstimatorV2, Generic[P]):
         self.engine, self.compiler, self.shots = engine, compiler, shots
         self.reseed(seed)
 
+    @property
+    def perfect(self) -> bool:
+        """Whether there is no readout error."""
+        return isinstance(self.engine, Engine)
+
     def reseed(self, *seed: int) -> None:
         """Start the random streams anew; the same seed gives the same streams."""
         self._streams = np.random.SeedSequence(seed)
 
-    def run(
-        self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None
-    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
-        """Evaluate PUBs.
-
-        Args:
-            pubs: The PUBs.
-            precision: If given (here or in a PUB), 1/precision² shots instead of the profile's.
-        """
-        coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
-        seeds = self._streams.spawn(len(coerced))
-        job = PrimitiveJob(self._run, coerced, seeds)
-        job._submit()
-        return job
-
     def describe(self, circuit: QNNCircuit) -> str:
         """One line: where a circuit's bitstrings come from."""
-        basis = measurement_bases(circuit.pauli_terms)[0]
-        return f"bitstrings from: {self.compiler.describe(circuit, basis)}"
+        return f"bitstrings from: {self.compiler.describe(circuit)}"
 
-    def _run(
-        self, pubs: list[EstimatorPub], seeds: list[np.random.SeedSequence]
-    ) -> PrimitiveResult[PubResult]:
-        return PrimitiveResult([self._run_pub(p, s) for p, s in zip(pubs, seeds, strict=True)])
+    def _begin(self, count: int) -> list[np.random.SeedSequence]:
+        return self._streams.spawn(count)
 
-    def _run_pub(self, pub: EstimatorPub, seed: np.random.SeedSequence) -> PubResult:
-        flat = flatten(pub)
-        shots = math.ceil(1 / pub.precision**2) if pub.precision else self.shots
-        values, covariances = self._moments(flat, shots, seed)
-        evs = flat.pick(values)
-        diagonal = np.einsum("krk->kr", covariances)
-        data = DataBin(
-            evs=evs,
-            stds=flat.pick(np.sqrt(np.clip(diagonal, 0.0, None))),
-            covariances=flat.pick(covariances),
-            shape=flat.shape,
-        )
-        return PubResult(data, metadata={"shots": shots})
+    def _answer(self, flats: Sequence[FlatPub], begun: Any) -> list[Answer]:
+        answers = []
+        for flat, seed in zip(flats, begun, strict=True):
+            shots = shots_for(flat.precision, self.shots)
+            means, covariances = self._moments(flat, shots, seed)
+            answers.append(Answer(means, covariances, metadata={"shots": shots}))
+        return answers
 
     def _moments(
         self, flat: FlatPub, shots: int, seed: np.random.SeedSequence
@@ -87,7 +65,9 @@ class BitstringEstimator(BaseEstimatorV2, Generic[P]):
         covariances = np.zeros((count, rows, count))
         step = max(1, _CHUNK_ENTRIES // 2**flat.circuit.num_qubits)
         chunks = [slice(a, min(a + step, rows)) for a in range(0, rows, step)]
+        columns = varying_columns(flat.circuit, flat.values)
         for basis in measurement_bases(flat.observables):
+            self.compiler.program(flat.circuit, basis, columns)  # refuses what is too wide
             diagonal = basis.diagonal(count)
             for chunk, stream in zip(chunks, seed.spawn(len(chunks)), strict=True):
                 probabilities = self._probabilities(flat.circuit, basis, flat.values[chunk])

@@ -13,12 +13,12 @@ from itertools import combinations, islice
 
 import numpy as np
 import rustworkx as rx
-from qiskit import transpile
 from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2
 from qiskit.transpiler import InstructionProperties, Target
 
 from qvit_qiskit.exceptions import CircuitError, RouteError
+from qvit_qiskit.execution.compiling import transpile
 from qvit_qiskit.execution.reported import WORST_GATE, WORST_READOUT, Costs, middle
 from qvit_qiskit.execution.resynthesis import resynthesise
 

@@ -6,7 +6,7 @@ own gradients send one PUB per row, observable and shift.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,14 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
 
-from qvit_qiskit.circuits import QNNCircuit
+from qvit_qiskit.circuits import QNNCircuit, pauli_terms
 from qvit_qiskit.execution.bundle import Bundle, BundleGradient, Measurement, Pullback, Values
 from qvit_qiskit.execution.exact.angles import AngleTable
 from qvit_qiskit.execution.exact.lower import Lowered, lower
 from qvit_qiskit.execution.exact.rebuild import rebuild
 from qvit_qiskit.execution.jacobians import alike, scatter
 from qvit_qiskit.execution.memo import Memo
+from qvit_qiskit.execution.prepared import Prepared, prepare, qubits_of
 from qvit_qiskit.execution.pubs import check_finite
 
 
@@ -53,14 +54,19 @@ class _Shiftable:
     circuit: QuantumCircuit
     order: np.ndarray
     table: AngleTable
+    prepared: Prepared
 
     @classmethod
-    def of(cls, circuit: QuantumCircuit, _: None = None) -> _Shiftable:
-        lowered: Lowered = lower(circuit)
+    def of(cls, circuit: QuantumCircuit, observed: frozenset[int]) -> _Shiftable:
+        prepared = prepare(circuit, observed)
+        lowered: Lowered = lower(prepared.circuit)
         rebuilt, used = rebuild(lowered.num_qubits, lowered.operations)
-        return cls(
-            rebuilt, np.asarray(used, int), AngleTable.of(lowered.angles, lowered.parameters)
-        )
+        table = AngleTable.of(lowered.angles, lowered.parameters)
+        return cls(rebuilt, np.asarray(used, int), table, prepared)
+
+    def observable(self, terms: Mapping[str, complex]) -> Mapping[str, complex]:
+        """An observable of the given circuit as one of this circuit."""
+        return self.prepared.restrict(terms)
 
     def shifted(self, values: np.ndarray) -> np.ndarray:
         """All angles, all shifts: (2m, R, m) for parameter values (R, P)."""
@@ -91,33 +97,44 @@ class ParameterShiftGradient(BaseEstimatorGradient):
     def vjp(self, bundles: Sequence[Bundle]) -> tuple[Values, Pullback]:
         """Values, and a pullback that sends all shifts of all bundles in one job."""
         values = _values(estimate(self._estimator, bundles))
+        # Now, not on the way back: a gradient is that of the circuit whose values were given.
+        shiftables = [
+            [self._made(c.canonical, c.pauli_terms) for c in bundle.circuits] for bundle in bundles
+        ]
 
         def pullback(cotangents: Values) -> list[BundleGradient]:
             pubs = []
-            for bundle in bundles:
-                for circuit, weights in zip(bundle.circuits, bundle.weights, strict=True):
-                    shiftable = self._shiftable.get(circuit.canonical, None, _Shiftable.of)
+            for bundle, made in zip(bundles, shiftables, strict=True):
+                parts = zip(bundle.circuits, bundle.weights, made, strict=True)
+                for circuit, weights, shiftable in parts:
                     angles = shiftable.shifted(_parameters(bundle.inputs, weights))
-                    observables = [[[o]] for o in circuit.observables]
+                    observables = [[[shiftable.observable(o)]] for o in circuit.pauli_terms]
                     pubs.append((shiftable.circuit, observables, angles))
             found = iter(self._estimator.run(pubs).result())
             return [
-                _join(bundle, self._bundle_gradient(bundle, one, [next(found) for _ in one]))
-                for bundle, one in zip(bundles, cotangents, strict=True)
+                _join(bundle, self._bundle_gradient(bundle, made, one, [next(found) for _ in one]))
+                for bundle, made, one in zip(bundles, shiftables, cotangents, strict=True)
             ]
 
         return values, pullback
 
+    def _made(self, circuit: QuantumCircuit, terms: Sequence[Mapping[str, complex]]) -> _Shiftable:
+        return self._shiftable.get(circuit, qubits_of(terms), _Shiftable.of)
+
     def _bundle_gradient(
-        self, bundle: Bundle, cotangents: Sequence[np.ndarray], results: Sequence[Any]
+        self,
+        bundle: Bundle,
+        shiftables: Sequence[_Shiftable],
+        cotangents: Sequence[np.ndarray],
+        results: Sequence[Any],
     ) -> list[np.ndarray]:
         """For each circuit ∂L/∂parameters by row, shape (P, R)."""
         out = []
-        for k, (cotangent, result) in enumerate(zip(cotangents, results, strict=True)):
+        parts = zip(bundle.weights, shiftables, cotangents, results, strict=True)
+        for weights, shiftable, cotangent, result in parts:
             plus, minus = np.split(result.data.evs, 2, axis=1)  # each (K, m, R)
             by_angle = np.einsum("kmr,rk->mr", 0.5 * (plus - minus), cotangent)
-            shiftable = self._shiftable.get(bundle.circuits[k].canonical, None, _Shiftable.of)
-            values = _parameters(bundle.inputs, bundle.weights[k])
+            values = _parameters(bundle.inputs, weights)
             out.append(shiftable.chain(values.T, by_angle))
         return out
 
@@ -134,8 +151,10 @@ class ParameterShiftGradient(BaseEstimatorGradient):
         for members in groups:
             values = np.array([parameter_values[k] for k in members], dtype=float)
             check_finite(values, "parameter values")
-            shiftable = self._shiftable.get(circuits[members[0]], None, _Shiftable.of)
-            pubs.append((shiftable.circuit, observables[members[0]], shiftable.shifted(values)))
+            terms = pauli_terms(observables[members[0]])
+            shiftable = self._made(circuits[members[0]], [terms])
+            angles = shiftable.shifted(values)
+            pubs.append((shiftable.circuit, shiftable.observable(terms), angles))
             sets.append((shiftable, values))
         gradients: list[Any] = [None] * len(circuits)
         results = self._estimator.run(pubs).result()

@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 import rustworkx as rx
-from qiskit import transpile
 from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2
 from qiskit.transpiler import Target
@@ -21,6 +20,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp  # type: ignore[import
 from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
 from qvit_qiskit.exceptions import RouteError
+from qvit_qiskit.execution.compiling import transpile
 from qvit_qiskit.execution.devices import Region, best_region, region_target, slice_target
 from qvit_qiskit.execution.embeddings import Embeddings, embed, outputs_of, plain
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qvit_qiskit.exceptions import ProfileError, RouteError
 from qvit_qiskit.execution.profile import AnyProfile, load_profile
@@ -155,6 +155,8 @@ def route(
 ) -> Iterator[Route]:
     """Bind every quantum layer of a model to a profile; restore the old routes afterwards.
 
+    A model without quantum layers is left as it is. One thread at a time routes a model.
+
     Args:
         model: Any module that holds quantum layers.
         name: A profile's name or path, or a route that is already open.
@@ -166,21 +168,25 @@ def route(
 
     Raises:
         ProfileError: If the profile is missing or malformed.
-        RouteError: If the profile cannot be opened.
+        RouteError: If the profile cannot be opened, the model holds a quantum layer that no route
+            can bind (e.g. a stock ``TorchConnector``), or another thread routes the model.
         JobError: If the budget does not allow a job, a job fails, or the folder is another run's.
     """
+    from qvit_qiskit.execution.binding import bindable, held
+
     if (budget_seconds is None) != (run is None):
         raise RouteError("Expected budget_seconds and run together: what to spend, where to note.")
+    parts = bindable(model)
     if budget_seconds is not None and run is not None:
         new = _open_run(name, backends_dir, budget_seconds, Path(run))
     else:
         new = open(name, backends_dir=backends_dir) if isinstance(name, str) else name
-    layers: list[Any] = [m for m in model.modules() if hasattr(m, "bind") and hasattr(m, "route")]
-    before = [layer.route for layer in layers]
-    try:
-        for layer in layers:
-            layer.bind(new)
-        yield new
-    finally:
-        for layer, old in zip(layers, before, strict=True):
-            layer.bind(old)
+    with held(parts):
+        before = [part.route for part in parts]
+        try:
+            for part in parts:
+                part.bind(new)
+            yield new
+        finally:
+            for part, old in zip(parts, before, strict=True):
+                part.bind(old)

@@ -22,6 +22,7 @@ from qvit_qiskit.execution.hardware.local import LocalSender
 from qvit_qiskit.execution.hardware.run import HardwareRun, Terms
 from qvit_qiskit.execution.noise.compiler import noisy
 from qvit_qiskit.execution.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
+from qvit_qiskit.execution.reference import AerEstimator
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,7 @@ def _gradient(profile: AerProfile, estimator: BaseEstimatorV2) -> BaseEstimatorG
 
 def _aer_estimator(profile: AerProfile, path: Path) -> BaseEstimatorV2:
     if profile.engine == "aer":
-        from qiskit_aer.primitives import EstimatorV2
-
-        options = {"default_precision": 0.0, "backend_options": {"seed_simulator": profile.seed}}
-        return EstimatorV2(options=options)
+        return AerEstimator(profile.seed)
     if profile.noise:
         exact = noisy(noise_device(profile.noise, path.parent), profile.seed)
     else:

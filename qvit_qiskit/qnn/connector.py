@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,13 +10,13 @@ import numpy as np
 import torch
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.neural_networks import NeuralNetwork
-from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch import Tensor
 
 from qvit_qiskit.exceptions import CircuitError
+from qvit_qiskit.qnn.network import check_widths
 
 Arrays = Sequence[np.ndarray]
-PullArrays = Callable[[Arrays], Sequence[np.ndarray]]
+PullArrays = Callable[[Arrays], Sequence[np.ndarray | None]]
 Evaluate = Callable[[Arrays, bool], tuple[Arrays, PullArrays | None]]
 """From arrays (and whether gradients are wanted) to values and their pullback."""
 
@@ -33,15 +34,31 @@ class _Evaluation(torch.autograd.Function):
         return tuple(torch.as_tensor(v).to(first.device, first.dtype) for v in values)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *cotangents: Tensor) -> Any:
+        if torch.is_grad_enabled():  # create_graph=True: somebody wants to differentiate again
+            raise _no_second_derivatives()
         arrays = [c.detach().to("cpu", torch.float64).numpy() for c in cotangents]
         grads = ctx.pull(arrays)
         back = [
-            torch.as_tensor(grad).to(device, dtype)
+            None if grad is None else torch.as_tensor(grad).to(device, dtype)
             for grad, (dtype, device) in zip(grads, ctx.like, strict=True)
         ]
         return None, None, *back
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        raise CircuitError(
+            "Expected reverse-mode gradients, but got a forward-mode one, which quantum layers do "
+            "not have. Use backward() or torch.autograd.grad."
+        )
+
+
+def _no_second_derivatives() -> CircuitError:
+    return CircuitError(
+        "Expected a first derivative of a quantum layer, but got create_graph=True: second "
+        "derivatives are not there (Hessians, gradient penalties, torch.autograd.functional.jvp). "
+        "Leave create_graph out, or take finite differences of gradients."
+    )
 
 
 def apply(evaluate: Evaluate, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -68,7 +85,15 @@ def _apply(evaluate: Evaluate, *tensors: Tensor) -> tuple[Tensor, ...]:
             f"Expected floating-point angles, but got {tensors[0].dtype}. Call .float() on them."
         )
     differentiate = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-    return _Evaluation.apply(evaluate, differentiate, *tensors)
+    try:
+        return _Evaluation.apply(evaluate, differentiate, *tensors)
+    except RuntimeError as error:
+        if "functorch" not in str(error):
+            raise
+        raise CircuitError(
+            "Expected a plain forward pass, but got one inside a transform of torch.func, which "
+            "quantum layers do not support. Use backward() or torch.autograd.grad."
+        ) from error
 
 
 class QNNConnector(TorchConnector):
@@ -76,33 +101,80 @@ class QNNConnector(TorchConnector):
 
     A network with a ``vjp`` is pulled back in one go; any other network is asked for its
     Jacobian. Values and gradients have the input's dtype on both paths (the stock connector
-    returns float32). Empty batches are right.
+    returns float32). Empty batches are right, and so are inputs of any number of dimensions, for
+    which the stock connector's gradient is wrong. Second derivatives are refused.
+
+    The state dict of a stock connector is loaded as it is; `stock_state_dict` gives one back.
     """
 
     def __init__(self, network: NeuralNetwork, initial_weights: np.ndarray | None = None) -> None:
+        if network.sparse:
+            raise CircuitError(
+                f"Expected a network with dense outputs, but got a sparse {type(network).__name__}."
+                " Build it with sparse=False."
+            )
         super().__init__(network, initial_weights)
         del self._parameters["_weights"]  # the stock connector stores its weights twice
 
     @property
-    def weight(self) -> nn.Parameter:
-        """The network's weights, shape (num_weights,)."""
-        if "weight" not in self._parameters:
-            raise AttributeError("weight")
-        weight: nn.Parameter = self._parameters["weight"]
-        return weight
+    def weight(self) -> Tensor:
+        """The network's weights, shape (num_weights,); a parameter unless torch pruned it."""
+        for place in (self._parameters, self.__dict__):
+            if "weight" in place:
+                weight: Tensor = place["weight"]
+                return weight
+        raise AttributeError("weight")
+
+    @weight.setter
+    def weight(self, value: Tensor) -> None:
+        # A parameter never comes here: torch registers it. Pruning sets what it computed.
+        self.__dict__["weight"] = value
+
+    @weight.deleter
+    def weight(self) -> None:
+        self.__dict__.pop("weight", None)
 
     def forward(self, input_data: Tensor | None = None) -> Tensor:
         """Evaluate rows.
 
         Args:
-            input_data: Shape (R, num_inputs). Other shapes are the business of `QuantumLinear`.
+            input_data: Angles in radians, shape (..., num_inputs); None for a network without
+                inputs.
 
         Returns:
-            Shape (R, num_outputs).
+            Shape (..., num_outputs).
+
+        Raises:
+            CircuitError: If the last dimension is not ``num_inputs``, the weights are not
+                ``num_weights``, or an angle is NaN.
         """
-        if input_data is None or input_data.ndim != 2:
-            raise ValueError("Expected rows of shape (R, num_inputs); QuantumLinear flattens.")
-        return apply(self._evaluate, input_data, self.weight)[0]
+        network, weight = self.neural_network, self.weight
+        if input_data is None:
+            input_data = torch.zeros(0, dtype=weight.dtype)
+        check_widths(network, input_data, weight)
+        lead = input_data.shape[:-1]
+        rows = input_data.reshape(math.prod(lead), network.num_inputs)
+        out = apply(self._evaluate, rows, weight)[0]
+        return out.reshape(*lead, *network.output_shape)
+
+    def stock_state_dict(self) -> dict[str, Tensor]:
+        """The weights under the names that a stock ``TorchConnector`` has for them."""
+        weight = self.weight.detach().clone()
+        return {"weight": weight, "_weights": weight.clone()}
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *rest: Any, **options: Any
+    ) -> None:
+        if "weight" in self._parameters:
+            names = [prefix + name for name in _NAMES]
+            given = [state_dict.pop(name) for name in names if name in state_dict]
+            if any(not torch.equal(given[0], other) for other in given[1:]):
+                raise CircuitError(
+                    f"Expected one set of weights, but the state dict holds different ones under "
+                    f"{', '.join(name for name in names)}."
+                )
+            state_dict |= {f"{prefix}weight": given[0]} if given else {}
+        super()._load_from_state_dict(state_dict, prefix, *rest, **options)
 
     def _evaluate(self, arrays: Arrays, differentiate: bool) -> tuple[Arrays, PullArrays | None]:
         rows, weights = arrays
@@ -114,15 +186,27 @@ class QNNConnector(TorchConnector):
         if not differentiate:
             return [network.forward(rows, weights)], None
         if hasattr(network, "vjp"):
-            values, pull = network.vjp(rows, weights)
-            return [values], lambda cotangents: pull(cotangents[0])
+            values, pull_rows = network.vjp(rows, weights)
 
-        def pull_jacobian(cotangents: Arrays) -> Sequence[np.ndarray]:
+            def pull(cotangents: Arrays) -> Sequence[np.ndarray | None]:
+                by_input, by_weight = pull_rows(cotangents[0])
+                return [by_input if network.input_gradients else None, by_weight]
+
+            return [values], pull
+
+        def pull_jacobian(cotangents: Arrays) -> Sequence[np.ndarray | None]:
             by_input, by_weight = network.backward(rows, weights)
-            by_input = np.zeros((*cotangents[0].shape, 0)) if by_input is None else by_input
-            return [
-                np.einsum("rk,rkn->rn", cotangents[0], by_input),
-                np.einsum("rk,rkw->w", cotangents[0], by_weight),
-            ]
+            flat = cotangents[0].reshape(len(rows), -1)  # (R, outputs)
+
+            def contract(jacobian: np.ndarray | None, out: str) -> np.ndarray | None:
+                if jacobian is None:
+                    return None
+                return np.einsum(f"rk,rkn->{out}", flat, jacobian.reshape(*flat.shape, -1))
+
+            return [contract(by_input, "rn"), contract(by_weight, "n")]
 
         return [network.forward(rows, weights)], pull_jacobian
+
+
+_NAMES = ("weight", "_weights", "connector.weight", "connector._weights")
+"""Names that the weights have in state dicts: ours, a stock connector's, a `QuantumLinear`'s."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from qiskit.circuit import QuantumCircuit
 
 from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.exceptions import CircuitError
@@ -15,35 +16,35 @@ from qvit_qiskit.qnn.connector import QNNConnector
 from qvit_qiskit.qnn.network import BroadcastEstimatorQNN
 
 
-class QuantumLinear(nn.Module):
+class QuantumLinear(QNNConnector):
     """A QNN as a torch layer: (..., num_inputs) to (..., num_outputs).
 
-    It flattens to rows before the connector and restores the shape behind it: the stock
-    connector's input gradient is wrong for (B, N, D) tensors.
+    A `QNNConnector` that makes its own network and knows its route. Its weights are drawn from
+    −π to π. In state dicts they have the name ``connector.weight``, as in checkpoints.
     """
 
     def __init__(self, circuit: QNNCircuit, route: Route | None = None) -> None:
-        super().__init__()
+        if not isinstance(circuit, QNNCircuit):
+            raise _not_a_qnn_circuit(circuit)
         network = BroadcastEstimatorQNN(circuit, route or default_route())
         weights = torch.empty(circuit.num_weights).uniform_(-math.pi, math.pi)
-        self.connector = QNNConnector(network, weights.numpy())
+        super().__init__(network, weights.numpy())
+
+    @property
+    def connector(self) -> QNNConnector:
+        """The layer itself, which held its connector apart before."""
+        return self
 
     @property
     def network(self) -> BroadcastEstimatorQNN:
-        """The `EstimatorQNN` behind the connector."""
-        network: BroadcastEstimatorQNN = self.connector.neural_network
+        """The `EstimatorQNN` behind the layer."""
+        network: BroadcastEstimatorQNN = self.neural_network
         return network
 
     @property
     def circuit(self) -> QNNCircuit:
         """The circuit and its roles."""
         return self.network.qnn_circuit
-
-    @property
-    def weight(self) -> nn.Parameter:
-        """The circuit's weights, radians, shape (num_weights,)."""
-        weight: nn.Parameter = self.connector.weight
-        return weight
 
     @property
     def route(self) -> Route:
@@ -54,29 +55,31 @@ class QuantumLinear(nn.Module):
         """Run on another route from now on; the weights stay."""
         self.network.bind(route)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Evaluate the circuit at every token.
-
-        Args:
-            x: Angles in radians, shape (..., num_inputs).
-
-        Returns:
-            Expectation values, shape (..., num_outputs), in x's dtype.
-
-        Raises:
-            CircuitError: If the last dimension is not ``num_inputs``, or an angle is NaN.
-        """
-        if x.ndim == 0 or x.shape[-1] != self.circuit.num_inputs:
-            raise CircuitError(
-                f"Expected a last dimension of {self.circuit.num_inputs} (one angle per input "
-                f"parameter), but got a tensor of shape {tuple(x.shape)}."
-            )
-        out: Tensor = self.connector(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]))
-        return out.reshape(*x.shape[:-1], self.circuit.num_outputs)
-
     def extra_repr(self) -> str:
         """Shown by ``print(model)``."""
         c = self.circuit
         return (
             f"{c.family}, inputs={c.num_inputs}, weights={c.num_weights}, route={self.route.name}"
         )
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if "weight" in self._parameters:
+            destination[f"{prefix}connector.weight"] = destination.pop(f"{prefix}weight")
+
+
+def _not_a_qnn_circuit(given: Any) -> CircuitError:
+    if isinstance(given, QuantumCircuit):
+        what = (
+            f"a {type(given).__name__} of {given.num_qubits} qubits, which does not say which of "
+            f"its {given.num_parameters} parameters are data"
+        )
+    else:
+        what = f"a {type(given).__name__}"
+    return CircuitError(
+        f"Expected a QNNCircuit, but got {what}. Write qvit_qiskit.QNNCircuit(circuit, "
+        "inputs=[...], weights=[...], observables=[...]); or take a family, "
+        'qvit_qiskit.build_circuit("ry-ring", 4).'
+    )

@@ -11,6 +11,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
 from qvit_qiskit.circuits import QNNCircuit
+from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.execution.bundle import (
     Bundle,
     BundleGradient,
@@ -49,10 +50,15 @@ class BroadcastEstimatorQNN(EstimatorQNN):
             gradient=route.gradient,
             input_gradients=True,
         )
+        # What people ask for is their own; values are bound in the order of the canonical circuit.
+        self._org_circuit = circuit.circuit
+        self._input_params, self._weight_params = list(circuit.inputs), list(circuit.weights)
         self.bind(route)
 
     def __deepcopy__(self, memo: Any) -> BroadcastEstimatorQNN:
-        return BroadcastEstimatorQNN(self.qnn_circuit, self.route)
+        copied = BroadcastEstimatorQNN(self.qnn_circuit, self.route)
+        copied.input_gradients = self.input_gradients
+        return copied
 
     def bind(self, route: Route) -> None:
         """Run on another route from now on. Weights live in the connector and stay."""
@@ -70,8 +76,10 @@ class BroadcastEstimatorQNN(EstimatorQNN):
             (∂L/∂inputs, ∂L/∂weights summed over rows).
 
         Raises:
+            CircuitError: If a width is wrong.
             RouteError: If the route does not train.
         """
+        check_widths(self, inputs, weights)
         values, pullback = linearize([Bundle((self.qnn_circuit,), (weights,), inputs)], [[self]])
 
         def pull(cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -106,6 +114,29 @@ class BroadcastEstimatorQNN(EstimatorQNN):
     ) -> tuple[np.ndarray, np.ndarray]:
         rows = np.zeros((1, 0)) if input_data is None else np.asarray(input_data, dtype=float)
         return rows, np.zeros(0) if weights is None else np.asarray(weights, dtype=float)
+
+
+def check_widths(network: EstimatorQNN, inputs: Any, weights: Any) -> None:
+    """Refuse rows and weights of another width than the network's.
+
+    Args:
+        network: Any network.
+        inputs: An array or tensor, shape (..., num_inputs).
+        weights: An array or tensor, shape (num_weights,).
+
+    Raises:
+        CircuitError: With both widths.
+    """
+    if inputs.ndim == 0 or inputs.shape[-1] != network.num_inputs:
+        raise CircuitError(
+            f"Expected a last dimension of {network.num_inputs} (one angle per input parameter), "
+            f"but got a tensor of shape {tuple(inputs.shape)}."
+        )
+    if tuple(weights.shape) != (network.num_weights,):
+        raise CircuitError(
+            f"Expected {network.num_weights} weights in one dimension, but got a tensor of shape "
+            f"{tuple(weights.shape)}."
+        )
 
 
 Networks = Sequence[Sequence[BroadcastEstimatorQNN]]

@@ -11,10 +11,10 @@ from torch import nn
 
 from qvit_qiskit import metrics
 from qvit_qiskit.data import Split
-from qvit_qiskit.exceptions import DataError
 from qvit_qiskit.execution import registry
+from qvit_qiskit.execution.binding import NOTHING, bindable
 from qvit_qiskit.execution.route import Route
-from qvit_qiskit.prediction import predict
+from qvit_qiskit.prediction import check_logits, predict
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,17 @@ class Evaluation:
     """A model's answers on one backend."""
 
     backend: str
+    """The profile's name; where the model has nothing to route, that it has not."""
     logits: np.ndarray  # shape: (n, classes)
     labels: np.ndarray  # shape: (n,)
     scores: metrics.Scores
     seconds: float
     """Wall time on this machine."""
+
+    @property
+    def routed(self) -> bool:
+        """Whether anything ran on the backend that was asked for."""
+        return self.backend != NOTHING
 
     @property
     def predicted(self) -> np.ndarray:
@@ -49,22 +55,25 @@ def evaluate(
     """Run a model over a split on a backend; its own routes are restored afterwards.
 
     Args:
-        model: A classifier; quantum layers of ours run on the backend.
+        model: A classifier; its quantum layers run on the backend. One without quantum layers is
+            evaluated as it is, and the result names no backend.
         split: Images and labels.
         backend: A profile of kind ``aer`` or ``fake``, or an open route.
         batch_size: Images per forward pass.
         tick: Called with the number of images done after every batch.
 
     Raises:
-        DataError: If a logit is not finite.
+        DataError: If a logit is not finite, or there is not one score per class.
         ProfileError: If the profile is missing or malformed.
+        RouteError: If the profile cannot be opened, or the model holds a quantum layer that no
+            route can bind.
     """
     images, _ = split.tensors()
     started = time.perf_counter()
     with registry.route(model, backend) as route:
         route.reseed()
         logits = predict(model, images, batch_size, tick)
-    if not np.isfinite(logits).all():
-        raise DataError("The model returned NaN logits. Was it trained to the end?")
+    check_logits(logits, split.labels, split.num_classes)
     scores = metrics.score(split.labels, logits)
-    return Evaluation(route.name, logits, split.labels, scores, time.perf_counter() - started)
+    backend = route.name if bindable(model) else NOTHING
+    return Evaluation(backend, logits, split.labels, scores, time.perf_counter() - started)

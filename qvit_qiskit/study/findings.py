@@ -137,6 +137,11 @@ class Findings:
         """The data sets behind a name: itself, or all behind `MEAN`."""
         return self.datasets if name == MEAN else [name]
 
+    def routed(self, group: Group) -> bool:
+        """Whether a group's models ran on its profile; studies of before do not say."""
+        own = [run.evaluation for run in self.runs if run.group == group]
+        return all(evaluation.get("routed", True) for evaluation in own)
+
     def seeds(self, groups: Iterable[Group], name: str) -> tuple[int, ...]:
         """The seeds from which all of these groups are finished on a data set, or on all."""
         return tuple(

@@ -70,6 +70,7 @@ def judge(
         temporary.write_bytes(packed)
     return {
         "profile": profile.name,
+        "routed": found.routed,
         "digest": profile.digest,
         "shots": profile.shots,
         "split": cell.split,

@@ -12,6 +12,8 @@ from qvit_qiskit.study.findings import Findings, Group, Run
 from qvit_qiskit.study.measured import METRICS, interval
 from qvit_qiskit.study.peers import peers
 
+UNROUTED = "nothing in it was routed"
+"""In the place of a profile, for models without quantum layers."""
 SHOTS = 1024
 """Per circuit, of profiles of devices unless they say otherwise."""
 
@@ -25,7 +27,7 @@ def axes_of(found: Findings, group: Group) -> dict[str, Any]:
         "qubits": group.size if by_qubits else group.size // group.heads,
         "width": group.size * group.heads if by_qubits else group.size,
         "regime": group.regime,
-        "profile": group.profile,
+        "profile": group.profile if found.routed(group) else UNROUTED,
     }
 
 

@@ -86,10 +86,14 @@ class Worker:
         self.line.close()
 
 
+_KILLED = getattr(signal, "SIGKILL", 9)  # Windows has no such name
+
+
 def _epitaph(code: int | None) -> str:
     if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        hint = " (was there enough memory?)" if -code == signal.SIGKILL else ""
+        known = {int(one): one.name for one in signal.Signals}
+        name = known.get(-code, f"signal {-code}")
+        hint = " (was there enough memory?)" if -code == _KILLED else ""
         return f"Its worker process was ended by {name}{hint}."
     return f"Its worker process ended with exit code {code}."
 
@@ -111,6 +115,9 @@ def _one_thread_variables() -> Iterator[None]:
 @contextmanager
 def _deaf() -> Iterator[None]:
     """Processes started here never hear Ctrl-C: it is the parent's, which hears it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows: Ctrl-C ends the workers, too
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

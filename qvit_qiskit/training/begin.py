@@ -55,6 +55,8 @@ def fit(
         CheckpointError: If the folder holds a training already, or there is no such teacher.
         RouteError: If the route is not for training.
     """
+    if train.dataset != data.name:  # what was passed is what was trained on
+        train = train.model_copy(update={"dataset": data.name})
     source = _source(train, teacher)
     opened = None if source is None else cache(lambda: open_teacher(source))
     phases = plan(config, train, data, pretrain_data, opened)

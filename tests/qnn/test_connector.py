@@ -9,6 +9,7 @@ from reference.stock import stock_network
 from torch.autograd import gradcheck
 
 from qvit_qiskit.circuits import QNNCircuit, build_circuit, ry_ring
+from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.qnn import BroadcastEstimatorQNN, QNNConnector, QuantumLinear
 
@@ -218,20 +219,42 @@ def test_tensors_changed_in_place(rng, kind, shape):
     assert torch.allclose(layer.weight.grad, expected[1])
 
 
-def test_second_derivatives_are_refused(rng):
-    layer = connector("pullback", ry_ring(2, 1))
+@pytest.mark.parametrize("kind", KINDS)
+def test_second_derivatives_are_refused(rng, kind):
+    """Also where nothing says that the first one will be differentiated, e.g. in a penalty."""
+    layer = connector(kind, ry_ring(2, 1))
     x = rows_of(rng, 2, 2)
-    (slope,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        slope.sum().backward()
+    for target in (x, layer.weight):
+        with pytest.raises(CircuitError, match="second derivatives are not there"):
+            torch.autograd.grad(layer(x).square().sum(), target, create_graph=True)
+        with pytest.raises(CircuitError, match="second derivatives are not there"):
+            torch.autograd.grad(layer(x).sum(), target, create_graph=True)
 
 
-@pytest.mark.parametrize("shape", [(2,), (2, 3, 2)])
-def test_rows_only(shape):
-    layer = connector("pullback", ry_ring(2, 1))
-    with pytest.raises(ValueError, match="rows of shape"):
-        layer(torch.zeros(shape))
-    with pytest.raises(ValueError, match="rows of shape"):
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(2,), (2, 3, 2), (1, 2, 3, 2)])
+def test_inputs_of_any_number_of_dimensions(rng, kind, shape):
+    """Values as the stock connector's, gradients as of the rows one by one."""
+    layer = connector(kind, ry_ring(2, 1))
+    x = rows_of(rng, *shape)
+    out = layer(x)
+    stock = TorchConnector(stock_network(ry_ring(2, 1)), layer.weight.detach().numpy())
+    np.testing.assert_allclose(out.detach(), stock(x.detach()).detach(), atol=1e-6)
+    g = torch.tensor(rng.normal(size=out.shape))
+    out.backward(g)
+    rows = x.detach().reshape(-1, 2).clone().requires_grad_()
+    layer(rows).backward(g.reshape(-1, 2))
+    np.testing.assert_allclose(x.grad.reshape(-1, 2), rows.grad, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (5, 4), (2, 1), (2, 2, 3)])
+def test_other_widths_are_refused(kind, shape):
+    layer = connector(kind, ry_ring(2, 1))
+    for differentiate in (True, False):
+        with pytest.raises(CircuitError, match=r"last dimension of 2 .* but got"):
+            layer(torch.zeros(shape, requires_grad=differentiate))
+    with pytest.raises(CircuitError, match="last dimension of 2"):
         layer()
 
 

@@ -74,7 +74,9 @@ class AngleTable:
             else:
                 table.slope[index, list(used)] = slopes
                 zeros = {parameters[c]: 0.0 for c in used}
-                table.offset[index] = float(angle.bind(zeros).numeric())
+                offset = _constant(angle.bind(zeros))
+                assert offset is not None
+                table.offset[index] = offset
         table.curved = curved
         return table
 
@@ -155,10 +157,17 @@ def _gradient(angle: ParameterExpression, parameter: Parameter) -> ParameterExpr
         ) from error
 
 
-def _constant(expression: ParameterExpression | float) -> float | None:
+def _constant(expression: ParameterExpression | complex) -> float | None:
     if isinstance(expression, ParameterExpression):
-        return None if expression.parameters else float(expression.numeric())
-    return float(expression)
+        if expression.parameters:
+            return None
+        expression = expression.numeric()
+    if complex(expression).imag:
+        raise CircuitError(
+            f"Expected real angles, but the slope of one by a parameter is {expression}. Write it "
+            "without imaginary numbers."
+        )
+    return float(complex(expression).real)
 
 
 def _curved(

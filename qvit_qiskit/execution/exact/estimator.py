@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic
 
 import numpy as np
 from qiskit.circuit import QuantumCircuit
-from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveJob, PrimitiveResult, PubResult
-from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 
 from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.execution.exact.engine import Engine, P, Request, RowEngine
 from qvit_qiskit.execution.exact.program import compile_program
 from qvit_qiskit.execution.exact.readout import Basis, measurement_bases
 from qvit_qiskit.execution.memo import Memo
-from qvit_qiskit.execution.pubs import FlatPub, flatten
+from qvit_qiskit.execution.prepared import prepare, qubits_of
+from qvit_qiskit.execution.pubs import FlatPub
+from qvit_qiskit.execution.row_estimator import Answer, RowEstimator
 
 Columns = tuple[int, ...]
 
 
 class Compiler(Generic[P]):
-    """Compiles each circuit once per measurement basis and choice of varying columns."""
+    """Compiles each prepared circuit once per measurement basis and choice of varying columns."""
 
     def __init__(self, compile: Callable[[QuantumCircuit, Basis, Columns], P]) -> None:
         self._compile = compile
-        self._programs: Memo[P] = Memo()
-        self._passes: Memo[list[tuple[P, np.ndarray]]] = Memo()
+        self._programs: Memo[P] = Memo(private=True)
+        self._passes: Memo[list[tuple[P, np.ndarray]]] = Memo(private=True)
 
     def program(self, circuit: QuantumCircuit, basis: Basis, columns: Columns) -> P:
         """A circuit measured in a basis.
 
         Args:
-            circuit: The circuit.
+            circuit: A prepared circuit.
             basis: The measurement basis.
             columns: Columns of the parameter values that differ from row to row.
         """
         return self._programs.get(circuit, (basis, columns), lambda c, k: self._compile(c, *k))
 
-    def describe(self, circuit: QNNCircuit, basis: Basis) -> str:
+    def describe(self, circuit: QNNCircuit) -> str:
         """One line: which engine a circuit gets when its inputs vary by row."""
         columns = tuple(range(circuit.num_inputs))
-        return self.program(circuit.canonical, basis, columns).describe()
+        prepared = prepare(circuit.canonical, qubits_of(circuit.pauli_terms))
+        terms = [prepared.restrict(observable) for observable in circuit.pauli_terms]
+        return self.program(prepared.circuit, measurement_bases(terms)[0], columns).describe()
 
     def passes(
         self, circuit: QuantumCircuit, observables: Sequence[Mapping[str, Any]], columns: Columns
@@ -49,7 +51,7 @@ class Compiler(Generic[P]):
         """One program per measurement basis, with the observables' diagonals.
 
         Args:
-            circuit: The circuit.
+            circuit: A prepared circuit.
             observables: Pauli strings to coefficients, one mapping per observable.
             columns: Columns of the parameter values that differ from row to row.
         """
@@ -78,7 +80,7 @@ def varying_columns(circuit: QuantumCircuit, values: np.ndarray) -> Columns:
     )
 
 
-class ExactEstimator(BaseEstimatorV2):
+class ExactEstimator(RowEstimator):
     """Exact expectation values, with or without noise; ``precision`` is not needed.
 
     Rows of a PUB that share trained parameters share their simulation (see `Engine`, and
@@ -91,45 +93,47 @@ class ExactEstimator(BaseEstimatorV2):
         self.engine: RowEngine[Any] = engine or Engine()
         self.compiler: Compiler[Any] = compiler or Compiler(compile_program)
 
-    def run(
-        self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None
-    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
-        """Evaluate PUBs; all of them share one Aer job.
-
-        Args:
-            pubs: The PUBs.
-            precision: Ignored: values are exact, and so ``stds`` is 0.
-        """
-        coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
-        job = PrimitiveJob(self._run, coerced)
-        job._submit()
-        return job
+    @property
+    def perfect(self) -> bool:
+        """Whether there is no readout error."""
+        return isinstance(self.engine, Engine)
 
     def describe(self, circuit: QNNCircuit) -> str:
         """One line: which engine a circuit gets."""
-        basis = measurement_bases(circuit.pauli_terms)[0]
-        return self.compiler.describe(circuit, basis)
+        return self.compiler.describe(circuit)
 
-    def _run(self, pubs: list[EstimatorPub]) -> PrimitiveResult[PubResult]:
-        flats = [flatten(pub) for pub in pubs]
+    def programs(
+        self, circuit: QuantumCircuit, terms: Sequence[Mapping[str, Any]], columns: Columns
+    ) -> list[tuple[Any, np.ndarray]]:
+        """Programs and diagonals of a circuit that was given, for gradients.
+
+        Args:
+            circuit: Any circuit.
+            terms: Its observables, as Pauli strings and coefficients.
+            columns: Columns of the parameter values that differ from row to row.
+        """
+        prepared = prepare(circuit, () if self.perfect else qubits_of(terms))
+        short = terms if prepared.whole else [prepared.restrict(t) for t in terms]
+        return self.compiler.passes(prepared.circuit, short, columns)
+
+    def tables(self, flats: Sequence[FlatPub]) -> list[np.ndarray]:
+        """Values of all observables at all rows of PUBs, each of shape (K, R).
+
+        Args:
+            flats: The PUBs; all of them share one Aer job.
+        """
         owners: list[int] = []
         requests: list[Request[Any]] = []
         for k, flat in enumerate(flats):
             if len(flat.values):
-                for request in self._requests(flat):
-                    owners.append(k)
-                    requests.append(request)
+                columns = varying_columns(flat.circuit, flat.values)
+                passes = self.compiler.passes(flat.circuit, flat.observables, columns)
+                requests += [Request.of(p, flat.values, diagonal) for p, diagonal in passes]
+                owners += [k] * len(passes)
         tables = [np.zeros((len(flat.observables), len(flat.values))) for flat in flats]
         for k, values in zip(owners, self.engine.values(requests), strict=True):
             tables[k] += values[0]
-        results = []
-        for flat, table in zip(flats, tables, strict=True):
-            evs = flat.pick(table)
-            data = DataBin(evs=evs, stds=np.zeros_like(evs), shape=flat.shape)
-            results.append(PubResult(data, metadata={"exact": True}))
-        return PrimitiveResult(results)
+        return tables
 
-    def _requests(self, flat: FlatPub) -> list[Request[Any]]:
-        columns = varying_columns(flat.circuit, flat.values)
-        found = self.compiler.passes(flat.circuit, flat.observables, columns)
-        return [Request.of(program, flat.values, diagonal) for program, diagonal in found]
+    def _answer(self, flats: Sequence[FlatPub], begun: Any) -> list[Answer]:
+        return [Answer(table, metadata={"exact": True}) for table in self.tables(flats)]

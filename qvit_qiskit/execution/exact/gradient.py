@@ -25,7 +25,7 @@ class AdjointGradient(BaseEstimatorGradient):
 
     def __init__(self, estimator: ExactEstimator) -> None:
         super().__init__(estimator)
-        self.engine, self.compiler = estimator.engine, estimator.compiler
+        self.exact, self.engine = estimator, estimator.engine
 
     def vjp(self, bundles: Sequence[Bundle]) -> tuple[Values, Pullback]:
         """Values and pullback; bundles of one circuit and size run together, in one Aer job."""
@@ -64,7 +64,7 @@ class AdjointGradient(BaseEstimatorGradient):
             check_finite(bundle.inputs, "angles")
             check_finite(np.stack(bundle.weights), "weights")
         columns = tuple(range(first.num_inputs))
-        found = self.compiler.passes(first.canonical, first.pauli_terms, columns)
+        found = self.exact.programs(first.canonical, first.pauli_terms, columns)
         rows = np.stack([bundle.inputs.T for bundle in bundles], axis=1).astype(float)
         shared = np.stack([w for bundle in bundles for w in bundle.weights]).astype(float)
         return [Request(program, rows, shared, diagonal) for program, diagonal in found]
@@ -85,7 +85,7 @@ class AdjointGradient(BaseEstimatorGradient):
             check_finite(values, "parameter values")
             everything = tuple(range(values.shape[1]))
             total = np.zeros_like(values)
-            for program, diagonal in self.compiler.passes(circuit, [terms], everything):
+            for program, diagonal in self.exact.programs(circuit, [terms], everything):
                 _, pull = self.engine.linearize([Request.of(program, values, diagonal)])
                 total += pull([np.ones((1, 1, len(members)))])[0][0][:, 0].T
             scatter(gradients, members, circuit, total, parameters)

@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from qiskit.circuit import (
+    AnnotatedOperation,
     Barrier,
     ControlFlowOp,
+    ControlledGate,
     Delay,
     Gate,
     Instruction,
@@ -23,9 +25,11 @@ from qiskit.circuit import (
     Reset,
 )
 from qiskit.circuit.library import (
+    DiagonalGate,
     GlobalPhaseGate,
     IGate,
     Initialize,
+    PermutationGate,
     PhaseGate,
     RXGate,
     RYGate,
@@ -42,6 +46,9 @@ from qvit_qiskit.exceptions import CircuitError
 _DROPPED = (Barrier, Delay, IGate, GlobalPhaseGate)
 _REFUSED = (Measure, Reset, Initialize, ControlFlowOp)
 _AXES = {RXGate: "x", RYGate: "y", RZGate: "z", PhaseGate: "z", U1Gate: "z"}
+_MATRICES = (UnitaryGate, PermutationGate, DiagonalGate)
+"""Library gates outside the standard ones whose matrix and definition say the same."""
+_STANDARD = "qiskit.circuit.library.standard_gates."
 _MAX_MATRIX_QUBITS = 6
 
 
@@ -136,7 +143,12 @@ def _walk(
         if issubclass(kind, _DROPPED):
             continue
         if item.clbits or issubclass(kind, _REFUSED):
-            raise _refusal(gate.name)
+            raise refusal(gate.name)
+        if isinstance(gate, AnnotatedOperation):
+            raise CircuitError(
+                f"Expected gates, but got the annotated operation {gate.name!r}. Transpile the "
+                "circuit first, or append the gate with annotated=False."
+            )
         if kind in _AXES:
             _rotation(_AXES[kind], gate.params[0], qubits, operations, angles)
         elif kind in (UGate, U3Gate):
@@ -158,8 +170,20 @@ def _rotation(
         operations.append(Rotation(axis, qubits, len(angles)))
         angles.append(angle)
     else:
-        matrix = rotation_matrix(axis, np.asarray(float(angle)))
+        matrix = rotation_matrix(axis, np.asarray(_real(angle)))
         operations.append(OneQubit(matrix, qubits, UnitaryGate(matrix)))
+
+
+def _real(angle: ParameterExpression | complex) -> float:
+    """A bound angle.
+
+    Raises:
+        CircuitError: If it is complex, NaN or infinite.
+    """
+    value = complex(angle)
+    if value.imag or not np.isfinite(value):
+        raise CircuitError(f"Expected angles that are finite real numbers, but got {value}.")
+    return value.real
 
 
 def _constant_or_definition(
@@ -170,9 +194,11 @@ def _constant_or_definition(
 ) -> None:
     if not isinstance(gate, Instruction) and hasattr(gate, "to_instruction"):
         gate = gate.to_instruction()  # e.g. a Clifford
-    params, definition = getattr(gate, "params", ()), getattr(gate, "definition", None)
+    params = getattr(gate, "params", ())
     parametric = any(isinstance(p, ParameterExpression) and p.parameters for p in params)
-    if isinstance(gate, Gate) and not parametric and len(qubits) <= _MAX_MATRIX_QUBITS:
+    definition = None if _is_matrix(gate) and not parametric else _definition(gate)
+    small = isinstance(gate, Gate) and not parametric and len(qubits) <= _MAX_MATRIX_QUBITS
+    if small and definition is None:
         matrix = _matrix(gate)
         if matrix is not None and len(qubits) == 1:
             operations.append(OneQubit(matrix, qubits, gate))
@@ -181,9 +207,37 @@ def _constant_or_definition(
         if monomial is not None:
             operations.append(monomial)
             return
+    definition = _definition(gate)
     if definition is None:
-        raise _refusal(gate.name)
+        raise refusal(gate.name)
     _walk(definition, qubits, operations, angles)
+
+
+def _is_matrix(gate: Instruction) -> bool:
+    """Whether a gate is known by its matrix. Any other is what its own definition says.
+
+    An evolution gate's matrix is exact, its definition a product formula, and devices and Aer run
+    the definition; gates made of such gates inherit both.
+    """
+    kind = getattr(gate, "base_class", type(gate))
+    if isinstance(gate, ControlledGate) and not _is_matrix(gate.base_gate):
+        return False
+    return kind in _MATRICES or kind.__module__.startswith(_STANDARD)
+
+
+def _definition(gate: Instruction) -> QuantumCircuit | None:
+    """What a gate is made of; None if it does not say.
+
+    Raises:
+        CircuitError: If it cannot say so while its parameters are unbound.
+    """
+    try:
+        return getattr(gate, "definition", None)
+    except Exception as error:  # each library gate raises in its own way
+        raise CircuitError(
+            f"Expected gates that are defined for any parameter values, but {gate.name!r} is not "
+            "while they are unbound. Bind them, or write it with rotation gates."
+        ) from error
 
 
 def _matrix(gate: Gate) -> np.ndarray | None:
@@ -198,10 +252,13 @@ def _monomial(matrix: np.ndarray, qubits: tuple[int, ...], gate: Gate) -> Monomi
     if not (present.sum(axis=0) == 1).all() or not (present.sum(axis=1) == 1).all():
         return None
     source = present.argmax(axis=1)
-    return Monomial(source, matrix[np.arange(len(matrix)), source], qubits, gate)
+    # Aer knows gates by name, and a gate of the user's own may bear any.
+    known = gate if _is_matrix(gate) else UnitaryGate(matrix)
+    return Monomial(source, matrix[np.arange(len(matrix)), source], qubits, known)
 
 
-def _refusal(name: str) -> CircuitError:
+def refusal(name: str) -> CircuitError:
+    """What to say of an instruction that is no unitary gate."""
     return CircuitError(
         f"Expected a circuit of unitary gates, but got the instruction {name!r}. Remove it; or "
         'evaluate, without gradients, on a profile with engine = "aer" (aer-reference), which '

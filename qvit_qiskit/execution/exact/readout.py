@@ -58,6 +58,11 @@ def measurement_bases(observables: Sequence[Mapping[str, complex]]) -> list[Basi
                     f"Expected an observable of Pauli letters I, X, Y, Z, but got {string!r}. "
                     "Write projectors as sums of Paulis."
                 )
+            if not np.isfinite(complex(coefficient)):
+                raise CircuitError(
+                    f"Expected finite coefficients, but {string!r} has {coefficient}. Check how "
+                    "the observable was made."
+                )
             if abs(complex(coefficient).imag) > 1e-12:
                 raise CircuitError(
                     f"Expected a Hermitian observable, but {string!r} has the coefficient "

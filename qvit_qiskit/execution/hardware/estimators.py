@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveJob, PrimitiveResult, PubResult
-from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 
 from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.exceptions import JobError, RouteError
@@ -22,7 +20,9 @@ from qvit_qiskit.execution.hardware.local import LocalSender
 from qvit_qiskit.execution.hardware.run import Answers, HardwareRun
 from qvit_qiskit.execution.hardware.stage import Chunk, Layout, Piece, Rows, seat, values_of
 from qvit_qiskit.execution.memo import Memo
-from qvit_qiskit.execution.pubs import FlatPub, flatten
+from qvit_qiskit.execution.prepared import prepare, qubits_of
+from qvit_qiskit.execution.pubs import FlatPub
+from qvit_qiskit.execution.row_estimator import Answer, RowEstimator, shots_for
 
 _SAME = 1e-3
 """Radians by which angles may differ between machines, threads and batch sizes."""
@@ -32,46 +32,29 @@ class Pending(Exception):
     """A quantum layer's values are not there yet; its rows have been noted."""
 
 
-class _MeasuringEstimator(BaseEstimatorV2):
+class _MeasuringEstimator(RowEstimator):
     """PUBs in, values with the covariance of each row's outputs out."""
 
-    def run(
-        self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None
-    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
-        """Evaluate PUBs; data as `BitstringEstimator` describes them.
+    samples = True
 
-        Args:
-            pubs: The PUBs.
-            precision: If given (here or in a PUB), 1/precision² shots instead of the profile's,
-                where shots may be chosen.
-        """
-        coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
-        job = PrimitiveJob(self._run, coerced)
-        job._submit()
-        return job
-
-    def _run(self, pubs: Sequence[EstimatorPub]) -> PrimitiveResult[PubResult]:
-        flats = [flatten(pub) for pub in pubs]
-        shots = {math.ceil(1 / p.precision**2) for p in pubs if p.precision}
+    def _answer(self, flats: Sequence[FlatPub], begun: Any) -> list[Answer]:
+        shots = {shots_for(f.precision, 0) for f in flats if f.precision}
         if len(shots) > 1:
             raise RouteError("Expected one precision for all PUBs of a call. Call once for each.")
-        answers = self._measure(flats, shots.pop() if shots else None)
-        found = [_result(f, m, c) for f, (m, c) in zip(flats, answers, strict=True)]
-        return PrimitiveResult(found)
+        asked = shots.pop() if shots else None
+        metadata = {"shots": asked or self.shots}
+        return [
+            Answer(means.T, covariances.transpose(1, 0, 2), metadata=metadata)
+            for means, covariances in self._measure(flats, asked)
+        ]
+
+    @property
+    def shots(self) -> int | None:
+        """Per row, where no precision is asked; None where nobody knows."""
+        return None
 
     def _measure(self, flats: Sequence[FlatPub], shots: int | None) -> Answers:
         raise NotImplementedError
-
-
-def _result(flat: FlatPub, means: np.ndarray, covariances: np.ndarray) -> PubResult:
-    variances = np.einsum("rkk->kr", covariances).clip(0.0)
-    data = DataBin(
-        evs=flat.pick(means.T),
-        stds=flat.pick(np.sqrt(variances)),
-        covariances=flat.pick(covariances.transpose(1, 0, 2)),
-        shape=flat.shape,
-    )
-    return PubResult(data)
 
 
 class RehearsalEstimator(_MeasuringEstimator):
@@ -79,8 +62,13 @@ class RehearsalEstimator(_MeasuringEstimator):
 
     def __init__(self, sender: LocalSender) -> None:
         self.sender = sender
-        self._compiled: Memo[list[Compiled]] = Memo()
+        self._compiled: Memo[list[Compiled]] = Memo(private=True)
         self.reseed(sender.profile.seed)
+
+    @property
+    def shots(self) -> int:
+        """The profile's."""
+        return self.sender.profile.shots
 
     def reseed(self, *seed: int) -> None:
         """Start the random streams anew; the same seed gives the same streams."""
@@ -88,7 +76,9 @@ class RehearsalEstimator(_MeasuringEstimator):
 
     def describe(self, circuit: QNNCircuit) -> str:
         """One line: on which qubits a circuit runs."""
-        return describe(self._programs_of(circuit.canonical, circuit.pauli_terms), self.sender)
+        prepared = prepare(circuit.canonical, qubits_of(circuit.pauli_terms))
+        terms = [prepared.restrict(observable) for observable in circuit.pauli_terms]
+        return describe(self._programs_of(prepared.circuit, terms), self.sender)
 
     def _programs_of(self, circuit: QuantumCircuit, terms: Terms) -> list[Compiled]:
         sender = self.sender
@@ -129,6 +119,11 @@ class JournaledEstimator(_MeasuringEstimator):
     def __init__(self, run: HardwareRun) -> None:
         self.hardware = run
         self.calls = 0
+
+    @property
+    def shots(self) -> int:
+        """The run's."""
+        return self.hardware.terms.shots
 
     def _measure(self, flats: Sequence[FlatPub], shots: int | None) -> Answers:
         with locked(self.hardware.folder):

@@ -7,6 +7,7 @@ and the journal keeps their SHA-256.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -260,10 +261,23 @@ def surplus_tag(event: Event) -> str:
 
 
 def _to_disk(path: Path) -> None:
-    """Flush a file or the entries of a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Flush a file or, where the file system can, the entries of a folder.
+
+    Network, FUSE and Windows disks refuse to open or to flush a folder (EINVAL, EACCES, …); they
+    keep its entries in order by themselves or not at all, and a file in it is flushed all the same.
+    """
+    folder = path.is_dir()
+    try:
+        descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+    except OSError:
+        if folder:
+            return
+        raise
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if not folder or error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
+            raise
     finally:
         os.close(descriptor)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from qiskit.circuit import QuantumCircuit
-from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveJob, PrimitiveResult, PubResult
-from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.providers import BackendV2
 
 from qvit_qiskit.exceptions import RouteError
@@ -22,6 +21,8 @@ from qvit_qiskit.execution.hardware.journal import Journal
 from qvit_qiskit.execution.hardware.stored import StoredStage
 from qvit_qiskit.execution.noise.engine import NoisyEngine
 from qvit_qiskit.execution.noise.program import NoisyProgram, compile_noisy
+from qvit_qiskit.execution.pubs import FlatPub
+from qvit_qiskit.execution.row_estimator import Answer, RowEstimator
 
 
 class AsCompiled:
@@ -67,7 +68,7 @@ class RecordedLayer:
     """The weights of its projections: what tells layers of one circuit apart."""
 
 
-class RecordedNoise(BaseEstimatorV2):
+class RecordedNoise(RowEstimator):
     """Values under the errors that a run recorded, on the qubits that it used, unmitigated.
 
     A PUB is evaluated as the stage that asked its weights was compiled, at that stage's
@@ -78,31 +79,16 @@ class RecordedNoise(BaseEstimatorV2):
     def __init__(self, layers: Sequence[RecordedLayer]) -> None:
         self.layers = tuple(layers)
 
-    def run(
-        self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None
-    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
-        """Evaluate PUBs, each with one set of weights.
+    def _answer(self, flats: Sequence[FlatPub], begun: Any) -> list[Answer]:
+        return [Answer(self._mean(flat), metadata={"exact": True}) for flat in flats]
 
-        Args:
-            pubs: The PUBs.
-            precision: Ignored: values are exact.
-        """
-        job = PrimitiveJob(self._run, [EstimatorPub.coerce(pub) for pub in pubs])
-        job._submit()
-        return job
+    def _mean(self, flat: FlatPub) -> np.ndarray:
+        """Over the copies, shape (K, R)."""
+        tables = [copy.tables([flat])[0] for copy in self._layer(flat).copies]
+        return np.asarray(np.mean(tables, axis=0))
 
-    def _run(self, pubs: list[EstimatorPub]) -> PrimitiveResult[PubResult]:
-        out = []
-        for pub in pubs:
-            found = [copy.run([pub]).result()[0] for copy in self._layer(pub).copies]
-            evs = np.mean([result.data.evs for result in found], axis=0)
-            out.append(PubResult(DataBin(evs=evs, stds=np.zeros_like(evs), shape=pub.shape)))
-        return PrimitiveResult(out)
-
-    def _layer(self, pub: EstimatorPub) -> RecordedLayer:
-        values = pub.parameter_values.as_array(pub.circuit.parameters)
-        flat = values.reshape(-1, values.shape[-1])
-        key = _weights(pub.circuit, flat[0]) if len(flat) else None
+    def _layer(self, flat: FlatPub) -> RecordedLayer:
+        key = _weights(flat.circuit, flat.values[0]) if len(flat.values) else None
         for layer in self.layers:
             if key is None or key in layer.weights:
                 return layer
