@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak lint bench clean
+.PHONY: help install demo test check soak lint bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ demo: $(STAMP)  ## train a small QViT on Aer; evaluate it exactly, with shots an
 
 test: $(STAMP)  ## run the tests with coverage
 	$(BIN)/python -m pytest -q --numprocesses 2 --cov --cov-report term
+
+check: $(STAMP)  ## run what is slower but must hold (ten minutes or so)
+	$(BIN)/python -m pytest -q --numprocesses 2 -m check
 
 soak: $(STAMP)  ## kill 200 runs at random, strike others with every fault (about 20 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/soak.py

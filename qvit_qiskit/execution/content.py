@@ -80,7 +80,7 @@ def _of_circuit(circuit: QuantumCircuit, inside: tuple[int, ...]) -> Any:
         (
             item.name,
             tuple(place[bit] for bit in (*item.qubits, *item.clbits)),
-            fingerprint(item.params if _held_by_value(item) else item.operation, inside),
+            fingerprint(item.params if item.is_standard_gate() else item.operation, inside),
         )
         for item in circuit.data
     )
@@ -90,6 +90,8 @@ def _of_circuit(circuit: QuantumCircuit, inside: tuple[int, ...]) -> Any:
 
 def _of_object(value: Any, inside: tuple[int, ...]) -> Any:
     """An object by its class and attributes; one without attributes by itself."""
+    if isinstance(value, _IN_RUST):
+        return (type(value), fingerprint(value.params), getattr(value, "unit", None))
     attributes = {
         name: getattr(value, name)
         for kind in type(value).__mro__

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from qiskit.circuit import (
     Barrier,
     CircuitInstruction,
     ControlFlowOp,
+    ControlledGate,
+    Instruction,
     Measure,
     QuantumCircuit,
     Reset,
@@ -132,10 +135,30 @@ def _prepare(circuit: QuantumCircuit, key: tuple[frozenset[int], bool]) -> Prepa
             if wires:
                 small.barrier(wires)
         else:
-            # A copy: an edit of the operation object must not reach this circuit.
-            small.append(item.operation.copy(), [wire[q] for q in item.qubits])
+            small.append(_fresh(item.operation), [wire[q] for q in item.qubits])
     lower(small)  # the same sentence on every route for what none of them evaluates
     return Prepared(small, kept, circuit.num_qubits, frozenset(place[q] for q in measured))
+
+
+def _fresh(operation: Any) -> Any:
+    """A copy, which no edit of the operation object reaches, as its attributes are now.
+
+    Qiskit makes a library gate's definition on first use and keeps it, whatever is assigned to the
+    gate afterwards (e.g. ``PauliEvolutionGate.time``).
+    """
+    if getattr(operation, "_definition", None) is None or not operation.mutable:
+        return operation.copy()
+    copied = operation.copy()
+    if isinstance(copied, ControlledGate):
+        copied.base_gate = _fresh(copied.base_gate)
+    if type(copied)._define is not Instruction._define:
+        copied._definition = None
+    else:
+        definition = copied._definition.copy_empty_like()
+        for item in copied._definition.data:
+            definition.append(_fresh(item.operation), item.qubits, item.clbits)
+        copied._definition = definition
+    return copied
 
 
 def _without_measurements(circuit: QuantumCircuit) -> tuple[list[CircuitInstruction], set[object]]:

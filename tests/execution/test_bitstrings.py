@@ -186,6 +186,7 @@ def test_circuits_without_parameters():
 def test_errors_come_out_of_the_job():
     circuit = QuantumCircuit(1, 1)
     circuit.measure(0, 0)
+    circuit.h(0)
     job = noiseless(10).run([(circuit, "Z")])
     with pytest.raises(CircuitError, match="'measure'"):
         job.result()

@@ -167,11 +167,21 @@ def _rotation(
     angles: list[ParameterExpression],
 ) -> None:
     if isinstance(angle, ParameterExpression) and angle.parameters:
+        _check_real(angle)
         operations.append(Rotation(axis, qubits, len(angles)))
         angles.append(angle)
     else:
         matrix = rotation_matrix(axis, np.asarray(_real(angle)))
         operations.append(OneQubit(matrix, qubits, UnitaryGate(matrix)))
+
+
+def _check_real(angle: ParameterExpression) -> None:
+    """Refuse ``1j * x``: what is complex at one point is not an angle."""
+    point = {parameter: 0.37 for parameter in angle.parameters}
+    if complex(angle.bind(point).numeric()).imag:
+        raise CircuitError(
+            f"Expected real angles, but got {angle}. Write it without imaginary numbers."
+        )
 
 
 def _real(angle: ParameterExpression | complex) -> float:
