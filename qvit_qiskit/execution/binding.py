@@ -14,9 +14,6 @@ from torch import nn
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.route import Route
 
-NOTHING = "nothing in it was routed"
-"""What is said in the place of a backend where a model has no part that a route could bind."""
-
 _OWN = frozenset(vars(nn.Module()))
 """Attributes that every module has."""
 

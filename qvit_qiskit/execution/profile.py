@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from qvit_qiskit.execution.cost import Mitigation
     from qvit_qiskit.execution.hardware.compiled import Placement
 
+UNROUTED = "nothing in it was routed"
+"""In the place of a profile's name, where a model has no part that a route could bind."""
+
 Shots = Annotated[int, Field(ge=1, le=10_000_000)]
 
 

@@ -12,7 +12,8 @@ from torch import nn
 from qvit_qiskit import metrics
 from qvit_qiskit.data import Split
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.binding import NOTHING, bindable
+from qvit_qiskit.execution.binding import bindable
+from qvit_qiskit.execution.profile import UNROUTED
 from qvit_qiskit.execution.route import Route
 from qvit_qiskit.prediction import check_logits, predict
 
@@ -32,7 +33,7 @@ class Evaluation:
     @property
     def routed(self) -> bool:
         """Whether anything ran on the backend that was asked for."""
-        return self.backend != NOTHING
+        return self.backend != UNROUTED
 
     @property
     def predicted(self) -> np.ndarray:
@@ -75,5 +76,5 @@ def evaluate(
         logits = predict(model, images, batch_size, tick)
     check_logits(logits, split.labels, split.num_classes)
     scores = metrics.score(split.labels, logits)
-    backend = route.name if bindable(model) else NOTHING
+    backend = route.name if bindable(model) else UNROUTED
     return Evaluation(backend, logits, split.labels, scores, time.perf_counter() - started)

@@ -6,14 +6,13 @@ from typing import Any
 
 import pandas as pd
 
+from qvit_qiskit.execution.profile import UNROUTED
 from qvit_qiskit.study.contrasts import effects
 from qvit_qiskit.study.effects import Tested
 from qvit_qiskit.study.findings import Findings, Group, Run
 from qvit_qiskit.study.measured import METRICS, interval
 from qvit_qiskit.study.peers import peers
 
-UNROUTED = "nothing in it was routed"
-"""In the place of a profile, for models without quantum layers."""
 SHOTS = 1024
 """Per circuit, of profiles of devices unless they say otherwise."""
 

@@ -8,9 +8,15 @@ from typing import Any
 
 from stored.answers import check, study_answers
 
+from qvit_qiskit.execution.profile import UNROUTED
+
 
 def test_a_study_goes_on_and_says_the_same(stored: Callable[[str], dict[str, Any]]) -> None:
     expected = stored("study")
+    for line in [*expected["scores"], *expected["tables"]["cells"]]:
+        if line["model"] == "vit":  # since then, tables name no backend on which nothing ran
+            assert line["profile"] == "aer-exact"
+            line["profile"] = UNROUTED
     kept = results(Path("study"))
     found = study_answers(Path("tiny.toml"), Path("study"))
     assert (len(kept), found["found"], found["done"]) == (3, 3, 5)
