@@ -13,7 +13,8 @@ from qvit_qiskit.execution.profile import UNROUTED
 
 def test_a_study_goes_on_and_says_the_same(stored: Callable[[str], dict[str, Any]]) -> None:
     expected = stored("study")
-    for line in [*expected["scores"], *expected["tables"]["cells"]]:
+    tables = expected["tables"]
+    for line in [*expected["scores"], *tables["scores"], *tables["cells"]]:
         if line["model"] == "vit":  # since then, tables name no backend on which nothing ran
             assert line["profile"] == "aer-exact"
             line["profile"] = UNROUTED
