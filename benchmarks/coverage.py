@@ -1,4 +1,4 @@
-"""How often the intervals of `qvit_qiskit.analysis` hold the truth, by simulation.
+"""How often the intervals of `qvit_qiskit.comparison` hold the truth, by simulation.
 
     python benchmarks/coverage.py
     python benchmarks/coverage.py --methods delong textbook --repeats 10000 --json coverage.json
@@ -33,10 +33,10 @@ from rich.table import Table
 from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 
-from qvit_qiskit.analysis import differences, intervals
-from qvit_qiskit.analysis.influence import areas, spread
-from qvit_qiskit.analysis.intervals import Interval
-from qvit_qiskit.analysis.resampling import BCa, mean_of, replicates
+from qvit_qiskit.statistics import differences, intervals
+from qvit_qiskit.statistics.influence import areas, spread
+from qvit_qiskit.statistics.intervals import Interval
+from qvit_qiskit.statistics.resampling import BCa, mean_of, replicates
 
 AREAS = (0.6, 0.8, 0.9, 0.95, 0.99)
 SIZES = (40, 156, 400, 624)

@@ -32,12 +32,12 @@ from rich.table import Table
 
 from qvit_qiskit import TrainConfig, ViTConfig, fit, load
 from qvit_qiskit.circuits import build_circuit
-from qvit_qiskit.execution.devices import Region, bundled_device
-from qvit_qiskit.execution.exact.estimator import Compiler, ExactEstimator
-from qvit_qiskit.execution.gradients import circuit_pub
-from qvit_qiskit.execution.noise.engine import NoisyEngine
-from qvit_qiskit.execution.noise.program import compile_noisy
-from qvit_qiskit.execution.packing import place
+from qvit_qiskit.devices.packing import place
+from qvit_qiskit.devices.regions import Region, bundled_device
+from qvit_qiskit.simulation.exact.estimator import Compiler, ExactEstimator
+from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
+from qvit_qiskit.simulation.noise.noisy_program import compile_noisy
+from qvit_qiskit.simulation.shifts import circuit_pub
 
 CASES = (("ry-ring", 4, 19_200), ("reupload-ring", 4, 19_200), ("ry-ring", 8, 200))
 """Family, qubits, and how many rows Aer simulates at most."""

@@ -19,8 +19,8 @@ from rich.table import Table
 from scipy.stats import t as student
 
 from qvit_qiskit import TrainConfig, ViTConfig, evaluate, fit, load
-from qvit_qiskit.execution.profile import AerProfile
 from qvit_qiskit.execution.route import Route, open_route
+from qvit_qiskit.profile import AerProfile
 
 
 def route(noise: str | None) -> Route:

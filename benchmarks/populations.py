@@ -18,8 +18,8 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import binom, norm
 
-from qvit_qiskit.analysis.influence import areas
 from qvit_qiskit.metrics import softmax
+from qvit_qiskit.statistics.influence import areas
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]

@@ -25,7 +25,7 @@ from qiskit_ibm_runtime.fake_provider import FakeBoston
 
 from qvit_qiskit import QNNCircuit, QuantumLinear, build_circuit
 from qvit_qiskit.circuits import z_observables
-from qvit_qiskit.execution.prepared import prepare
+from qvit_qiskit.circuits.prepared import prepare
 
 
 def seconds(function: Callable[[], object]) -> float:

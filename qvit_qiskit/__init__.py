@@ -31,8 +31,8 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from qvit_qiskit.analysis import compare
     from qvit_qiskit.circuits import QNNCircuit, build_circuit
+    from qvit_qiskit.comparison import compare
     from qvit_qiskit.data import load
     from qvit_qiskit.execution import registry
     from qvit_qiskit.models import ViTConfig, build_model

@@ -18,8 +18,8 @@ from qvit_qiskit.circuits import ry_ring, z_observables
 from qvit_qiskit.data.phantom import phantom
 from qvit_qiskit.exceptions import CircuitError, ConfigError, DataError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.exact.engine import Engine
-from qvit_qiskit.execution.exact.estimator import ExactEstimator
+from qvit_qiskit.simulation.exact.engine import Engine
+from qvit_qiskit.simulation.exact.estimator import ExactEstimator
 
 PHANTOM = phantom(sizes=(8, 4, 4))
 
@@ -142,7 +142,7 @@ def test_batches_hold_images() -> None:
 
 
 def test_wide_states_run_in_small_chunks() -> None:
-    from qvit_qiskit.execution.exact import engine
+    from qvit_qiskit.simulation.exact import engine
 
     row = 8 * 3 * 2**20
     assert min(engine.MIN_ROWS, engine.MAX_CHUNK_BYTES // row) == 2

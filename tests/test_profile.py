@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from qvit_qiskit.exceptions import ProfileError
-from qvit_qiskit.execution.profile import AerProfile, FakeProfile, IbmProfile, load_profile
+from qvit_qiskit.profile import AerProfile, FakeProfile, IbmProfile, load_profile
 
 
 @pytest.fixture

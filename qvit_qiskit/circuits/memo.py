@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from qiskit.circuit import QuantumCircuit
 
-from qvit_qiskit.execution.content import Content
+from qvit_qiskit.circuits.content import Content
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)

@@ -18,9 +18,9 @@ from qiskit.circuit import (
 )
 from qiskit.circuit.library import Initialize
 
+from qvit_qiskit.circuits.lowering import lower, refusal
+from qvit_qiskit.circuits.memo import Memo
 from qvit_qiskit.exceptions import CircuitError
-from qvit_qiskit.execution.exact.lower import lower, refusal
-from qvit_qiskit.execution.memo import Memo
 
 Terms = dict[str, complex]
 """An observable: Pauli strings (qubit 0 is the last letter) and coefficients."""

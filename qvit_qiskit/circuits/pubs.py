@@ -11,8 +11,8 @@ import numpy as np
 from qiskit.circuit import QuantumCircuit
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
+from qvit_qiskit.circuits.prepared import prepare, qubits_of
 from qvit_qiskit.exceptions import CircuitError
-from qvit_qiskit.execution.prepared import prepare, qubits_of
 
 _PAULIS = frozenset("IXYZ")
 

@@ -8,7 +8,7 @@ import numpy as np
 from qiskit.circuit import ParameterVector, QuantumCircuit
 from qiskit.circuit.library import UnitaryGate
 
-from qvit_qiskit.execution.exact.lower import Monomial, OneQubit, Operation, Rotation
+from qvit_qiskit.circuits.lowering import Monomial, OneQubit, Operation, Rotation
 
 
 def rebuild(

@@ -12,7 +12,7 @@ from qvit_qiskit.cli.options import AsJson, BackendsDir
 
 if TYPE_CHECKING:
     from qvit_qiskit.circuits import QNNCircuit
-    from qvit_qiskit.execution.profile import AnyProfile, IbmProfile
+    from qvit_qiskit.profile import AnyProfile, IbmProfile
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -75,7 +75,7 @@ def show(
     """
     from qvit_qiskit.circuits import build_circuit
     from qvit_qiskit.execution import registry
-    from qvit_qiskit.execution.profile import IbmProfile
+    from qvit_qiskit.profile import IbmProfile
 
     chosen = build_circuit(circuit, qubits, layers)
     found = registry.find(name, backends_dir)
@@ -101,13 +101,13 @@ def show(
 
 def _show_packing(profile: AnyProfile, circuit: QNNCircuit, picture: Path, json: bool) -> None:
     from qvit_qiskit.exceptions import ProfileError
-    from qvit_qiskit.execution.profile import AerProfile
+    from qvit_qiskit.profile import AerProfile
 
     if isinstance(profile, AerProfile):
         raise ProfileError("A profile of kind 'aer' has no chip. Name one of kind 'ibm' or 'fake'.")
     if picture.suffix.lower() not in (".svg", ".png"):
         raise ProfileError(f"Expected a .svg or .png file for the picture, but got {picture}.")
-    from qvit_qiskit.analysis.chip import draw_chip
+    from qvit_qiskit.comparison.figures.chip import draw_chip
     from qvit_qiskit.runs.pricing import packing_choices, pricing_device
 
     device = pricing_device(profile)
@@ -121,7 +121,7 @@ def _show_packing(profile: AnyProfile, circuit: QNNCircuit, picture: Path, json:
 
 
 def _ibm_facts(name: str, path: Path, profile: IbmProfile, circuit: QNNCircuit) -> dict[str, str]:
-    from qvit_qiskit.execution.cost import prices
+    from qvit_qiskit.devices.prices import prices
     from qvit_qiskit.runs.pricing import price_circuit
 
     compiled, found = price_circuit(circuit, profile)
@@ -160,9 +160,9 @@ def check(
 
     from qvit_qiskit.exceptions import ProfileError
     from qvit_qiskit.execution import registry
-    from qvit_qiskit.execution.hardware.account import check as ask
-    from qvit_qiskit.execution.hardware.calls import Patience
-    from qvit_qiskit.execution.profile import IbmProfile
+    from qvit_qiskit.hardware.account import check as ask
+    from qvit_qiskit.hardware.calls import Patience
+    from qvit_qiskit.profile import IbmProfile
 
     found = registry.find(name, backends_dir)
     profile = found.load()
@@ -175,7 +175,7 @@ def check(
         raise ProfileError(f"Expected a .json file for the calibration, but got {save}.")
     standing = ask(profile, Patience.of(patience))
     if save is not None:
-        from qvit_qiskit.execution.calibration import live_calibration
+        from qvit_qiskit.devices.calibration import live_calibration
         from qvit_qiskit.files import write_text
 
         write_text(save, live_calibration(profile, Patience.of(patience)))

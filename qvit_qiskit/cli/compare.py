@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qvit_qiskit.cli import comparison, screen
+from qvit_qiskit.cli import comparison_tables as comparison
+from qvit_qiskit.cli import screen
 from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
 
 if TYPE_CHECKING:
-    from qvit_qiskit.analysis import Comparison
-    from qvit_qiskit.runs.folder import Source
+    from qvit_qiskit.comparison import Comparison
+    from qvit_qiskit.runs.run_folder import Source
 
 BACKENDS = ["aer-shots", "aer-boston"]
 """Without runs and backends: the rungs above the exact one that need no device."""
@@ -80,7 +81,7 @@ def compare(
 
 def _names(checkpoints: Sequence[Path]) -> list[str]:
     """Of the checkpoints, in the order given."""
-    from qvit_qiskit.analysis.facts import name_of_checkpoint
+    from qvit_qiskit.comparison.facts import name_of_checkpoint
 
     found = [name_of_checkpoint(path).removesuffix(".safetensors") for path in checkpoints]
     return [f"{k}-{name}" for k, name in enumerate(found, start=1)]
@@ -124,7 +125,7 @@ def _build(
     runs: Sequence[Path], checkpoints: Sequence[Path], options: dict[str, Any]
 ) -> list[Comparison]:
     """One comparison of all runs, or one of each checkpoint."""
-    from qvit_qiskit.analysis import compare as build
+    from qvit_qiskit.comparison import compare as build
 
     models: Sequence[Path | None] = checkpoints or [None]
     with _steps() as tick:
@@ -147,7 +148,7 @@ def _source(
     from qvit_qiskit.cli.evaluate import _data_for
     from qvit_qiskit.data import stratified_subset
     from qvit_qiskit.exceptions import DataError
-    from qvit_qiskit.runs.folder import Source
+    from qvit_qiskit.runs.run_folder import Source
     from qvit_qiskit.training import load_checkpoint
 
     sets = [_data_for(load_checkpoint(path), dataset, data_root) for path in checkpoints]
@@ -180,8 +181,8 @@ def _steps() -> Iterator[Callable[[str], None]]:
 
 def _write(found: Sequence[Comparison], names: Sequence[str], out: Path) -> list[Path]:
     """Files of every comparison, what needs no drawing first; the reports."""
-    from qvit_qiskit.analysis.export import write_models, write_report, write_tables
-    from qvit_qiskit.analysis.tables import model_frame
+    from qvit_qiskit.comparison.export import write_models, write_report, write_tables
+    from qvit_qiskit.comparison.tables import model_frame
 
     folders = [out]
     if len(found) > 1:
@@ -193,8 +194,8 @@ def _write(found: Sequence[Comparison], names: Sequence[str], out: Path) -> list
 
 
 def _as_json(found: Sequence[Comparison], names: Sequence[str]) -> None:
-    from qvit_qiskit.analysis.export import as_dict, records
-    from qvit_qiskit.analysis.tables import model_frame
+    from qvit_qiskit.comparison.export import as_dict, records
+    from qvit_qiskit.comparison.tables import model_frame
 
     told = [as_dict(one) for one in found]
     if len(told) == 1:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from qvit_qiskit.cli import screen
 
 if TYPE_CHECKING:
-    from qvit_qiskit.analysis import Comparison
-    from qvit_qiskit.analysis.comparison import Rung
-    from qvit_qiskit.analysis.differences import Difference
-    from qvit_qiskit.analysis.intervals import Interval
+    from qvit_qiskit.comparison import Comparison
+    from qvit_qiskit.comparison.data import Rung
+    from qvit_qiskit.statistics.differences import Difference
+    from qvit_qiskit.statistics.intervals import Interval
 
 
 def show(comparison: Comparison) -> None:
     """Scores, distances from the exact rung, cost, attribution and tests."""
-    from qvit_qiskit.analysis.scores import scores
+    from qvit_qiskit.comparison.scores import scores
 
     found = scores(comparison)
     print(comparison.title)
@@ -58,7 +58,7 @@ def show(comparison: Comparison) -> None:
 
 
 def _attributions(comparison: Comparison) -> None:
-    from qvit_qiskit.analysis.scores import share_intervals
+    from qvit_qiskit.comparison.scores import share_intervals
 
     for name, attribution in comparison.attributions.items():
         shares = share_intervals(attribution)
@@ -83,8 +83,8 @@ def _test(row: Mapping[Hashable, Any]) -> dict[str, str]:
 
 
 def _costs(rungs: Sequence[Rung]) -> None:
-    from qvit_qiskit.analysis.rungs import PLAN
-    from qvit_qiskit.execution.cost import prices
+    from qvit_qiskit.comparison.rungs import PLAN
+    from qvit_qiskit.devices.prices import prices
 
     screen.table(
         "QPU time",
@@ -102,7 +102,7 @@ def _costs(rungs: Sequence[Rung]) -> None:
 
 def show_models(found: Sequence[Comparison], names: Sequence[str]) -> None:
     """The exact rungs of several models against the first."""
-    from qvit_qiskit.analysis.tables import model_frame
+    from qvit_qiskit.comparison.tables import model_frame
 
     screen.table(
         f"Exact rungs less that of {names[0]}, with 95 % intervals over test images",

@@ -44,7 +44,7 @@ def estimate(
 
 def facts(job: Job) -> dict[str, str]:
     """What a person wants to know before sending a job."""
-    from qvit_qiskit.execution.cost import MAX_SUBMISSIONS_PER_MINUTE, prices
+    from qvit_qiskit.devices.prices import MAX_SUBMISSIONS_PER_MINUTE, prices
 
     found, profile = job.price.estimate, job.profile
     each = found.timing

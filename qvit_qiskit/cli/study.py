@@ -17,8 +17,8 @@ from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
 
 if TYPE_CHECKING:
     from qvit_qiskit.study import Cell, Plan, Summary, Watcher
-    from qvit_qiskit.study.pool import Executor
-    from qvit_qiskit.study.tasks import Outcome
+    from qvit_qiskit.study.running.pool import Executor
+    from qvit_qiskit.study.running.tasks import Outcome
 
 DEFAULT_OUT = Path("checkpoints")
 
@@ -109,7 +109,7 @@ def _again(spec: Path, out: Path | None) -> list[str]:
 
 
 def _tables(spec: Path, folder: Path, out: Path | None, target: Path, json: bool) -> None:
-    from qvit_qiskit.study.export import write_tables
+    from qvit_qiskit.study.results.written import write_tables
 
     command = [*_again(spec, out), "--tables", str(target)]
     written = write_tables(spec, folder, target, command)
@@ -135,7 +135,7 @@ def _executor(workers: int | None, scheduler: str | None) -> Executor:
     from qvit_qiskit.study import Pool
 
     if scheduler is not None:
-        from qvit_qiskit.study.dask import Dask
+        from qvit_qiskit.study.running.dask import Dask
 
         return Dask(scheduler)
     return Pool(workers or _cores())
@@ -216,8 +216,8 @@ def _say(bar: Any, line: str, failed: bool) -> None:
 
 
 def _report(plan: Plan, folder: Path, summary: Summary, out: Path | None, json: bool) -> None:
-    from qvit_qiskit.study.findings import read_findings
-    from qvit_qiskit.study.tables import score_frame
+    from qvit_qiskit.study.results.findings import read_findings
+    from qvit_qiskit.study.results.frames import score_frame
 
     found = read_findings(folder)
     frame = score_frame(found)

@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from qvit_qiskit import metrics
-from qvit_qiskit.analysis.comparison import Rung
+from qvit_qiskit.comparison.data import Rung
 from qvit_qiskit.models import ViT
 from qvit_qiskit.runs.results import Outputs
 

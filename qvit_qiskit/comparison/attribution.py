@@ -8,11 +8,11 @@ import numpy as np
 from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
-from qvit_qiskit.analysis.comparison import Attribution, Executions
-from qvit_qiskit.analysis.passes import BATCH, Layer, Pass, run_pass
-from qvit_qiskit.analysis.rows import answers_at
-from qvit_qiskit.execution.hardware.stage import Rows
-from qvit_qiskit.execution.noise.recorded import RecordedNoise
+from qvit_qiskit.comparison.data import Attribution, Executions
+from qvit_qiskit.execution.recorded_noise import RecordedNoise
+from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.inference.passes import BATCH, Layer, Pass, run_pass
+from qvit_qiskit.inference.rows import answers_at
 from qvit_qiskit.runs.results import Outputs
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qvit_qiskit.analysis.comparison import Rung
-from qvit_qiskit.analysis.intervals import Interval, mean_interval
-from qvit_qiskit.analysis.propagation import raised
-from qvit_qiskit.analysis.scores import covered
+from qvit_qiskit.comparison.data import Rung
+from qvit_qiskit.comparison.propagation import raised
+from qvit_qiskit.comparison.scores import covered
+from qvit_qiskit.statistics.intervals import Interval, mean_interval
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qvit_qiskit.execution.cost import Mitigation
-from qvit_qiskit.execution.exact.readout import Basis
-from qvit_qiskit.execution.hardware.counts import Counts, extrapolate, moments
-from qvit_qiskit.execution.hardware.stage import Layout, Rows
+from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.devices.prices import Mitigation
+from qvit_qiskit.hardware.counts import Counts, extrapolate, moments
+from qvit_qiskit.hardware.stage import Layout, Rows
 
 
 @dataclass(frozen=True)

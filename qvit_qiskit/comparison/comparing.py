@@ -12,19 +12,18 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from qvit_qiskit.analysis.attention import attention_of, has_attention, most_moved
-from qvit_qiskit.analysis.comparison import Anchors, Attribution, Comparison, Rung
-from qvit_qiskit.analysis.facts import (
+from qvit_qiskit.comparison.attention import attention_of, has_attention, most_moved
+from qvit_qiskit.comparison.data import Anchors, Attribution, Comparison, Rung
+from qvit_qiskit.comparison.facts import (
     CHECKED,
     checkpoint_facts,
     class_names,
     common_facts,
     run_facts,
 )
-from qvit_qiskit.analysis.passes import BATCH
-from qvit_qiskit.analysis.propagation import DRAWS
-from qvit_qiskit.analysis.recorded import Recorded, anchors_of, check_same, read_recorded
-from qvit_qiskit.analysis.rungs import (
+from qvit_qiskit.comparison.propagation import DRAWS
+from qvit_qiskit.comparison.recorded import Recorded, anchors_of, check_same, read_recorded
+from qvit_qiskit.comparison.rungs import (
     Ladder,
     rehearsal,
     shots_estimator,
@@ -32,10 +31,11 @@ from qvit_qiskit.analysis.rungs import (
 from qvit_qiskit.data import Split
 from qvit_qiskit.exceptions import DataError, RouteError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.noise.recorded import RecordedNoise, recorded_noise
-from qvit_qiskit.execution.profile import AerProfile
+from qvit_qiskit.execution.recorded_noise import RecordedNoise, recorded_noise
 from qvit_qiskit.execution.route import Route
-from qvit_qiskit.runs.folder import Source
+from qvit_qiskit.inference.passes import BATCH
+from qvit_qiskit.profile import AerProfile
+from qvit_qiskit.runs.run_folder import Source
 from qvit_qiskit.training.checkpoint import load_checkpoint
 
 Tick = Callable[[str], None]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from qvit_qiskit.analysis.comparison import Comparison
+from qvit_qiskit.comparison.data import Comparison
 from qvit_qiskit.exceptions import DataError
 from qvit_qiskit.files import finite, write_text
 
@@ -84,7 +84,7 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
     Raises:
         DataError: If it cannot be drawn, or the folder cannot be written.
     """
-    from qvit_qiskit.analysis.page import page
+    from qvit_qiskit.comparison.page import page
 
     try:
         text = page(comparison)

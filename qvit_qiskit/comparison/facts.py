@@ -7,12 +7,12 @@ from pathlib import Path
 
 from torch import nn
 
-from qvit_qiskit.analysis.recorded import Recorded
+from qvit_qiskit.comparison.recorded import Recorded
 from qvit_qiskit.data import facts as set_facts
 from qvit_qiskit.data import medmnist, names
 from qvit_qiskit.data.phantom import CLASS_NAMES, NAME
 from qvit_qiskit.models import ViT
-from qvit_qiskit.runs.folder import CHECKPOINT, Source, weights_digest
+from qvit_qiskit.runs.run_folder import CHECKPOINT, Source, weights_digest
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint, versions
 
 CHECKED = "checkpoint"

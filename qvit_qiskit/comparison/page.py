@@ -8,10 +8,10 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from qvit_qiskit.analysis.cells import Table
-from qvit_qiskit.analysis.comparison import Comparison
-from qvit_qiskit.analysis.figures.embed import embed
-from qvit_qiskit.analysis.sections import Drawn, Section, sections
+from qvit_qiskit.comparison.data import Comparison
+from qvit_qiskit.comparison.figures.embed import embed
+from qvit_qiskit.comparison.sections import Drawn, Section, sections
+from qvit_qiskit.pages.table import Table
 
 TEMPLATE = "templates/report.html.j2"
 
@@ -52,7 +52,7 @@ def page(comparison: Comparison) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    text = resources.files("qvit_qiskit.analysis").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    text = resources.files("qvit_qiskit.comparison").joinpath(TEMPLATE).read_text(encoding="utf-8")
     return environment.from_string(text).render(
         title=comparison.title,
         facts=comparison.facts,

@@ -9,11 +9,11 @@ import numpy as np
 from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
-from qvit_qiskit.analysis.calibrations import Shared
-from qvit_qiskit.analysis.comparison import Executions
-from qvit_qiskit.analysis.passes import BATCH, Layer, run_pass
-from qvit_qiskit.execution.exact.readout import measurement_bases
-from qvit_qiskit.execution.hardware.stage import Group
+from qvit_qiskit.circuits.readout import measurement_bases
+from qvit_qiskit.comparison.calibrations import Shared
+from qvit_qiskit.comparison.data import Executions
+from qvit_qiskit.hardware.stage import Group
+from qvit_qiskit.inference.passes import BATCH, Layer, run_pass
 from qvit_qiskit.runs.results import Outputs
 
 DRAWS = 100

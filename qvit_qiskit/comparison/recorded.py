@@ -13,20 +13,20 @@ import numpy as np
 from qiskit.primitives import BaseEstimatorV2
 from torch import nn
 
-from qvit_qiskit.analysis.calibrations import calibrated_noise
-from qvit_qiskit.analysis.comparison import Anchors, Executions
-from qvit_qiskit.analysis.passes import Pass
-from qvit_qiskit.analysis.rows import evaluate
+from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.comparison.calibrations import calibrated_noise
+from qvit_qiskit.comparison.data import Anchors, Executions
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.execution.exact.readout import Basis
-from qvit_qiskit.execution.hardware.compiled import Compiled
-from qvit_qiskit.execution.hardware.dispatch import counts_of
-from qvit_qiskit.execution.hardware.journal import Journal, Ledger, digest
-from qvit_qiskit.execution.hardware.run import HardwareRun
-from qvit_qiskit.execution.hardware.stage import Chunk, Layout, Rows
-from qvit_qiskit.execution.profile import FakeProfile
-from qvit_qiskit.runs.folder import RunFolder, Source
+from qvit_qiskit.hardware.compiled import Compiled
+from qvit_qiskit.hardware.dispatch import counts_of
+from qvit_qiskit.hardware.journal import Journal, Ledger, digest
+from qvit_qiskit.hardware.run import HardwareRun
+from qvit_qiskit.hardware.stage import Chunk, Layout, Rows
+from qvit_qiskit.inference.passes import Pass
+from qvit_qiskit.inference.rows import evaluate
+from qvit_qiskit.profile import FakeProfile
 from qvit_qiskit.runs.results import Results, read_results
+from qvit_qiskit.runs.run_folder import RunFolder, Source
 
 REHEARSED = "estimated: a rehearsal costs nothing"
 

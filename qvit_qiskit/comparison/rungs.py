@@ -11,17 +11,17 @@ import numpy as np
 from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
-from qvit_qiskit.analysis.attribution import attribute, residuals, unpredicted
-from qvit_qiskit.analysis.comparison import Attribution, Executions, Kind, Rung
-from qvit_qiskit.analysis.passes import BATCH, Pass, run_pass
-from qvit_qiskit.analysis.propagation import DRAWS, ShotNoise, redraw
-from qvit_qiskit.analysis.recorded import REHEARSED, Recorded, check_reproduced
+from qvit_qiskit.comparison.attribution import attribute, residuals, unpredicted
+from qvit_qiskit.comparison.data import Attribution, Executions, Kind, Rung
+from qvit_qiskit.comparison.propagation import DRAWS, ShotNoise, redraw
+from qvit_qiskit.comparison.recorded import REHEARSED, Recorded, check_reproduced
+from qvit_qiskit.devices.prices import prices
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.execution.cost import prices
-from qvit_qiskit.execution.noise.recorded import RecordedNoise
-from qvit_qiskit.execution.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
+from qvit_qiskit.execution.recorded_noise import RecordedNoise
 from qvit_qiskit.execution.route import Route, open_route
+from qvit_qiskit.inference.passes import BATCH, Pass, run_pass
 from qvit_qiskit.models.cost import count_rows
+from qvit_qiskit.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
 from qvit_qiskit.runs.pricing import price
 from qvit_qiskit.runs.results import Outputs
 

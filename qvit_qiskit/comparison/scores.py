@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 
 from qvit_qiskit import metrics
-from qvit_qiskit.analysis.comparison import Attribution, Comparison, Rung
-from qvit_qiskit.analysis.differences import Difference, acc_difference, auc_difference
-from qvit_qiskit.analysis.intervals import (
+from qvit_qiskit.comparison.data import Attribution, Comparison, Rung
+from qvit_qiskit.statistics.differences import Difference, acc_difference, auc_difference
+from qvit_qiskit.statistics.intervals import (
     IMAGES,
     Interval,
     Source,

@@ -10,13 +10,13 @@ import pandas as pd
 from scipy.stats import norm  # type: ignore[import-untyped]
 
 from qvit_qiskit import metrics
-from qvit_qiskit.analysis.bias import Means, anchor_drift, errors_of, same_bias, zero_bias
-from qvit_qiskit.analysis.budget import budget
-from qvit_qiskit.analysis.comparison import Comparison, Rung
-from qvit_qiskit.analysis.differences import Difference, acc_difference, auc_difference
-from qvit_qiskit.analysis.intervals import Interval, rms_interval
-from qvit_qiskit.analysis.scores import Scores, output_error, scores, share_intervals
-from qvit_qiskit.execution.cost import prices
+from qvit_qiskit.comparison.bias import Means, anchor_drift, errors_of, same_bias, zero_bias
+from qvit_qiskit.comparison.budget import budget
+from qvit_qiskit.comparison.data import Comparison, Rung
+from qvit_qiskit.comparison.scores import Scores, output_error, scores, share_intervals
+from qvit_qiskit.devices.prices import prices
+from qvit_qiskit.statistics.differences import Difference, acc_difference, auc_difference
+from qvit_qiskit.statistics.intervals import Interval, rms_interval
 
 LEVEL = 0.95
 """Of all intervals."""

@@ -15,13 +15,13 @@ from qiskit.transpiler import InstructionProperties, Target
 from qiskit_ibm_runtime.models import BackendProperties
 from qiskit_ibm_runtime.models.exceptions import BackendPropertyError
 
+from qvit_qiskit.devices.regions import TargetDevice, bundled_device
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.execution.devices import TargetDevice, bundled_device
-from qvit_qiskit.execution.hardware.account import connect, find_device
-from qvit_qiskit.execution.hardware.calls import Patience, repeat
-from qvit_qiskit.execution.hardware.journal import Event, Journal
-from qvit_qiskit.execution.hardware.senders import properties_json
-from qvit_qiskit.execution.profile import IbmProfile
+from qvit_qiskit.hardware.account import connect, find_device
+from qvit_qiskit.hardware.calls import Patience, repeat
+from qvit_qiskit.hardware.journal import Event, Journal
+from qvit_qiskit.hardware.senders import properties_json
+from qvit_qiskit.profile import IbmProfile
 
 _FRACTIONAL = {"rx", "rzz"}
 """Reported for Heron processors, but our circuits are compiled without them."""

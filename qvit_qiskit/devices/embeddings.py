@@ -17,10 +17,10 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2
 from qiskit.transpiler import InstructionProperties, Target
 
+from qvit_qiskit.devices.reported import WORST_GATE, WORST_READOUT, Costs, middle
+from qvit_qiskit.devices.resynthesis import resynthesise
+from qvit_qiskit.devices.transpiler import transpile
 from qvit_qiskit.exceptions import CircuitError, RouteError
-from qvit_qiskit.execution.compiling import transpile
-from qvit_qiskit.execution.reported import WORST_GATE, WORST_READOUT, Costs, middle
-from qvit_qiskit.execution.resynthesis import resynthesise
 
 MAX_SHAPES = 12
 """Shapes that are embedded: those that cost least at typical errors."""

@@ -19,10 +19,10 @@ from qiskit.transpiler import Target
 from scipy.optimize import Bounds, LinearConstraint, milp  # type: ignore[import-untyped]
 from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
+from qvit_qiskit.devices.embeddings import Embeddings, embed, outputs_of, plain
+from qvit_qiskit.devices.regions import Region, best_region, region_target, slice_target
+from qvit_qiskit.devices.transpiler import transpile
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.execution.compiling import transpile
-from qvit_qiskit.execution.devices import Region, best_region, region_target, slice_target
-from qvit_qiskit.execution.embeddings import Embeddings, embed, outputs_of, plain
 
 MAX_SEARCHED_QUBITS = 8
 """Wider single circuits are left to the transpiler: their places take seconds to list."""

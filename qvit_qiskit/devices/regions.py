@@ -20,8 +20,8 @@ from qiskit.circuit import ClassicalRegister, Gate, Parameter, QuantumCircuit
 from qiskit.providers import BackendV2, Options
 from qiskit.transpiler import InstructionProperties, Target
 
+from qvit_qiskit.devices.transpiler import transpile
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.execution.compiling import transpile
 from qvit_qiskit.suggest import unknown
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from qvit_qiskit.execution.profile import AerProfile
-from qvit_qiskit.execution.pubs import FlatPub
+from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.execution.route import Route
-from qvit_qiskit.execution.row_estimator import Answer, RowEstimator
+from qvit_qiskit.profile import AerProfile
+from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator
 
 
 class CountingEstimator(RowEstimator):

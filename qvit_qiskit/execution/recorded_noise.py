@@ -11,18 +11,18 @@ import numpy as np
 from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2
 
+from qvit_qiskit.circuits.pubs import FlatPub
+from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.devices.calibration import compiled_device
+from qvit_qiskit.devices.regions import Region, region_target
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.execution.calibration import compiled_device
-from qvit_qiskit.execution.devices import Region, region_target
-from qvit_qiskit.execution.exact.estimator import Columns, Compiler, ExactEstimator
-from qvit_qiskit.execution.exact.readout import Basis
-from qvit_qiskit.execution.hardware.compiled import Compiled
-from qvit_qiskit.execution.hardware.journal import Journal
-from qvit_qiskit.execution.hardware.stored import StoredStage
-from qvit_qiskit.execution.noise.engine import NoisyEngine
-from qvit_qiskit.execution.noise.program import NoisyProgram, compile_noisy
-from qvit_qiskit.execution.pubs import FlatPub
-from qvit_qiskit.execution.row_estimator import Answer, RowEstimator
+from qvit_qiskit.hardware.compiled import Compiled
+from qvit_qiskit.hardware.journal import Journal
+from qvit_qiskit.hardware.stored import StoredStage
+from qvit_qiskit.simulation.exact.estimator import Columns, Compiler, ExactEstimator
+from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
+from qvit_qiskit.simulation.noise.noisy_program import NoisyProgram, compile_noisy
+from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator
 
 
 class AsCompiled:

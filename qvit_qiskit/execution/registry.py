@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qvit_qiskit.exceptions import ProfileError, RouteError
-from qvit_qiskit.execution.profile import AnyProfile, load_profile
+from qvit_qiskit.profile import AnyProfile, load_profile
 from qvit_qiskit.suggest import unknown
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ def refuse_shadow(found: Found, backends_dir: Path | None) -> None:
 @lru_cache(maxsize=1)
 def default_route() -> Route:
     """The route of layers that nobody bound: exact values on Aer."""
-    from qvit_qiskit.execution.profile import AerProfile
     from qvit_qiskit.execution.route import open_route
+    from qvit_qiskit.profile import AerProfile
 
     return open_route("aer-exact", AerProfile(kind="aer"), Path("built in"))
 

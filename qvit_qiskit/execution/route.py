@@ -10,19 +10,19 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit_machine_learning.gradients import BaseEstimatorGradient
 
 from qvit_qiskit.circuits import QNNCircuit
+from qvit_qiskit.devices.calibration import noise_device
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.execution.bitstrings import BitstringEstimator
-from qvit_qiskit.execution.calibration import noise_device
-from qvit_qiskit.execution.exact.engine import Engine
-from qvit_qiskit.execution.exact.estimator import ExactEstimator
-from qvit_qiskit.execution.exact.gradient import AdjointGradient
-from qvit_qiskit.execution.gradients import ParameterShiftGradient, SPSAGradient
-from qvit_qiskit.execution.hardware.estimators import JournaledEstimator, RehearsalEstimator
-from qvit_qiskit.execution.hardware.local import LocalSender
-from qvit_qiskit.execution.hardware.run import HardwareRun, Terms
-from qvit_qiskit.execution.noise.compiler import noisy
-from qvit_qiskit.execution.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
-from qvit_qiskit.execution.reference import AerEstimator
+from qvit_qiskit.hardware.estimators import JournaledEstimator, RehearsalEstimator
+from qvit_qiskit.hardware.local import LocalSender
+from qvit_qiskit.hardware.run import HardwareRun, Terms
+from qvit_qiskit.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
+from qvit_qiskit.simulation.bitstrings import BitstringEstimator
+from qvit_qiskit.simulation.exact.engine import Engine
+from qvit_qiskit.simulation.exact.estimator import ExactEstimator
+from qvit_qiskit.simulation.exact.gradient import AdjointGradient
+from qvit_qiskit.simulation.noise.compiler import noisy
+from qvit_qiskit.simulation.reference import AerEstimator
+from qvit_qiskit.simulation.shifts import ParameterShiftGradient, SPSAGradient
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from qiskit.providers import BackendV2
 
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.execution.hardware.calls import Patience, clean, repeat
-from qvit_qiskit.execution.profile import IbmProfile
+from qvit_qiskit.hardware.calls import Patience, clean, repeat
+from qvit_qiskit.profile import IbmProfile
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService

@@ -11,10 +11,10 @@ import numpy as np
 from qiskit import QuantumCircuit, qpy
 from qiskit.providers import BackendV2
 
-from qvit_qiskit.execution.cost import Timing, timing
-from qvit_qiskit.execution.devices import Placed, Region, join, region_target
-from qvit_qiskit.execution.exact.readout import Basis, measurement_bases
-from qvit_qiskit.execution.packing import pack, place
+from qvit_qiskit.circuits.readout import Basis, measurement_bases
+from qvit_qiskit.devices.packing import pack, place
+from qvit_qiskit.devices.prices import Timing, timing
+from qvit_qiskit.devices.regions import Placed, Region, join, region_target
 
 Terms = Sequence[Mapping[str, Any]]
 """One mapping of Pauli strings to coefficients per observable."""

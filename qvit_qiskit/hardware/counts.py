@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qvit_qiskit.execution.exact.readout import Basis
+from qvit_qiskit.circuits.readout import Basis
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from qvit_qiskit.devices.prices import MAX_JOB_SECONDS, Mitigation
 from qvit_qiskit.exceptions import JobError, RouteError, ServiceError
-from qvit_qiskit.execution.cost import MAX_JOB_SECONDS, Mitigation
-from qvit_qiskit.execution.hardware.calls import Busy, Patience, Unanswered
-from qvit_qiskit.execution.hardware.counts import Counts
-from qvit_qiskit.execution.hardware.journal import (
+from qvit_qiskit.hardware.calls import Busy, Patience, Unanswered
+from qvit_qiskit.hardware.counts import Counts
+from qvit_qiskit.hardware.journal import (
     Event,
     Journal,
     Ledger,
@@ -27,8 +27,8 @@ from qvit_qiskit.execution.hardware.journal import (
     surplus_tag,
     unpack_arrays,
 )
-from qvit_qiskit.execution.hardware.senders import Sender, Work
-from qvit_qiskit.execution.hardware.stage import Chunk, Group, Layout
+from qvit_qiskit.hardware.senders import Sender, Work
+from qvit_qiskit.hardware.stage import Chunk, Group, Layout
 
 _STATE = {
     "intent": "unanswered",

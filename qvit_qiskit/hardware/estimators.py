@@ -11,18 +11,18 @@ import numpy as np
 from qiskit import QuantumCircuit
 
 from qvit_qiskit.circuits import QNNCircuit
+from qvit_qiskit.circuits.memo import Memo
+from qvit_qiskit.circuits.prepared import prepare, qubits_of
+from qvit_qiskit.circuits.pubs import FlatPub
+from qvit_qiskit.devices.prices import Timing
 from qvit_qiskit.exceptions import JobError, RouteError
-from qvit_qiskit.execution.cost import Timing
-from qvit_qiskit.execution.hardware.compiled import Compiled, Terms, compile_bases
-from qvit_qiskit.execution.hardware.counts import Counts
-from qvit_qiskit.execution.hardware.journal import locked
-from qvit_qiskit.execution.hardware.local import LocalSender
-from qvit_qiskit.execution.hardware.run import Answers, HardwareRun
-from qvit_qiskit.execution.hardware.stage import Chunk, Layout, Piece, Rows, seat, values_of
-from qvit_qiskit.execution.memo import Memo
-from qvit_qiskit.execution.prepared import prepare, qubits_of
-from qvit_qiskit.execution.pubs import FlatPub
-from qvit_qiskit.execution.row_estimator import Answer, RowEstimator, shots_for
+from qvit_qiskit.hardware.compiled import Compiled, Terms, compile_bases
+from qvit_qiskit.hardware.counts import Counts
+from qvit_qiskit.hardware.journal import locked
+from qvit_qiskit.hardware.local import LocalSender
+from qvit_qiskit.hardware.run import Answers, HardwareRun
+from qvit_qiskit.hardware.stage import Chunk, Layout, Piece, Rows, seat, values_of
+from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator, shots_for
 
 _SAME = 1e-3
 """Radians by which angles may differ between machines, threads and batch sizes."""

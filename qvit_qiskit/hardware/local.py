@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from qvit_qiskit.execution.devices import bundled_device, region_backend
-from qvit_qiskit.execution.hardware.senders import (
+from qvit_qiskit.devices.regions import bundled_device, region_backend
+from qvit_qiskit.hardware.senders import (
     Bill,
     Look,
     Work,
@@ -17,8 +17,8 @@ from qvit_qiskit.execution.hardware.senders import (
     properties_json,
     sampler_options,
 )
-from qvit_qiskit.execution.hardware.stage import Item
-from qvit_qiskit.execution.profile import FakeProfile
+from qvit_qiskit.hardware.stage import Item
+from qvit_qiskit.profile import FakeProfile
 
 ROWS_AT_ONCE = 256
 """Of a simulation: the time of twirled circuits grows faster than their number."""

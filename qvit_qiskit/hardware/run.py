@@ -10,21 +10,21 @@ from typing import Any
 
 import numpy as np
 
+from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.execution.cost import Mitigation
-from qvit_qiskit.execution.hardware.calls import Patience
-from qvit_qiskit.execution.hardware.compiled import (
+from qvit_qiskit.hardware.calls import Patience
+from qvit_qiskit.hardware.compiled import (
     Placement,
     compile_bases,
     longest_timing,
     to_qpy,
 )
-from qvit_qiskit.execution.hardware.dispatch import Dispatcher, Progress, Task
-from qvit_qiskit.execution.hardware.journal import Journal, Ledger, digest, pack_arrays
-from qvit_qiskit.execution.hardware.local import LocalSender
-from qvit_qiskit.execution.hardware.repeats import Anchors, Control
-from qvit_qiskit.execution.hardware.senders import Sender, ServiceSender
-from qvit_qiskit.execution.hardware.stage import (
+from qvit_qiskit.hardware.dispatch import Dispatcher, Progress, Task
+from qvit_qiskit.hardware.journal import Journal, Ledger, digest, pack_arrays
+from qvit_qiskit.hardware.local import LocalSender
+from qvit_qiskit.hardware.repeats import Anchors, Control
+from qvit_qiskit.hardware.senders import Sender, ServiceSender
+from qvit_qiskit.hardware.stage import (
     Answers,
     Layout,
     Rows,
@@ -32,8 +32,8 @@ from qvit_qiskit.execution.hardware.stage import (
     sample_rows,
     seat,
 )
-from qvit_qiskit.execution.hardware.stored import StoredStage
-from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
+from qvit_qiskit.hardware.stored import StoredStage
+from qvit_qiskit.profile import FakeProfile, IbmProfile
 
 __all__ = ["Answers", "HardwareRun", "Terms"]
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from qiskit.providers import BackendV2
 
+from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.exceptions import JobError, RouteError
-from qvit_qiskit.execution.cost import Mitigation
-from qvit_qiskit.execution.hardware.account import connect, find_device
-from qvit_qiskit.execution.hardware.calls import (
+from qvit_qiskit.hardware.account import connect, find_device
+from qvit_qiskit.hardware.calls import (
     Busy,
     Patience,
     Unanswered,
@@ -26,8 +26,8 @@ from qvit_qiskit.execution.hardware.calls import (
     verdict,
     with_deadline,
 )
-from qvit_qiskit.execution.hardware.stage import Item
-from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
+from qvit_qiskit.hardware.stage import Item
+from qvit_qiskit.profile import FakeProfile, IbmProfile
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from qiskit import QuantumCircuit
 
-from qvit_qiskit.execution.cost import (
+from qvit_qiskit.circuits.pubs import FlatPub
+from qvit_qiskit.devices.prices import (
     SUBJOB_SECONDS,
     Mitigation,
     Timing,
     rows_per_job,
 )
-from qvit_qiskit.execution.hardware.compiled import Compiled
-from qvit_qiskit.execution.hardware.counts import Counts, extrapolate, moments
-from qvit_qiskit.execution.pubs import FlatPub
+from qvit_qiskit.hardware.compiled import Compiled
+from qvit_qiskit.hardware.counts import Counts, extrapolate, moments
 
 Answers = list[tuple[np.ndarray, np.ndarray]]
 """For each PUB or group the means (R, K) of its rows and their covariances (R, K, K)."""

@@ -7,14 +7,14 @@ from functools import cached_property
 
 import numpy as np
 
+from qvit_qiskit.devices.prices import Mitigation, Timing
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.execution.cost import Mitigation, Timing
-from qvit_qiskit.execution.hardware.compiled import Compiled, from_qpy
-from qvit_qiskit.execution.hardware.counts import Counts
-from qvit_qiskit.execution.hardware.dispatch import Task, counts_of
-from qvit_qiskit.execution.hardware.journal import Event, Journal, digest, unpack_arrays
-from qvit_qiskit.execution.hardware.repeats import Anchors, Control
-from qvit_qiskit.execution.hardware.stage import Answers, Chunk, Group, Layout, Rows, values_of
+from qvit_qiskit.hardware.compiled import Compiled, from_qpy
+from qvit_qiskit.hardware.counts import Counts
+from qvit_qiskit.hardware.dispatch import Task, counts_of
+from qvit_qiskit.hardware.journal import Event, Journal, digest, unpack_arrays
+from qvit_qiskit.hardware.repeats import Anchors, Control
+from qvit_qiskit.hardware.stage import Answers, Chunk, Group, Layout, Rows, values_of
 
 
 class StoredStage:

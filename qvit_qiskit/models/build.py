@@ -10,7 +10,7 @@ import torch
 from qvit_qiskit.exceptions import ConfigError
 from qvit_qiskit.models.classifier import Classifier
 from qvit_qiskit.models.config import ViTConfig
-from qvit_qiskit.models.teacher import ResNet, ResNetConfig
+from qvit_qiskit.models.resnet import ResNet, ResNetConfig
 from qvit_qiskit.models.vit import ViT
 from qvit_qiskit.suggest import unknown
 

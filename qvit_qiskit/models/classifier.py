@@ -12,7 +12,7 @@ from qvit_qiskit.models.cost import ModelCost, count_cost, count_rows
 
 if TYPE_CHECKING:
     from qvit_qiskit.models.config import ViTConfig
-    from qvit_qiskit.models.teacher import ResNetConfig
+    from qvit_qiskit.models.resnet import ResNetConfig
 
 
 class Classifier(nn.Module):

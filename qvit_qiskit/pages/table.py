@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from qvit_qiskit.analysis.intervals import Interval
+from qvit_qiskit.statistics.intervals import Interval
 
 NOTHING = "–"
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -11,8 +11,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
 from qvit_qiskit.circuits import QNNCircuit
-from qvit_qiskit.exceptions import CircuitError
-from qvit_qiskit.execution.bundle import (
+from qvit_qiskit.circuits.bundle import (
     Bundle,
     BundleGradient,
     Measurement,
@@ -20,8 +19,9 @@ from qvit_qiskit.execution.bundle import (
     SupportsVJP,
     Values,
 )
-from qvit_qiskit.execution.gradients import estimate
+from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.execution.route import Route, refuse_training
+from qvit_qiskit.simulation.shifts import estimate
 
 Pull = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 

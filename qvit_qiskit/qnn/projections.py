@@ -8,8 +8,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from qvit_qiskit.circuits import QNNCircuit
+from qvit_qiskit.circuits.bundle import Bundle
 from qvit_qiskit.exceptions import CircuitError, RouteError
-from qvit_qiskit.execution.bundle import Bundle
 from qvit_qiskit.execution.route import Route
 from qvit_qiskit.qnn.connector import Arrays, PullArrays, apply
 from qvit_qiskit.qnn.linear import QuantumLinear

@@ -13,9 +13,9 @@ from qvit_qiskit import metrics
 from qvit_qiskit.data import Split
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.binding import bindable
-from qvit_qiskit.execution.profile import UNROUTED
 from qvit_qiskit.execution.route import Route
-from qvit_qiskit.prediction import check_logits, predict
+from qvit_qiskit.inference.prediction import check_logits, predict
+from qvit_qiskit.profile import UNROUTED
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from qvit_qiskit.data import facts
 from qvit_qiskit.exceptions import DataError, JobError
-from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
 from qvit_qiskit.execution.registry import Found
+from qvit_qiskit.profile import FakeProfile, IbmProfile
+from qvit_qiskit.runs.measured_profile import find_measured
 from qvit_qiskit.runs.pricing import Price, price
-from qvit_qiskit.runs.profile import find_measured
 from qvit_qiskit.runs.spec import JobSpec, load_spec
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint
 

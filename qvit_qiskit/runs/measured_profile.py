@@ -6,8 +6,8 @@ from pathlib import Path
 
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
 from qvit_qiskit.execution.registry import Found
+from qvit_qiskit.profile import FakeProfile, IbmProfile
 
 
 def find_measured(

@@ -10,20 +10,20 @@ from qiskit.providers import BackendV2
 from torch import nn
 
 from qvit_qiskit.circuits import QNNCircuit
-from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.execution.cost import (
+from qvit_qiskit.circuits.readout import measurement_bases
+from qvit_qiskit.devices.embeddings import embed
+from qvit_qiskit.devices.packing import Packing, pack
+from qvit_qiskit.devices.prices import (
     MAX_JOB_SECONDS,
     Estimate,
     Mitigation,
     Timing,
     estimate,
 )
-from qvit_qiskit.execution.devices import bundled_device, bundled_names
-from qvit_qiskit.execution.embeddings import embed
-from qvit_qiskit.execution.exact.readout import measurement_bases
-from qvit_qiskit.execution.hardware.compiled import Compiled, compile_bases, longest_timing
-from qvit_qiskit.execution.packing import Packing, pack
-from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
+from qvit_qiskit.devices.regions import bundled_device, bundled_names
+from qvit_qiskit.exceptions import RouteError
+from qvit_qiskit.hardware.compiled import Compiled, compile_bases, longest_timing
+from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.qnn import QuantumLinear
 
 

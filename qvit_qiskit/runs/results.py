@@ -9,10 +9,10 @@ import numpy as np
 
 from qvit_qiskit import metrics
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.execution.hardware.journal import Journal, unpack_arrays
-from qvit_qiskit.execution.hardware.repeats import Anchors, Control
-from qvit_qiskit.execution.hardware.run import HardwareRun
-from qvit_qiskit.runs.folder import RunFolder
+from qvit_qiskit.hardware.journal import Journal, unpack_arrays
+from qvit_qiskit.hardware.repeats import Anchors, Control
+from qvit_qiskit.hardware.run import HardwareRun
+from qvit_qiskit.runs.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

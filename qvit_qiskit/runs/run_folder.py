@@ -15,8 +15,8 @@ from torch.utils.data import Dataset, IterableDataset
 
 from qvit_qiskit.data import Split
 from qvit_qiskit.exceptions import CheckpointError, DataError, JobError
-from qvit_qiskit.execution.hardware.journal import Journal, digest, pack_arrays, unpack_arrays
-from qvit_qiskit.execution.hardware.run import Terms
+from qvit_qiskit.hardware.journal import Journal, digest, pack_arrays, unpack_arrays
+from qvit_qiskit.hardware.run import Terms
 from qvit_qiskit.models import ViT
 from qvit_qiskit.qnn import QuantumLinear
 from qvit_qiskit.training.checkpoint import load_checkpoint, save_checkpoint

@@ -15,22 +15,28 @@ from torch.utils.data import Dataset
 
 from qvit_qiskit import metrics
 from qvit_qiskit.data import Split
+from qvit_qiskit.devices.prices import Estimate, estimate
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.execution.cost import Estimate, estimate
-from qvit_qiskit.execution.hardware.calls import Patience
-from qvit_qiskit.execution.hardware.dispatch import Progress
-from qvit_qiskit.execution.hardware.journal import (
+from qvit_qiskit.hardware.calls import Patience
+from qvit_qiskit.hardware.dispatch import Progress
+from qvit_qiskit.hardware.journal import (
     Journal,
     Ledger,
     locked,
     pack_arrays,
     unpack_arrays,
 )
-from qvit_qiskit.execution.hardware.run import HardwareRun, Terms
-from qvit_qiskit.execution.hardware.stage import Layout
+from qvit_qiskit.hardware.run import HardwareRun, Terms
+from qvit_qiskit.hardware.stage import Layout
 from qvit_qiskit.models.cost import count_rows
-from qvit_qiskit.runs.folder import CHECKPOINT, RunFolder, Source, own_checkpoint, weights_digest
-from qvit_qiskit.runs.profile import find_measured
+from qvit_qiskit.runs.measured_profile import find_measured
+from qvit_qiskit.runs.run_folder import (
+    CHECKPOINT,
+    RunFolder,
+    Source,
+    own_checkpoint,
+    weights_digest,
+)
 from qvit_qiskit.runs.walk import walk
 from qvit_qiskit.training.checkpoint import versions
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from qvit_qiskit.exceptions import DataError, JobError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.hardware.estimators import Pending, StageEstimator
-from qvit_qiskit.execution.hardware.run import Answers
-from qvit_qiskit.execution.hardware.stage import Rows
-from qvit_qiskit.execution.profile import FakeProfile
 from qvit_qiskit.execution.route import Route
+from qvit_qiskit.hardware.estimators import Pending, StageEstimator
+from qvit_qiskit.hardware.run import Answers
+from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.profile import FakeProfile
 
 
 def walk(

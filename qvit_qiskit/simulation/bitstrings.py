@@ -9,11 +9,11 @@ import numpy as np
 from qiskit.circuit import QuantumCircuit
 
 from qvit_qiskit.circuits import QNNCircuit
-from qvit_qiskit.execution.exact.engine import Engine, P, Request, RowEngine
-from qvit_qiskit.execution.exact.estimator import Compiler, varying_columns
-from qvit_qiskit.execution.exact.readout import Basis, measurement_bases
-from qvit_qiskit.execution.pubs import FlatPub
-from qvit_qiskit.execution.row_estimator import Answer, RowEstimator, shots_for
+from qvit_qiskit.circuits.pubs import FlatPub
+from qvit_qiskit.circuits.readout import Basis, measurement_bases
+from qvit_qiskit.simulation.exact.engine import Engine, P, Request, RowEngine
+from qvit_qiskit.simulation.exact.estimator import Compiler, varying_columns
+from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator, shots_for
 
 _CHUNK_ENTRIES = 2**22
 

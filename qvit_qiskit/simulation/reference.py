@@ -9,11 +9,11 @@ import numpy as np
 from qiskit.circuit import QuantumCircuit
 
 from qvit_qiskit.circuits import QNNCircuit
-from qvit_qiskit.execution.compiling import transpile
-from qvit_qiskit.execution.memo import Memo
-from qvit_qiskit.execution.prepared import is_dynamic
-from qvit_qiskit.execution.pubs import FlatPub
-from qvit_qiskit.execution.row_estimator import Answer, RowEstimator
+from qvit_qiskit.circuits.memo import Memo
+from qvit_qiskit.circuits.prepared import is_dynamic
+from qvit_qiskit.circuits.pubs import FlatPub
+from qvit_qiskit.devices.transpiler import transpile
+from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator
 
 SHOTS = 1024
 """Trajectories of a circuit that measures or resets in its middle."""

@@ -11,8 +11,8 @@ import numpy as np
 from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveJob, PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 
+from qvit_qiskit.circuits.pubs import FlatPub, flatten
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.execution.pubs import FlatPub, flatten
 
 
 @dataclass(frozen=True)

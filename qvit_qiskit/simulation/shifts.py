@@ -17,14 +17,14 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
 
 from qvit_qiskit.circuits import QNNCircuit, pauli_terms
-from qvit_qiskit.execution.bundle import Bundle, BundleGradient, Measurement, Pullback, Values
-from qvit_qiskit.execution.exact.angles import AngleTable
-from qvit_qiskit.execution.exact.lower import Lowered, lower
-from qvit_qiskit.execution.exact.rebuild import rebuild
-from qvit_qiskit.execution.jacobians import alike, scatter
-from qvit_qiskit.execution.memo import Memo
-from qvit_qiskit.execution.prepared import Prepared, prepare, qubits_of
-from qvit_qiskit.execution.pubs import check_finite
+from qvit_qiskit.circuits.angles import AngleTable
+from qvit_qiskit.circuits.bundle import Bundle, BundleGradient, Measurement, Pullback, Values
+from qvit_qiskit.circuits.lowering import Lowered, lower
+from qvit_qiskit.circuits.memo import Memo
+from qvit_qiskit.circuits.prepared import Prepared, prepare, qubits_of
+from qvit_qiskit.circuits.pubs import check_finite
+from qvit_qiskit.circuits.rebuild import rebuild
+from qvit_qiskit.simulation.jacobians import alike, scatter
 
 
 def circuit_pub(circuit: QNNCircuit, inputs: np.ndarray, weights: np.ndarray) -> tuple[Any, ...]:

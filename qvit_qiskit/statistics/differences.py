@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike
 from scipy.stats import binom  # type: ignore[import-untyped]
 
 from qvit_qiskit import metrics
-from qvit_qiskit.analysis.influence import Areas, areas, spread, swap_variance
-from qvit_qiskit.analysis.intervals import (
+from qvit_qiskit.exceptions import DataError
+from qvit_qiskit.statistics.influence import Areas, areas, spread, swap_variance
+from qvit_qiskit.statistics.intervals import (
     IMAGES,
     Interval,
     Source,
@@ -24,8 +25,7 @@ from qvit_qiskit.analysis.intervals import (
     normal_quantile,
     score_limits,
 )
-from qvit_qiskit.analysis.resampling import BCa, auc_of, mean_of, replicates
-from qvit_qiskit.exceptions import DataError
+from qvit_qiskit.statistics.resampling import BCa, auc_of, mean_of, replicates
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from scipy.optimize import brentq  # type: ignore[import-untyped]
 from scipy.special import expit, logit, ndtri, stdtrit  # type: ignore[import-untyped]
 
 from qvit_qiskit import metrics
-from qvit_qiskit.analysis.influence import Areas, Floats, areas, of_mean, spread
-from qvit_qiskit.analysis.resampling import BCa, auc_of, replicates
 from qvit_qiskit.exceptions import DataError
+from qvit_qiskit.statistics.influence import Areas, Floats, areas, of_mean, spread
+from qvit_qiskit.statistics.resampling import BCa, auc_of, replicates
 from qvit_qiskit.suggest import unknown
 
 Source = Literal["test images", "shots", "seeds"]

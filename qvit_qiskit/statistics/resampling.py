@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri  # type: ignore[import-untyped]
 
-from qvit_qiskit.analysis.influence import Floats, Labels
 from qvit_qiskit.exceptions import DataError
+from qvit_qiskit.statistics.influence import Floats, Labels
 
 BLOCK = 2_000_000
 """Counts held at once, which bounds memory at a few hundred MiB."""

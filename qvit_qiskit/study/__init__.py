@@ -4,8 +4,8 @@ from qvit_qiskit.study.cells import Cell
 from qvit_qiskit.study.frozen import check_frozen, freeze
 from qvit_qiskit.study.grid import expand
 from qvit_qiskit.study.plan import Places, Plan, make_plan
-from qvit_qiskit.study.pool import Pool, in_process
-from qvit_qiskit.study.running import Summary, Watcher, run_study
+from qvit_qiskit.study.running.pool import Pool, in_process
+from qvit_qiskit.study.running.session import Summary, Watcher, run_study
 from qvit_qiskit.study.spec import StudySpec, load_study
 
 __all__ = [

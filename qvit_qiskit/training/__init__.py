@@ -2,8 +2,8 @@
 
 from qvit_qiskit.training.begin import fit, resume
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from qvit_qiskit.training.config import Distillation, TrainConfig
 from qvit_qiskit.training.loop import FitResult
+from qvit_qiskit.training.settings import Distillation, TrainConfig
 from qvit_qiskit.training.teachers import Teacher, open_teacher
 
 __all__ = [

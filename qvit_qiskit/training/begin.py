@@ -15,9 +15,9 @@ from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.route import Route, refuse_training
 from qvit_qiskit.files import write_text
 from qvit_qiskit.models import ModelConfig, ViTConfig, read_config
-from qvit_qiskit.training.config import TrainConfig
 from qvit_qiskit.training.loop import BEST, FitResult, Loop, OnEpoch
 from qvit_qiskit.training.phases import plan
+from qvit_qiskit.training.settings import TrainConfig
 from qvit_qiskit.training.teachers import Teacher, TeacherLike, open_teacher
 
 SETTINGS = "train.json"

@@ -20,15 +20,15 @@ from qvit_qiskit.exceptions import CheckpointError, ConfigError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.route import Route
 from qvit_qiskit.files import atomic
+from qvit_qiskit.inference.prediction import predict
 from qvit_qiskit.models import Classifier
-from qvit_qiskit.prediction import predict
 from qvit_qiskit.training.augment import augmented, contrasted
 from qvit_qiskit.training.checkpoint import save_checkpoint
-from qvit_qiskit.training.config import TrainConfig
 from qvit_qiskit.training.history import Epoch as Epoch
 from qvit_qiskit.training.history import write_history
 from qvit_qiskit.training.losses import Objective
 from qvit_qiskit.training.phases import Phase
+from qvit_qiskit.training.settings import TrainConfig
 
 STATE, BEST = "state.pt", "best.safetensors"
 

@@ -15,9 +15,9 @@ from qvit_qiskit.data.subset import subset_indices
 from qvit_qiskit.exceptions import ConfigError
 from qvit_qiskit.models import Classifier, ModelConfig, ViTConfig, build_model
 from qvit_qiskit.training.augment import flips
-from qvit_qiskit.training.config import Distillation, TrainConfig
 from qvit_qiskit.training.history import PhaseName
 from qvit_qiskit.training.losses import Objective, class_weights
+from qvit_qiskit.training.settings import Distillation, TrainConfig
 from qvit_qiskit.training.teachers import Teacher
 
 HEADS = ("head.", "distillation_head.")

@@ -3,7 +3,7 @@ import pickle
 
 from qiskit.circuit import Parameter, QuantumCircuit
 
-from qvit_qiskit.execution.memo import Memo
+from qvit_qiskit.circuits.memo import Memo
 
 
 class Recorder:

@@ -14,7 +14,7 @@ from qvit_qiskit.cli import run
 from qvit_qiskit.data import load, stratified_subset
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.runs import submit
-from qvit_qiskit.runs.folder import Source
+from qvit_qiskit.runs.run_folder import Source
 from qvit_qiskit.training import save_checkpoint
 
 FILES = ["attribution.csv", "bias.csv", "comparison.json", "report.html", "table.csv"]
@@ -102,7 +102,7 @@ def test_checkpoints_on_backends(
 def test_files_of_several_checkpoints(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qvit_qiskit.analysis.page.page", lambda comparison: comparison.title)
+    monkeypatch.setattr("qvit_qiskit.comparison.page.page", lambda comparison: comparison.title)
     both = [f"--checkpoint={place}/seed{seed}.safetensors" for seed in (0, 1)]
     line = [*both, "--backend", "aer-shots", "--subset", "6", "--draws", "0"]
     text = answer(capsys, *line, "--out", tmp_path / "out")
@@ -123,7 +123,7 @@ def test_tables_outlive_a_page_that_cannot_be_drawn(
     def broken(comparison: Any) -> str:
         raise RuntimeError("no such font")
 
-    monkeypatch.setattr("qvit_qiskit.analysis.page.page", broken)
+    monkeypatch.setattr("qvit_qiskit.comparison.page.page", broken)
     line = ["compare", "--backend", "aer-shots", "--subset", "6", "--draws", "0"]
     for seed in (0, 1):
         (tmp_path / f"run{seed}").mkdir()

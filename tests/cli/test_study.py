@@ -7,8 +7,9 @@ from study.studies import write_spec
 
 import qvit_qiskit.study
 from qvit_qiskit.cli import run
-from qvit_qiskit.study import in_process, judging
+from qvit_qiskit.study import in_process
 from qvit_qiskit.study.folder import StudyFolder
+from qvit_qiskit.study.running import judging
 
 VITS = {"vit": {"patch_size": 14, "matched": True}}
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 from qiskit import QuantumCircuit
 
-from qvit_qiskit.analysis.attention import most_moved
-from qvit_qiskit.analysis.comparison import (
+from qvit_qiskit.comparison.attention import most_moved
+from qvit_qiskit.comparison.data import (
     Anchors,
     Attribution,
     Comparison,
@@ -22,7 +22,7 @@ from qvit_qiskit.analysis.comparison import (
     Rung,
 )
 from qvit_qiskit.data.phantom import phantom
-from qvit_qiskit.execution.hardware.stage import Group, Rows
+from qvit_qiskit.hardware.stage import Group, Rows
 from qvit_qiskit.runs.results import Outputs
 
 QUBITS, HEADS, TOKENS, COPIES, JOBS, SHOTS = 4, 2, 16, 6, 5, 1024

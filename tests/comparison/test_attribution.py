@@ -10,14 +10,14 @@ import pytest
 import torch
 from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveResult, PubResult
 
-from qvit_qiskit.analysis.attribution import attribute, residuals
-from qvit_qiskit.analysis.comparison import Attribution
-from qvit_qiskit.analysis.passes import run_pass
-from qvit_qiskit.analysis.rungs import shots_estimator
-from qvit_qiskit.analysis.scores import share_intervals
+from qvit_qiskit.comparison.attribution import attribute, residuals
+from qvit_qiskit.comparison.data import Attribution
+from qvit_qiskit.comparison.rungs import shots_estimator
+from qvit_qiskit.comparison.scores import share_intervals
 from qvit_qiskit.execution import registry
+from qvit_qiskit.inference.passes import run_pass
+from qvit_qiskit.inference.prediction import predict
 from qvit_qiskit.models import ViTConfig, build_model
-from qvit_qiskit.prediction import predict
 
 DEPTH, SHOTS, TRIALS = 3, 4096, 20
 

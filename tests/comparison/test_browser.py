@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from analysis.chromium import Browser, chromium, find_chromium
-from analysis.comparisons import make_comparison
+from comparison.chromium import Browser, chromium, find_chromium
+from comparison.comparisons import make_comparison
 
-from qvit_qiskit.analysis.page import page
+from qvit_qiskit.comparison.page import page
 
 WIDTHS = (400, 1280)
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

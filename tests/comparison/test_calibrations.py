@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qvit_qiskit.analysis.bias import Errors, zero_bias
-from qvit_qiskit.analysis.calibrations import Calibrated, Shared, take_apart
-from qvit_qiskit.analysis.comparison import Executions
-from qvit_qiskit.analysis.propagation import ShotNoise
 from qvit_qiskit.circuits import build_circuit
-from qvit_qiskit.execution.exact.readout import Basis
-from qvit_qiskit.execution.hardware.counts import Counts, extrapolate, moments
-from qvit_qiskit.execution.hardware.stage import Group, Rows
+from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.comparison.bias import Errors, zero_bias
+from qvit_qiskit.comparison.calibrations import Calibrated, Shared, take_apart
+from qvit_qiskit.comparison.data import Executions
+from qvit_qiskit.comparison.propagation import ShotNoise
+from qvit_qiskit.hardware.counts import Counts, extrapolate, moments
+from qvit_qiskit.hardware.stage import Group, Rows
 from qvit_qiskit.runs.results import Outputs
 
 SHOTS, ROWS, COPIES = 64, 30, 2

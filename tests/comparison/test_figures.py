@@ -11,7 +11,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from analysis.comparisons import RETINA, make_comparison, outputs_of, with_hostile_names
+from comparison.comparisons import RETINA, make_comparison, outputs_of, with_hostile_names
 from matplotlib.colors import to_rgb
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ from matplotlib.text import Text
 from sklearn.metrics import roc_curve
 
 from qvit_qiskit import metrics
-from qvit_qiskit.analysis.figures import (
+from qvit_qiskit.comparison.figures import (
     attention,
     attribution,
     bias,
@@ -32,10 +32,10 @@ from qvit_qiskit.analysis.figures import (
     scatter,
     style,
 )
-from qvit_qiskit.analysis.figures.embed import embed
-from qvit_qiskit.analysis.intervals import wilson
-from qvit_qiskit.analysis.resampling import replicates
-from qvit_qiskit.analysis.scores import scores
+from qvit_qiskit.comparison.figures.embed import embed
+from qvit_qiskit.comparison.scores import scores
+from qvit_qiskit.statistics.intervals import wilson
+from qvit_qiskit.statistics.resampling import replicates
 
 MODULES = (
     "attention",
@@ -74,7 +74,7 @@ def five():
 
 
 def draw(name, comparison):
-    return importlib.import_module(f"qvit_qiskit.analysis.figures.{name}").draw(comparison)
+    return importlib.import_module(f"qvit_qiskit.comparison.figures.{name}").draw(comparison)
 
 
 def texts(figure: Figure) -> list[Text]:

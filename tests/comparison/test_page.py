@@ -9,10 +9,10 @@ from importlib import resources
 
 import numpy as np
 import pytest
-from analysis.comparisons import RETINA, make_comparison, with_hostile_names
+from comparison.comparisons import RETINA, make_comparison, with_hostile_names
 
-from qvit_qiskit.analysis.cells import Cell, fixed, limits, listed, p_value
-from qvit_qiskit.analysis.page import page
+from qvit_qiskit.comparison.page import page
+from qvit_qiskit.pages.table import Cell, fixed, limits, listed, p_value
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 ALL = [
@@ -201,7 +201,7 @@ def test_a_run_without_extras_and_labels_of_one_class():
 
 
 def test_the_template_is_part_of_the_package():
-    found = resources.files("qvit_qiskit.analysis") / "templates" / "report.html.j2"
+    found = resources.files("qvit_qiskit.comparison") / "templates" / "report.html.j2"
     assert found.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 

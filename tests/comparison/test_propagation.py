@@ -9,20 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qiskit.quantum_info import SparsePauliOp
 
-from qvit_qiskit.analysis.attribution import residuals
-from qvit_qiskit.analysis.comparison import Executions
-from qvit_qiskit.analysis.passes import run_pass
-from qvit_qiskit.analysis.propagation import (
+from qvit_qiskit.circuits import build_circuit
+from qvit_qiskit.comparison.attribution import residuals
+from qvit_qiskit.comparison.data import Executions
+from qvit_qiskit.comparison.propagation import (
     ShotNoise,
     observable_ranges,
     redraw,
     saturated_variance,
     with_floor,
 )
-from qvit_qiskit.analysis.rungs import Ladder, shots_estimator
-from qvit_qiskit.circuits import build_circuit
+from qvit_qiskit.comparison.rungs import Ladder, shots_estimator
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.hardware.stage import Group, Rows
+from qvit_qiskit.hardware.stage import Group, Rows
+from qvit_qiskit.inference.passes import run_pass
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.runs.results import Outputs
 

@@ -11,34 +11,34 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from analysis.comparisons import make_comparison
+from comparison.comparisons import make_comparison
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor, nn
 
 from qvit_qiskit import compare, evaluate
-from qvit_qiskit.analysis.attribution import residuals
-from qvit_qiskit.analysis.cells import Cell
-from qvit_qiskit.analysis.comparison import Comparison, Rung
-from qvit_qiskit.analysis.export import as_dict, write_comparison
-from qvit_qiskit.analysis.figures.attention import noisy_rung
-from qvit_qiskit.analysis.intervals import Interval
-from qvit_qiskit.analysis.passes import run_pass
-from qvit_qiskit.analysis.recorded import read_recorded
-from qvit_qiskit.analysis.sections.base import Contents
-from qvit_qiskit.analysis.sections.ladder import over_shots
-from qvit_qiskit.analysis.sections.layers import attribution
-from qvit_qiskit.analysis.sections.reading import reading
 from qvit_qiskit.circuits import build_circuit
+from qvit_qiskit.comparison.attribution import residuals
+from qvit_qiskit.comparison.data import Comparison, Rung
+from qvit_qiskit.comparison.export import as_dict, write_comparison
+from qvit_qiskit.comparison.figures.attention_maps import noisy_rung
+from qvit_qiskit.comparison.recorded import read_recorded
+from qvit_qiskit.comparison.sections.base import Contents
+from qvit_qiskit.comparison.sections.ladder import over_shots
+from qvit_qiskit.comparison.sections.layers import attribution
+from qvit_qiskit.comparison.sections.reading import reading
 from qvit_qiskit.data import load, stratified_subset
+from qvit_qiskit.devices.prices import prices
 from qvit_qiskit.exceptions import DataError, JobError, RouteError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.cost import prices
-from qvit_qiskit.execution.hardware.journal import Journal, pack_arrays
+from qvit_qiskit.hardware.journal import Journal, pack_arrays
+from qvit_qiskit.inference.passes import run_pass
 from qvit_qiskit.models import ViT, ViTConfig, build_model
+from qvit_qiskit.pages.table import Cell
 from qvit_qiskit.qnn import QuantumLinear
 from qvit_qiskit.runs import read_results, submit
-from qvit_qiskit.runs.folder import Source
+from qvit_qiskit.runs.run_folder import Source
+from qvit_qiskit.statistics.intervals import Interval
 from qvit_qiskit.training import save_checkpoint
 
 IMAGES, SHOTS, DRAWS = 4, 300, 6
@@ -455,7 +455,7 @@ def test_a_device_that_reports_nothing(single: Path, monkeypatch: pytest.MonkeyP
     def silent(run: Path) -> BaseEstimatorV2:
         raise RouteError("The device reported nothing.")
 
-    monkeypatch.setattr("qvit_qiskit.analysis.comparing.recorded_noise", silent)
+    monkeypatch.setattr("qvit_qiskit.comparison.comparing.recorded_noise", silent)
     found = compare(single, draws=0)
     assert [rung.kind for rung in found.rungs] == ["exact", "shot noise", "hardware"]
     assert found.facts["device noise"] == "left out: The device reported nothing."
@@ -465,7 +465,7 @@ def test_a_device_that_reports_nothing(single: Path, monkeypatch: pytest.MonkeyP
 def test_a_folder_that_cannot_be_written(
     compared: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qvit_qiskit.analysis.page.page", lambda comparison: comparison.title)
+    monkeypatch.setattr("qvit_qiskit.comparison.page.page", lambda comparison: comparison.title)
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"Cannot write .*Name another folder"):
         write_comparison(compared, tmp_path / "file" / "below")
@@ -494,7 +494,7 @@ def test_a_page_that_cannot_be_drawn(
     def broken(comparison: Comparison) -> str:
         raise ValueError("Failed to process string with tex\nbecause latex could not be found")
 
-    monkeypatch.setattr("qvit_qiskit.analysis.page.page", broken)
+    monkeypatch.setattr("qvit_qiskit.comparison.page.page", broken)
     with pytest.raises(DataError, match=r"Cannot draw the report.*latex could not.*are whole"):
         write_comparison(compared, tmp_path)
     written = sorted(path.name for path in tmp_path.iterdir())
@@ -527,7 +527,7 @@ def test_random_data_are_refused(small: Path, monkeypatch: pytest.MonkeyPatch) -
     def mocked(run: Path) -> Any:
         return replace(read_results(run), device="mock_backend")
 
-    monkeypatch.setattr("qvit_qiskit.analysis.recorded.read_results", mocked)
+    monkeypatch.setattr("qvit_qiskit.comparison.recorded.read_results", mocked)
     with pytest.raises(JobError, match="mock_backend, which returns random data"):
         compare(small)
 

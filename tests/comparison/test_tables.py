@@ -11,12 +11,12 @@ import torch
 from scipy import stats
 
 from qvit_qiskit import metrics
-from qvit_qiskit.analysis.bias import Errors, Means, anchor_drift, errors_of, same_bias, zero_bias
-from qvit_qiskit.analysis.comparison import Anchors, Attribution, Comparison, Executions, Rung
-from qvit_qiskit.analysis.export import as_dict
-from qvit_qiskit.analysis.rungs import Ladder, shots_estimator
-from qvit_qiskit.analysis.scores import divergence, scores
-from qvit_qiskit.analysis.tables import hypothesis_frame
+from qvit_qiskit.comparison.bias import Errors, Means, anchor_drift, errors_of, same_bias, zero_bias
+from qvit_qiskit.comparison.data import Anchors, Attribution, Comparison, Executions, Rung
+from qvit_qiskit.comparison.export import as_dict
+from qvit_qiskit.comparison.rungs import Ladder, shots_estimator
+from qvit_qiskit.comparison.scores import divergence, scores
+from qvit_qiskit.comparison.tables import hypothesis_frame
 from qvit_qiskit.models import ViTConfig, build_model
 
 SHOTS, IMAGES = 200, 12

@@ -8,7 +8,7 @@ import pytest
 from qiskit import QuantumCircuit
 
 from qvit_qiskit.circuits import ry_ring
-from qvit_qiskit.execution.cost import (
+from qvit_qiskit.devices.prices import (
     MAX_EXECUTIONS,
     MAX_JOB_SECONDS,
     Mitigation,
@@ -18,7 +18,7 @@ from qvit_qiskit.execution.cost import (
     rows_per_job,
     timing,
 )
-from qvit_qiskit.execution.devices import bundled_device, compile_region
+from qvit_qiskit.devices.regions import bundled_device, compile_region
 
 HERON = Timing("heron", 250e-6, 4e-6)
 

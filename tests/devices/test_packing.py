@@ -12,10 +12,10 @@ from qiskit.quantum_info import Statevector
 from qiskit.transpiler import InstructionProperties, Target
 
 from qvit_qiskit.circuits import build_circuit
+from qvit_qiskit.devices.embeddings import embed
+from qvit_qiskit.devices.packing import choose, pack
+from qvit_qiskit.devices.regions import Region, best_region, bundled_device
 from qvit_qiskit.exceptions import CircuitError, RouteError
-from qvit_qiskit.execution.devices import Region, best_region, bundled_device
-from qvit_qiskit.execution.embeddings import embed
-from qvit_qiskit.execution.packing import choose, pack
 
 
 class Device(BackendV2):
@@ -181,7 +181,7 @@ def test_wide_circuits(family, qubits, rng):
 
 def test_dense_lattices_are_searched_by_windows(monkeypatch, rng):
     """Too many embeddings to list: then some around every qubit, and still disjoint copies."""
-    monkeypatch.setattr("qvit_qiskit.execution.embeddings.MAX_MAPPINGS", 100)
+    monkeypatch.setattr("qvit_qiskit.devices.embeddings.MAX_MAPPINGS", 100)
     device, circuit = Device(grid(5, 5)), build_circuit("ry-chain", 4, 1).circuit
     found = embed(circuit, device)
     assert set(found.qubits.flat) == set(range(25))

@@ -7,8 +7,8 @@ from qiskit_aer.noise import NoiseModel
 from reference import dense
 
 from qvit_qiskit.circuits import build_circuit, ry_ring, z_observables
+from qvit_qiskit.devices.regions import Region, bundled_device, compile_region, slice_target
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.execution.devices import Region, bundled_device, compile_region, slice_target
 
 DEVICES = ["fake_torino", "fake_boston"]
 

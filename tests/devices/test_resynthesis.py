@@ -10,7 +10,7 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import Statevector
 
 from qvit_qiskit.circuits import build_circuit
-from qvit_qiskit.execution.resynthesis import resynthesise
+from qvit_qiskit.devices.resynthesis import resynthesise
 
 GRAPHS = {
     "pair": (2, [(0, 1)]),

@@ -9,15 +9,15 @@ from torch import nn
 from qvit_qiskit.circuits import ry_ring
 from qvit_qiskit.exceptions import ProfileError, RouteError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.bitstrings import BitstringEstimator
-from qvit_qiskit.execution.exact.engine import Engine
-from qvit_qiskit.execution.exact.estimator import ExactEstimator
-from qvit_qiskit.execution.exact.gradient import AdjointGradient
-from qvit_qiskit.execution.gradients import ParameterShiftGradient, SPSAGradient
-from qvit_qiskit.execution.hardware.estimators import RehearsalEstimator
-from qvit_qiskit.execution.noise.engine import NoisyEngine
-from qvit_qiskit.execution.profile import FakeProfile
+from qvit_qiskit.hardware.estimators import RehearsalEstimator
+from qvit_qiskit.profile import FakeProfile
 from qvit_qiskit.qnn import QuantumLinear, QuantumProjections
+from qvit_qiskit.simulation.bitstrings import BitstringEstimator
+from qvit_qiskit.simulation.exact.engine import Engine
+from qvit_qiskit.simulation.exact.estimator import ExactEstimator
+from qvit_qiskit.simulation.exact.gradient import AdjointGradient
+from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
+from qvit_qiskit.simulation.shifts import ParameterShiftGradient, SPSAGradient
 
 SHIPPED = sorted((Path(registry.__file__).parents[2] / "backends").glob("*.toml"))
 MINIMAL = 'kind = "aer"\ndescription = "{}"'

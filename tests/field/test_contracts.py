@@ -37,13 +37,13 @@ from torch.nn.utils import prune
 
 from field import strangers as s
 from qvit_qiskit import QNNCircuit, QuantumLinear, registry
+from qvit_qiskit.devices.calibration import device_of
+from qvit_qiskit.devices.regions import bundled_device
 from qvit_qiskit.exceptions import CircuitError, JobError, QvitError, RouteError
-from qvit_qiskit.execution.calibration import device_of
-from qvit_qiskit.execution.devices import bundled_device
-from qvit_qiskit.execution.hardware import journal
-from qvit_qiskit.execution.hardware.senders import properties_json
-from qvit_qiskit.execution.noise.compiler import noisy
+from qvit_qiskit.hardware import journal
+from qvit_qiskit.hardware.senders import properties_json
 from qvit_qiskit.qnn import BroadcastEstimatorQNN, QNNConnector
+from qvit_qiskit.simulation.noise.compiler import noisy
 
 ROUTES = ["aer-exact", "aer-boston-exact", "aer-shots", "aer-reference"]
 
@@ -480,7 +480,7 @@ def test_a_disk_that_is_full_is_still_told(tmp_path, monkeypatch):
 
 
 def test_signals_without_a_name(monkeypatch):
-    from qvit_qiskit.study import workers
+    from qvit_qiskit.study.running import workers
 
     assert "SIGKILL" in workers._epitaph(-9)
     assert "signal 40" in workers._epitaph(-40)

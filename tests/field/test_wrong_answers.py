@@ -151,7 +151,7 @@ def test_a_comparison_of_a_classical_model_is_refused(tmp_path):
         compare(model=s.Around(s.stock_layer()), data=SPLIT, backends=["aer-boston"])
 
 
-# A2: circuits edited in place (more of them in execution/exact/test_any_circuit.py)
+# A2: circuits edited in place (more of them in simulation/exact/test_any_circuit.py)
 
 
 def expectation(estimator, circuit: QuantumCircuit, rows=None) -> np.ndarray:

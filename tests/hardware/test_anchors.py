@@ -13,16 +13,17 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, depolarizing_error
 
 from qvit_qiskit.circuits import QNNCircuit, build_circuit
+from qvit_qiskit.circuits.pubs import flatten
+from qvit_qiskit.devices import prices as cost
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.execution import cost, registry
-from qvit_qiskit.execution.gradients import circuit_pub
-from qvit_qiskit.execution.hardware.journal import Journal
-from qvit_qiskit.execution.hardware.local import LocalSender
-from qvit_qiskit.execution.hardware.repeats import Anchors
-from qvit_qiskit.execution.hardware.run import HardwareRun, Terms
-from qvit_qiskit.execution.hardware.stage import Rows
-from qvit_qiskit.execution.profile import FakeProfile
-from qvit_qiskit.execution.pubs import flatten
+from qvit_qiskit.execution import registry
+from qvit_qiskit.hardware.journal import Journal
+from qvit_qiskit.hardware.local import LocalSender
+from qvit_qiskit.hardware.repeats import Anchors
+from qvit_qiskit.hardware.run import HardwareRun, Terms
+from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.profile import FakeProfile
+from qvit_qiskit.simulation.shifts import circuit_pub
 
 SHOTS, ANCHORS, SIGMAS = 512, 2, 5.0
 

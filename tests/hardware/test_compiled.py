@@ -8,17 +8,17 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import Operator, SparsePauliOp
 
 from qvit_qiskit.circuits import build_circuit
+from qvit_qiskit.circuits.readout import measurement_bases
+from qvit_qiskit.devices.regions import best_region, bundled_device, compile_region
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.devices import best_region, bundled_device, compile_region
-from qvit_qiskit.execution.exact.readout import measurement_bases
-from qvit_qiskit.execution.hardware.compiled import (
+from qvit_qiskit.hardware.compiled import (
     Compiled,
     Placement,
     compile_bases,
     from_qpy,
     to_qpy,
 )
-from qvit_qiskit.execution.hardware.counts import Counts, extrapolate, moments
+from qvit_qiskit.hardware.counts import Counts, extrapolate, moments
 
 TERMS = [{"IIZ": 1.0}, {"ZIZ": 0.5, "IZI": -2.0}, {"ZZZ": 1.0, "III": 0.25}]
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
 from qvit_qiskit.circuits import QNNCircuit, build_circuit
-from qvit_qiskit.execution.cost import MAX_EXECUTIONS, Mitigation, Timing
-from qvit_qiskit.execution.devices import bundled_device
-from qvit_qiskit.execution.gradients import circuit_pub
-from qvit_qiskit.execution.hardware.compiled import Placement, compile_bases
-from qvit_qiskit.execution.hardware.counts import Counts
-from qvit_qiskit.execution.hardware.stage import (
+from qvit_qiskit.circuits.pubs import flatten
+from qvit_qiskit.devices.prices import MAX_EXECUTIONS, Mitigation, Timing
+from qvit_qiskit.devices.regions import bundled_device
+from qvit_qiskit.hardware.compiled import Placement, compile_bases
+from qvit_qiskit.hardware.counts import Counts
+from qvit_qiskit.hardware.stage import (
     Chunk,
     Group,
     Layout,
@@ -25,7 +25,7 @@ from qvit_qiskit.execution.hardware.stage import (
     seat,
     values_of,
 )
-from qvit_qiskit.execution.pubs import flatten
+from qvit_qiskit.simulation.shifts import circuit_pub
 
 TIMING = Timing("test", 250e-6, 4e-6)
 

@@ -11,14 +11,14 @@ import torch
 from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
-from qvit_qiskit.analysis.attribution import residuals
-from qvit_qiskit.analysis.passes import run_pass
-from qvit_qiskit.analysis.rungs import shots_estimator
 from qvit_qiskit.circuits import build_circuit
+from qvit_qiskit.comparison.attribution import residuals
+from qvit_qiskit.comparison.rungs import shots_estimator
 from qvit_qiskit.exceptions import DataError, JobError
 from qvit_qiskit.execution import registry
+from qvit_qiskit.inference.passes import run_pass
+from qvit_qiskit.inference.prediction import predict
 from qvit_qiskit.models import ViT, ViTConfig, build_model
-from qvit_qiskit.prediction import predict
 from qvit_qiskit.qnn import QuantumLinear
 
 

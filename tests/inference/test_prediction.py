@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from qvit_qiskit.prediction import predict
+from qvit_qiskit.inference.prediction import predict
 
 
 class Model(nn.Module):

@@ -13,8 +13,8 @@ from reference.watching import Watching
 from qvit_qiskit.circuits import FAMILIES, build_circuit, ry_ring
 from qvit_qiskit.exceptions import CircuitError, RouteError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.exact import estimator, program
 from qvit_qiskit.qnn import BroadcastEstimatorQNN
+from qvit_qiskit.simulation.exact import estimator, program
 
 EXACT = registry.default_route()
 

@@ -9,9 +9,9 @@ from torch import nn
 from qvit_qiskit.circuits import build_circuit, ry_ring
 from qvit_qiskit.exceptions import CircuitError, RouteError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.exact.estimator import ExactEstimator
-from qvit_qiskit.execution.gradients import ParameterShiftGradient
 from qvit_qiskit.qnn import QuantumProjections
+from qvit_qiskit.simulation.exact.estimator import ExactEstimator
+from qvit_qiskit.simulation.shifts import ParameterShiftGradient
 
 HEADS, TOKENS, BATCH = 2, 3, 4
 

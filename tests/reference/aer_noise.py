@@ -8,7 +8,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer.noise import NoiseModel
 from qiskit_aer.primitives import EstimatorV2
 
-from qvit_qiskit.execution.devices import Region
+from qvit_qiskit.devices.regions import Region
 
 
 def estimator(region: Region) -> EstimatorV2:

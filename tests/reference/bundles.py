@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qvit_qiskit.circuits import QNNCircuit
-from qvit_qiskit.execution.bundle import Bundle
+from qvit_qiskit.circuits.bundle import Bundle
 
 
 def random_bundle(

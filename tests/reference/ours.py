@@ -6,10 +6,10 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit_machine_learning.gradients import BaseEstimatorGradient
 
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.bitstrings import BitstringEstimator
-from qvit_qiskit.execution.exact.estimator import ExactEstimator
-from qvit_qiskit.execution.exact.gradient import AdjointGradient
-from qvit_qiskit.execution.gradients import ParameterShiftGradient
+from qvit_qiskit.simulation.bitstrings import BitstringEstimator
+from qvit_qiskit.simulation.exact.estimator import ExactEstimator
+from qvit_qiskit.simulation.exact.gradient import AdjointGradient
+from qvit_qiskit.simulation.shifts import ParameterShiftGradient
 
 
 def exact_estimator() -> BaseEstimatorV2:

@@ -6,11 +6,11 @@ import numpy as np
 from qiskit.primitives import BaseEstimatorV2
 
 from qvit_qiskit.circuits import QNNCircuit
-from qvit_qiskit.execution.bitstrings import BitstringEstimator
-from qvit_qiskit.execution.devices import bundled_device
-from qvit_qiskit.execution.exact.estimator import ExactEstimator
-from qvit_qiskit.execution.gradients import circuit_pub
-from qvit_qiskit.execution.noise.compiler import noisy
+from qvit_qiskit.devices.regions import bundled_device
+from qvit_qiskit.simulation.bitstrings import BitstringEstimator
+from qvit_qiskit.simulation.exact.estimator import ExactEstimator
+from qvit_qiskit.simulation.noise.compiler import noisy
+from qvit_qiskit.simulation.shifts import circuit_pub
 
 
 def noiseless(shots: int, seed: int = 0) -> BitstringEstimator:

@@ -6,13 +6,13 @@ import pytest
 from qiskit.quantum_info import SparsePauliOp
 
 from qvit_qiskit.circuits import QNNCircuit, build_circuit
+from qvit_qiskit.devices.regions import bundled_device, bundled_names
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.execution.devices import bundled_device, bundled_names
-from qvit_qiskit.execution.hardware.compiled import compile_bases
-from qvit_qiskit.execution.hardware.run import Terms
-from qvit_qiskit.execution.hardware.stage import Layout
-from qvit_qiskit.execution.profile import FakeProfile, IbmProfile
+from qvit_qiskit.hardware.compiled import compile_bases
+from qvit_qiskit.hardware.run import Terms
+from qvit_qiskit.hardware.stage import Layout
 from qvit_qiskit.models import ViTConfig, build_model
+from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.qnn import QuantumLinear
 from qvit_qiskit.runs.pricing import price, price_circuit, pricing_device
 from qvit_qiskit.runs.submission import live_estimate

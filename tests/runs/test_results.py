@@ -17,7 +17,7 @@ from qvit_qiskit.execution import registry
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.qnn import QuantumProjections
 from qvit_qiskit.runs import read_results, submit
-from qvit_qiskit.runs.folder import RunFolder
+from qvit_qiskit.runs.run_folder import RunFolder
 
 SHOTS = 400
 

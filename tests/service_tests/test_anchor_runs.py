@@ -12,13 +12,13 @@ from service_tests.victim import Audit, patience
 
 from qvit_qiskit.cli import run as qvit
 from qvit_qiskit.data import Split, load, stratified_subset
+from qvit_qiskit.devices import prices as cost
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.execution import cost
-from qvit_qiskit.execution.hardware.journal import Journal
-from qvit_qiskit.execution.hardware.run import Terms
+from qvit_qiskit.hardware.journal import Journal
+from qvit_qiskit.hardware.run import Terms
 from qvit_qiskit.models import ViT, ViTConfig, build_model
 from qvit_qiskit.runs import price, read_results, resume, submit
-from qvit_qiskit.runs.folder import RunFolder
+from qvit_qiskit.runs.run_folder import RunFolder
 
 SHOTS, ANCHORS, SIGMAS = 1024, 4, 5.0
 

@@ -11,8 +11,8 @@ from service.handle import Service
 
 from qvit_qiskit.cli import run
 from qvit_qiskit.data import load, stratified_subset
+from qvit_qiskit.inference.prediction import predict
 from qvit_qiskit.models import ViTConfig, build_model
-from qvit_qiskit.prediction import predict
 from qvit_qiskit.training import save_checkpoint
 
 FAST = ["--patience", "10"]

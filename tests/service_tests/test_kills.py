@@ -24,7 +24,7 @@ from service_tests.victim import (
 )
 
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.execution.hardware.journal import Journal
+from qvit_qiskit.hardware.journal import Journal
 from qvit_qiskit.runs import read_results, resume
 
 Make = Callable[..., Order]

@@ -15,15 +15,15 @@ from service.handle import Service
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.cli import run as qvit
 from qvit_qiskit.data import load, stratified_subset
+from qvit_qiskit.devices.regions import Placed, bundled_device, region_backend, region_target
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.devices import Placed, bundled_device, region_backend, region_target
-from qvit_qiskit.execution.hardware.run import HardwareRun
-from qvit_qiskit.execution.noise.program import misread
 from qvit_qiskit.execution.route import Route
+from qvit_qiskit.hardware.run import HardwareRun
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.qnn import QuantumLinear
 from qvit_qiskit.runs import read_results, resume, submit
+from qvit_qiskit.simulation.noise.noisy_program import misread
 
 SHOTS, ROWS, SIGMAS = 1024, 11, 5.0
 

@@ -25,9 +25,9 @@ from service_tests.victim import (
 from urllib3.util.retry import Retry
 
 from qvit_qiskit.data import load, stratified_subset
+from qvit_qiskit.devices import prices as cost
 from qvit_qiskit.exceptions import JobError, RouteError
-from qvit_qiskit.execution import cost
-from qvit_qiskit.execution.hardware.journal import Journal
+from qvit_qiskit.hardware.journal import Journal
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.runs import Status, cancel, resume, status, submit
 

@@ -30,8 +30,8 @@ from service_tests.victim import (
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from qvit_qiskit.exceptions import DataError, JobError, RouteError
-from qvit_qiskit.execution.hardware.journal import Journal, digest, locked, pack_arrays
-from qvit_qiskit.prediction import predict
+from qvit_qiskit.hardware.journal import Journal, digest, locked, pack_arrays
+from qvit_qiskit.inference.prediction import predict
 from qvit_qiskit.runs import Status, cancel, resume, status, submit
 
 Go = Callable[..., Status]

@@ -166,7 +166,7 @@ def network(layers: int = 1) -> Any:
 
 def patience() -> Any:
     """For a service on this machine."""
-    from qvit_qiskit.execution.hardware.calls import Patience
+    from qvit_qiskit.hardware.calls import Patience
 
     return Patience(deadline=20.0, outage=10.0, settle=0.3, poll=0.1)
 
@@ -180,7 +180,7 @@ def act(order: Order) -> str:
     """Do what an order says, in this process; the run's state."""
     import torch
 
-    from qvit_qiskit.execution import cost
+    from qvit_qiskit.devices import prices as cost
     from qvit_qiskit.runs import resume, submit
 
     torch.set_num_threads(order.threads)
@@ -226,7 +226,7 @@ def give_up_powers() -> None:
 
 def arm(step: int | None, moment: str) -> list[str]:
     """Let this process die at a step; the names of the steps, as they are begun."""
-    from qvit_qiskit.execution.hardware.journal import Journal
+    from qvit_qiskit.hardware.journal import Journal
 
     steps: list[str] = []
 
@@ -291,7 +291,7 @@ class Audit:
         Raises:
             AssertionError: If something was.
         """
-        from qvit_qiskit.execution.hardware.journal import Journal, Ledger
+        from qvit_qiskit.hardware.journal import Journal, Ledger
 
         journal, jobs = Journal.open(folder), self.jobs()
         announced = {event["tag"] for event in journal.of("intent")}
@@ -318,7 +318,7 @@ def ordeal(
             was executed twice.
     """
     from qvit_qiskit.exceptions import JobError, RouteError, ServiceError
-    from qvit_qiskit.execution.hardware.calls import Patience
+    from qvit_qiskit.hardware.calls import Patience
     from qvit_qiskit.runs import resume, submit
 
     short = Patience(deadline=1.0, outage=1.5, settle=0.2, poll=0.1)

@@ -13,8 +13,8 @@ from reference.shots import data, noiseless, same_rows
 
 from qvit_qiskit.circuits import build_circuit, ry_ring
 from qvit_qiskit.exceptions import CircuitError
-from qvit_qiskit.execution import bitstrings
-from qvit_qiskit.execution.exact.estimator import ExactEstimator
+from qvit_qiskit.simulation import bitstrings
+from qvit_qiskit.simulation.exact.estimator import ExactEstimator
 
 
 def test_values_are_averages_of_signs():

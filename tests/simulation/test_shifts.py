@@ -13,12 +13,12 @@ from reference.stock import stock_network
 from reference.watching import Watching
 
 from qvit_qiskit.circuits import FAMILIES, QNNCircuit, build_circuit, ry_ring, z_observables
+from qvit_qiskit.circuits.bundle import Bundle, SupportsVJP
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.bundle import Bundle, SupportsVJP
-from qvit_qiskit.execution.exact.estimator import ExactEstimator
-from qvit_qiskit.execution.exact.gradient import AdjointGradient
-from qvit_qiskit.execution.gradients import (
+from qvit_qiskit.simulation.exact.estimator import ExactEstimator
+from qvit_qiskit.simulation.exact.gradient import AdjointGradient
+from qvit_qiskit.simulation.shifts import (
     ParameterShiftGradient,
     SPSAGradient,
     circuit_pub,

@@ -6,10 +6,10 @@ import pytest
 from reference.statistics import delong_covariance, mid_p
 from scipy import stats
 
-from qvit_qiskit.analysis.differences import acc_difference, auc_difference, mcnemar
-from qvit_qiskit.analysis.influence import areas, spread
 from qvit_qiskit.exceptions import DataError
 from qvit_qiskit.metrics import accuracy, auc, softmax
+from qvit_qiskit.statistics.differences import acc_difference, auc_difference, mcnemar
+from qvit_qiskit.statistics.influence import areas, spread
 
 
 def rungs(rng, n=120, classes=2, noise=0.7):

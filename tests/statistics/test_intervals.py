@@ -11,8 +11,10 @@ from reference.statistics import (
 )
 from scipy import stats
 
-from qvit_qiskit.analysis.influence import areas, of_mean, spread
-from qvit_qiskit.analysis.intervals import (
+from qvit_qiskit.exceptions import DataError
+from qvit_qiskit.metrics import accuracy, auc, softmax
+from qvit_qiskit.statistics.influence import areas, of_mean, spread
+from qvit_qiskit.statistics.intervals import (
     Interval,
     acc_interval,
     auc_interval,
@@ -23,9 +25,7 @@ from qvit_qiskit.analysis.intervals import (
     shots_interval,
     wilson,
 )
-from qvit_qiskit.analysis.resampling import BCa, auc_of, replicates
-from qvit_qiskit.exceptions import DataError
-from qvit_qiskit.metrics import accuracy, auc, softmax
+from qvit_qiskit.statistics.resampling import BCa, auc_of, replicates
 
 Z = stats.norm.ppf(0.975)
 RETINA = (174 / 400, 66 / 400, 92 / 400, 48 / 400, 20 / 400)
@@ -247,7 +247,7 @@ def test_resamples_are_those_of_the_seed_and_uniform(rng, monkeypatch):
     size = np.count_nonzero(labels == labels[0])
     expected = 4000 * stats.binom.pmf(range(4), size, 1 / size)
     np.testing.assert_allclose(np.bincount(totals.astype(int))[:4], expected, rtol=0.2)
-    monkeypatch.setattr("qvit_qiskit.analysis.resampling.BLOCK", 1000)  # 16 resamples at a time
+    monkeypatch.setattr("qvit_qiskit.statistics.resampling.BLOCK", 1000)  # 16 resamples at a time
     small = replicates(labels, lambda counts: np.full(len(counts), len(counts)), 100, seed=1)
     assert len(small) == 100
     assert small.max() == 16

@@ -8,7 +8,7 @@ from typing import Any
 
 from stored.answers import check, study_answers
 
-from qvit_qiskit.execution.profile import UNROUTED
+from qvit_qiskit.profile import UNROUTED
 
 
 def test_a_study_goes_on_and_says_the_same(stored: Callable[[str], dict[str, Any]]) -> None:

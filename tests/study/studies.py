@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from qvit_qiskit.execution.hardware.journal import pack_arrays
+from qvit_qiskit.hardware.journal import pack_arrays
 from qvit_qiskit.study.folder import StudyFolder
 from qvit_qiskit.study.plan import Places, Plan, draft_cells
 from qvit_qiskit.study.profiles import Profile
-from qvit_qiskit.study.running import as_dict
+from qvit_qiskit.study.running.session import as_dict
 from qvit_qiskit.study.spec import known_set, load_study
 
 TINY = {

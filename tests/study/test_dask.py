@@ -15,9 +15,9 @@ pytest.importorskip("distributed")
 
 from distributed import LocalCluster
 
-from qvit_qiskit.study import dask
-from qvit_qiskit.study.dask import Dask
-from qvit_qiskit.study.tasks import Task
+from qvit_qiskit.study.running import dask
+from qvit_qiskit.study.running.dask import Dask
+from qvit_qiskit.study.running.tasks import Task
 
 
 @pytest.fixture(scope="module")

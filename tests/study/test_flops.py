@@ -7,7 +7,7 @@ from qiskit.circuit import ParameterVector, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from qvit_qiskit.circuits import QNNCircuit, build_circuit
-from qvit_qiskit.study.flops import gate_matrices, matrix_flops, simulation_flops
+from qvit_qiskit.study.results.flops import gate_matrices, matrix_flops, simulation_flops
 
 
 @pytest.mark.parametrize(("qubits", "layers"), [(2, 2), (4, 2), (4, 3), (8, 2)])

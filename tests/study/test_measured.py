@@ -7,11 +7,11 @@ import pytest
 from scipy import stats
 
 from qvit_qiskit import metrics
-from qvit_qiskit.analysis.differences import acc_difference, auc_difference
-from qvit_qiskit.analysis.intervals import acc_interval, auc_interval
 from qvit_qiskit.exceptions import DataError
-from qvit_qiskit.study.effects import effect
-from qvit_qiskit.study.measured import Part, combined, interval, measure
+from qvit_qiskit.statistics.differences import acc_difference, auc_difference
+from qvit_qiskit.statistics.intervals import acc_interval, auc_interval
+from qvit_qiskit.study.results.effects import effect
+from qvit_qiskit.study.results.measured import Part, combined, interval, measure
 
 CLASSES = [2, 3]
 

@@ -13,8 +13,9 @@ import pytest
 from study.studies import EPOCHS, epochs, same_answers, write_spec
 
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.study import Pool, Watcher, make_plan, run_study, workers
+from qvit_qiskit.study import Pool, Watcher, make_plan, run_study
 from qvit_qiskit.study.lines import read_lines
+from qvit_qiskit.study.running import workers
 
 RUN = """
 import sys

@@ -12,11 +12,12 @@ from qvit_qiskit import metrics
 from qvit_qiskit.data import load
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.models import ViTConfig
-from qvit_qiskit.study import Watcher, freeze, judging, make_plan, run_study
-from qvit_qiskit.study.findings import read_findings
+from qvit_qiskit.study import Watcher, freeze, make_plan, run_study
 from qvit_qiskit.study.folder import StudyFolder
 from qvit_qiskit.study.lines import append, read_lines
-from qvit_qiskit.study.measured import Part
+from qvit_qiskit.study.results.findings import read_findings
+from qvit_qiskit.study.results.measured import Part
+from qvit_qiskit.study.running import judging
 from qvit_qiskit.training import Teacher, TrainConfig, fit, load_checkpoint
 
 VITS = {"vit": {"patch_size": 14, "matched": True}}

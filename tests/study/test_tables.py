@@ -13,12 +13,13 @@ from study.studies import made_up, random_answers, write_spec
 
 from qvit_qiskit import metrics
 from qvit_qiskit.exceptions import DataError, JobError
-from qvit_qiskit.study import sheets, tables
-from qvit_qiskit.study.contrasts import contrasts
-from qvit_qiskit.study.export import write_tables
-from qvit_qiskit.study.findings import MEAN, read_findings
 from qvit_qiskit.study.folder import StudyFolder
-from qvit_qiskit.study.peers import peers
+from qvit_qiskit.study.results import frames as tables
+from qvit_qiskit.study.results import sheets
+from qvit_qiskit.study.results.contrasts import contrasts
+from qvit_qiskit.study.results.findings import MEAN, read_findings
+from qvit_qiskit.study.results.peers import peers
+from qvit_qiskit.study.results.written import write_tables
 
 SETS = ["breastmnist", "retinamnist"]
 GRID = {

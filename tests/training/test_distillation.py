@@ -8,9 +8,9 @@ from torch import nn
 from qvit_qiskit.data import MedImages, Split
 from qvit_qiskit.data.phantom import phantom
 from qvit_qiskit.exceptions import CheckpointError, ConfigError
+from qvit_qiskit.inference.prediction import predict
 from qvit_qiskit.metrics import softmax
 from qvit_qiskit.models import ResNetConfig, ViTConfig, build_model
-from qvit_qiskit.prediction import predict
 from qvit_qiskit.training import (
     Distillation,
     TrainConfig,

@@ -12,7 +12,8 @@ import torch
 from qvit_qiskit.data import Split
 from qvit_qiskit.data.phantom import phantom
 from qvit_qiskit.exceptions import ConfigError, DataError
-from qvit_qiskit.training import huggingface, open_teacher
+from qvit_qiskit.training import open_teacher
+from qvit_qiskit.training.teachers import huggingface
 
 DATA = phantom(sizes=(70, 6, 6))
 

@@ -10,10 +10,10 @@ from torch import nn
 from qvit_qiskit.data import MedImages, Split
 from qvit_qiskit.data.phantom import phantom
 from qvit_qiskit.exceptions import CheckpointError, ConfigError, DataError
+from qvit_qiskit.inference.prediction import predict
 from qvit_qiskit.models import ResNetConfig, ViTConfig, build_model
-from qvit_qiskit.prediction import predict
-from qvit_qiskit.training import Teacher, logits, open_teacher, save_checkpoint
-from qvit_qiskit.training.teachers import digest
+from qvit_qiskit.training import Teacher, open_teacher, save_checkpoint
+from qvit_qiskit.training.teachers import digest, logits
 
 DATA = phantom(sizes=(70, 6, 6))
 RESNET = ResNetConfig(width=2, blocks=(1,))

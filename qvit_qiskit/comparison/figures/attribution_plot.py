@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from qvit_qiskit.analysis.comparison import Comparison
-from qvit_qiskit.analysis.figures.style import WIDTH, canvas, looks, short
-from qvit_qiskit.analysis.tables import attribution_frame
+from qvit_qiskit.comparison.data import Comparison
+from qvit_qiskit.comparison.figures.style import WIDTH, canvas, looks, short
+from qvit_qiskit.comparison.tables import attribution_frame
 
 
 def draw(comparison: Comparison, frame: pd.DataFrame | None = None) -> Figure:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from qvit_qiskit.analysis.comparison import Comparison
-from qvit_qiskit.analysis.figures.style import Look, canvas, looks, short
-from qvit_qiskit.analysis.tables import bias_frame
+from qvit_qiskit.comparison.data import Comparison
+from qvit_qiskit.comparison.figures.style import Look, canvas, looks, short
+from qvit_qiskit.comparison.tables import bias_frame
 
 AXES = {"output": "output", "qubit": "physical qubit", "copy": "copy on the chip"}
 WIDTHS = {"output": 1.0, "qubit": 2.4, "copy": 1.2}

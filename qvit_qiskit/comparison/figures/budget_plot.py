@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from qvit_qiskit.analysis.comparison import Comparison
-from qvit_qiskit.analysis.figures.style import canvas, folded, looks
-from qvit_qiskit.analysis.tables import layer_frame
+from qvit_qiskit.comparison.data import Comparison
+from qvit_qiskit.comparison.figures.style import canvas, folded, looks
+from qvit_qiskit.comparison.tables import layer_frame
 
 PARTS = {
     "square from shots": "shots",

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
 from qvit_qiskit import metrics
-from qvit_qiskit.analysis.comparison import Comparison, Rung
-from qvit_qiskit.analysis.figures.style import canvas, folded
+from qvit_qiskit.comparison.data import Comparison, Rung
+from qvit_qiskit.comparison.figures.style import canvas, folded
 
 MANY = 7
 """Classes from which on a cell holds its count alone."""

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from qvit_qiskit.analysis.comparison import Comparison
-from qvit_qiskit.analysis.figures.bias import legend
-from qvit_qiskit.analysis.figures.style import Look, canvas, looks, short
-from qvit_qiskit.analysis.tables import drift_frame
+from qvit_qiskit.comparison.data import Comparison
+from qvit_qiskit.comparison.figures.bias_plot import legend
+from qvit_qiskit.comparison.figures.style import Look, canvas, looks, short
+from qvit_qiskit.comparison.tables import drift_frame
 
 COLUMNS = 3
 

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qvit_qiskit import metrics
-from qvit_qiskit.analysis.comparison import Comparison, Rung
-from qvit_qiskit.analysis.figures.style import Look, canvas, folded, looks, short
-from qvit_qiskit.analysis.intervals import wilson
+from qvit_qiskit.comparison.data import Comparison, Rung
+from qvit_qiskit.comparison.figures.style import Look, canvas, folded, looks, short
+from qvit_qiskit.statistics.intervals import wilson
 
 BINS = 10
 

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qvit_qiskit import metrics
-from qvit_qiskit.analysis.comparison import Comparison, Rung
-from qvit_qiskit.analysis.figures.style import Look, canvas, folded, looks, short
-from qvit_qiskit.analysis.resampling import replicates
+from qvit_qiskit.comparison.data import Comparison, Rung
+from qvit_qiskit.comparison.figures.style import Look, canvas, folded, looks, short
+from qvit_qiskit.statistics.resampling import replicates
 
 GRID = np.linspace(0.0, 1.0, 101)
 """False positive rates at which bands, and means over classes, are computed."""

@@ -8,10 +8,10 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from qvit_qiskit.analysis.comparison import Comparison
-from qvit_qiskit.analysis.figures.style import Look, canvas, looks, short
-from qvit_qiskit.analysis.intervals import Interval
-from qvit_qiskit.analysis.scores import Scores, scores
+from qvit_qiskit.comparison.data import Comparison
+from qvit_qiskit.comparison.figures.style import Look, canvas, looks, short
+from qvit_qiskit.comparison.scores import Scores, scores
+from qvit_qiskit.statistics.intervals import Interval
 
 
 def draw(comparison: Comparison, found: Sequence[Scores] | None = None) -> Figure:

@@ -8,8 +8,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from qvit_qiskit.analysis.comparison import Comparison, Rung
-from qvit_qiskit.analysis.figures.style import Look, canvas, folded, looks
+from qvit_qiskit.comparison.data import Comparison, Rung
+from qvit_qiskit.comparison.figures.style import Look, canvas, folded, looks
 
 MANY = 1500
 """Points from which on a panel counts them in hexagons."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from qvit_qiskit.analysis.comparison import Comparison
-from qvit_qiskit.analysis.sections.answers import attention, calibration, confusion, roc
-from qvit_qiskit.analysis.sections.base import Contents, Drawn, Section
-from qvit_qiskit.analysis.sections.ladder import ladder
-from qvit_qiskit.analysis.sections.layers import attribution, bias, budget, drift, outputs
-from qvit_qiskit.analysis.sections.reading import reading
+from qvit_qiskit.comparison.data import Comparison
+from qvit_qiskit.comparison.sections.answers import attention, calibration, confusion, roc
+from qvit_qiskit.comparison.sections.base import Contents, Drawn, Section
+from qvit_qiskit.comparison.sections.ladder import ladder
+from qvit_qiskit.comparison.sections.layers import attribution, bias, budget, drift, outputs
+from qvit_qiskit.comparison.sections.reading import reading
 
 __all__ = ["Drawn", "Section", "sections"]
 

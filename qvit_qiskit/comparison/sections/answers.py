@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from qvit_qiskit.analysis.attention import most_moved
-from qvit_qiskit.analysis.cells import Cell, Table, cell, listed
-from qvit_qiskit.analysis.comparison import Comparison, Rung
-from qvit_qiskit.analysis.figures import attention as attention_figure
-from qvit_qiskit.analysis.figures import calibration as calibration_figure
-from qvit_qiskit.analysis.figures import confusion as confusion_figure
-from qvit_qiskit.analysis.figures import roc as roc_figure
-from qvit_qiskit.analysis.intervals import wilson
-from qvit_qiskit.analysis.scores import covered
-from qvit_qiskit.analysis.sections.base import Contents, Drawn, Section
+from qvit_qiskit.comparison.attention import most_moved
+from qvit_qiskit.comparison.data import Comparison, Rung
+from qvit_qiskit.comparison.figures import attention_maps as attention_figure
+from qvit_qiskit.comparison.figures import confusion as confusion_figure
+from qvit_qiskit.comparison.figures import reliability as calibration_figure
+from qvit_qiskit.comparison.figures import roc as roc_figure
+from qvit_qiskit.comparison.scores import covered
+from qvit_qiskit.comparison.sections.base import Contents, Drawn, Section
+from qvit_qiskit.pages.table import Cell, Table, cell, listed
+from qvit_qiskit.statistics.intervals import wilson
 
 
 def roc(contents: Contents) -> Section | None:

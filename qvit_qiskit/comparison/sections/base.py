@@ -9,9 +9,9 @@ from functools import cached_property
 import pandas as pd
 from matplotlib.figure import Figure
 
-from qvit_qiskit.analysis.cells import Table
-from qvit_qiskit.analysis.comparison import Comparison
-from qvit_qiskit.analysis.scores import Scores, scores
+from qvit_qiskit.comparison.data import Comparison
+from qvit_qiskit.comparison.scores import Scores, scores
+from qvit_qiskit.pages.table import Table
 
 
 @dataclass(frozen=True)

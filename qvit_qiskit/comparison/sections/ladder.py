@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from qvit_qiskit.analysis.cells import (
+from qvit_qiskit.comparison.data import Rung
+from qvit_qiskit.comparison.figures import rung_plot as figure
+from qvit_qiskit.comparison.scores import Scores
+from qvit_qiskit.comparison.sections.base import Contents, Drawn, Section
+from qvit_qiskit.pages.table import (
     NOTHING,
     Cell,
     Table,
@@ -12,12 +16,8 @@ from qvit_qiskit.analysis.cells import (
     p_value,
     unchanged,
 )
-from qvit_qiskit.analysis.comparison import Rung
-from qvit_qiskit.analysis.differences import Difference
-from qvit_qiskit.analysis.figures import ladder as figure
-from qvit_qiskit.analysis.intervals import Interval
-from qvit_qiskit.analysis.scores import Scores
-from qvit_qiskit.analysis.sections.base import Contents, Drawn, Section
+from qvit_qiskit.statistics.differences import Difference
+from qvit_qiskit.statistics.intervals import Interval
 
 
 def ladder(contents: Contents) -> Section:

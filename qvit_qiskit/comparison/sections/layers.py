@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from qvit_qiskit.analysis.cells import Cell, Table, columns, p_value
-from qvit_qiskit.analysis.figures import attribution as attribution_figure
-from qvit_qiskit.analysis.figures import bias as bias_figure
-from qvit_qiskit.analysis.figures import budget as budget_figure
-from qvit_qiskit.analysis.figures import drift as drift_figure
-from qvit_qiskit.analysis.figures import scatter
-from qvit_qiskit.analysis.sections.base import Contents, Drawn, Section, lines
+from qvit_qiskit.comparison.figures import attribution_plot as attribution_figure
+from qvit_qiskit.comparison.figures import bias_plot as bias_figure
+from qvit_qiskit.comparison.figures import budget_plot as budget_figure
+from qvit_qiskit.comparison.figures import drift as drift_figure
+from qvit_qiskit.comparison.figures import scatter
+from qvit_qiskit.comparison.sections.base import Contents, Drawn, Section, lines
+from qvit_qiskit.pages.table import Cell, Table, columns, p_value
 
 
 def attribution(contents: Contents) -> Section | None:

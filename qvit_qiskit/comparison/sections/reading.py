@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from qvit_qiskit.analysis.cells import Cell, Table, listed
-from qvit_qiskit.analysis.intervals import Interval
-from qvit_qiskit.analysis.sections.base import Contents, Section
+from qvit_qiskit.comparison.sections.base import Contents, Section
+from qvit_qiskit.pages.table import Cell, Table, listed
+from qvit_qiskit.statistics.intervals import Interval
 
 
 def reading(contents: Contents) -> Section:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qvit_qiskit.execution.exact.angles import AngleTable
-from qvit_qiskit.execution.exact.lower import Lowered
+from qvit_qiskit.circuits.angles import AngleTable
+from qvit_qiskit.circuits.lowering import Lowered
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qvit_qiskit.execution.exact.columns import SplitAngles
-from qvit_qiskit.execution.exact.program import Program, torch_dtype
-from qvit_qiskit.execution.exact.stages import (
+from qvit_qiskit.simulation.exact.columns import SplitAngles
+from qvit_qiskit.simulation.exact.program import Program, torch_dtype
+from qvit_qiskit.simulation.exact.stages import (
     Angles,
     LocalStage,
     ProductStage,
@@ -27,8 +27,8 @@ from qvit_qiskit.execution.exact.stages import (
     reduce_to,
     spread,
 )
-from qvit_qiskit.execution.exact.sweep import sweep
-from qvit_qiskit.execution.exact.unitaries import AerUnitaries
+from qvit_qiskit.simulation.exact.sweep import sweep
+from qvit_qiskit.simulation.exact.unitaries import AerUnitaries
 
 CHUNK_BYTES = 2**21
 """Bytes of one state tensor: rows are processed in chunks of about this size (measured)."""

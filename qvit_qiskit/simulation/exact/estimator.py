@@ -9,13 +9,13 @@ import numpy as np
 from qiskit.circuit import QuantumCircuit
 
 from qvit_qiskit.circuits import QNNCircuit
-from qvit_qiskit.execution.exact.engine import Engine, P, Request, RowEngine
-from qvit_qiskit.execution.exact.program import compile_program
-from qvit_qiskit.execution.exact.readout import Basis, measurement_bases
-from qvit_qiskit.execution.memo import Memo
-from qvit_qiskit.execution.prepared import prepare, qubits_of
-from qvit_qiskit.execution.pubs import FlatPub
-from qvit_qiskit.execution.row_estimator import Answer, RowEstimator
+from qvit_qiskit.circuits.memo import Memo
+from qvit_qiskit.circuits.prepared import prepare, qubits_of
+from qvit_qiskit.circuits.pubs import FlatPub
+from qvit_qiskit.circuits.readout import Basis, measurement_bases
+from qvit_qiskit.simulation.exact.engine import Engine, P, Request, RowEngine
+from qvit_qiskit.simulation.exact.program import compile_program
+from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator
 
 Columns = tuple[int, ...]
 

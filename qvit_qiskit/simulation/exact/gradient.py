@@ -10,11 +10,11 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
 
 from qvit_qiskit.circuits import pauli_terms
-from qvit_qiskit.execution.bundle import Bundle, BundleGradient, Pullback, Values
-from qvit_qiskit.execution.exact.engine import Request
-from qvit_qiskit.execution.exact.estimator import ExactEstimator
-from qvit_qiskit.execution.jacobians import alike, scatter
-from qvit_qiskit.execution.pubs import check_finite
+from qvit_qiskit.circuits.bundle import Bundle, BundleGradient, Pullback, Values
+from qvit_qiskit.circuits.pubs import check_finite
+from qvit_qiskit.simulation.exact.engine import Request
+from qvit_qiskit.simulation.exact.estimator import ExactEstimator
+from qvit_qiskit.simulation.jacobians import alike, scatter
 
 
 class AdjointGradient(BaseEstimatorGradient):

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from qiskit.circuit import QuantumCircuit
 
+from qvit_qiskit.circuits.lowering import Lowered, Rotation, lower, merge_rotations
+from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.exceptions import CircuitError
-from qvit_qiskit.execution.exact.columns import SplitAngles
-from qvit_qiskit.execution.exact.lower import Lowered, Rotation, lower, merge_rotations
-from qvit_qiskit.execution.exact.readout import Basis
-from qvit_qiskit.execution.exact.schedule import LocalLayer, Plan, RowRotations, Shared, schedule
-from qvit_qiskit.execution.exact.stages import (
+from qvit_qiskit.simulation.exact.columns import SplitAngles
+from qvit_qiskit.simulation.exact.schedule import LocalLayer, Plan, RowRotations, Shared, schedule
+from qvit_qiskit.simulation.exact.stages import (
     LocalStage,
     MonomialStage,
     ProductStage,

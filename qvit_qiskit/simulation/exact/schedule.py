@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from qvit_qiskit.execution.exact.lower import Lowered, Monomial, OneQubit, Operation, Rotation
+from qvit_qiskit.circuits.lowering import Lowered, Monomial, OneQubit, Operation, Rotation
 
 
 @dataclass(frozen=True)

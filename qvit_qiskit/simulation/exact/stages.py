@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qvit_qiskit.execution.exact.lower import OneQubit, Rotation
-from qvit_qiskit.execution.exact.schedule import LocalLayer, MonomialLayer, RowRotations
-from qvit_qiskit.execution.exact.sweep import block_matrix, sweep_block
+from qvit_qiskit.circuits.lowering import OneQubit, Rotation
+from qvit_qiskit.simulation.exact.schedule import LocalLayer, MonomialLayer, RowRotations
+from qvit_qiskit.simulation.exact.sweep import block_matrix, sweep_block
 
 MAX_BLOCK_QUBITS = 4
 """Qubits fused into one matrix when states are evolved layer by layer (chosen by measurement)."""

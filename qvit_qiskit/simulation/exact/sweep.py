@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from qvit_qiskit.execution.exact.lower import PAULI, OneQubit, Rotation, rotation_matrix
-from qvit_qiskit.execution.exact.schedule import LocalLayer, MonomialLayer
+from qvit_qiskit.circuits.lowering import PAULI, OneQubit, Rotation, rotation_matrix
+from qvit_qiskit.simulation.exact.schedule import LocalLayer, MonomialLayer
 
 OneQubitOps = Sequence[Rotation | OneQubit]
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from qiskit.circuit import QuantumCircuit
 
+from qvit_qiskit.circuits.rebuild import rebuild
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.execution.exact.rebuild import rebuild
-from qvit_qiskit.execution.exact.schedule import Shared
+from qvit_qiskit.simulation.exact.schedule import Shared
 
 _TEMPLATES = 256
 

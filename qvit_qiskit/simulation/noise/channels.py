@@ -17,8 +17,8 @@ from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import PTM, Operator, SuperOp
 from qiskit.transpiler import Target
 
+from qvit_qiskit.circuits.lowering import Lowered, OneQubit, Operation, Rotation, lower
 from qvit_qiskit.exceptions import CircuitError
-from qvit_qiskit.execution.exact.lower import Lowered, OneQubit, Operation, Rotation, lower
 
 
 @dataclass(frozen=True)

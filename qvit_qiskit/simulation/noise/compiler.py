@@ -5,14 +5,14 @@ from __future__ import annotations
 from qiskit.circuit import Delay, QuantumCircuit
 from qiskit.providers import BackendV2
 
+from qvit_qiskit.circuits.memo import Memo
+from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.devices.packing import place
+from qvit_qiskit.devices.regions import Region
 from qvit_qiskit.exceptions import CircuitError
-from qvit_qiskit.execution.devices import Region
-from qvit_qiskit.execution.exact.estimator import Columns, Compiler, ExactEstimator
-from qvit_qiskit.execution.exact.readout import Basis
-from qvit_qiskit.execution.memo import Memo
-from qvit_qiskit.execution.noise.engine import NoisyEngine
-from qvit_qiskit.execution.noise.program import NoisyProgram, compile_noisy
-from qvit_qiskit.execution.packing import place
+from qvit_qiskit.simulation.exact.estimator import Columns, Compiler, ExactEstimator
+from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
+from qvit_qiskit.simulation.noise.noisy_program import NoisyProgram, compile_noisy
 
 
 class OnDevice:

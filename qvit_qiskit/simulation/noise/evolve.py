@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from qvit_qiskit.execution.exact.lower import Rotation
-from qvit_qiskit.execution.noise.channels import Step
+from qvit_qiskit.circuits.lowering import Rotation
+from qvit_qiskit.simulation.noise.channels import Step
 
 _TURNED = {"x": (2, 3), "y": (3, 1), "z": (1, 2)}
 """A rotation about an axis turns the first Pauli towards the second."""

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qvit_qiskit.execution.exact.engine import Pullback, Request
-from qvit_qiskit.execution.noise.evolve import Angles, evolve
-from qvit_qiskit.execution.noise.program import NoisyProgram
+from qvit_qiskit.simulation.exact.engine import Pullback, Request
+from qvit_qiskit.simulation.noise.evolve import Angles, evolve
+from qvit_qiskit.simulation.noise.noisy_program import NoisyProgram
 
 CHUNK_BYTES = 2**24
 """Bytes of one intermediate tensor: rows are processed in chunks of about this size."""

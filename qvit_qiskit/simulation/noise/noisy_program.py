@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from qiskit.circuit import Parameter
 
+from qvit_qiskit.circuits.lowering import Rotation
+from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.devices.regions import Region
 from qvit_qiskit.exceptions import CircuitError
-from qvit_qiskit.execution.devices import Region
-from qvit_qiskit.execution.exact.columns import SplitAngles
-from qvit_qiskit.execution.exact.lower import Rotation
-from qvit_qiskit.execution.exact.readout import Basis
-from qvit_qiskit.execution.exact.schedule import take
-from qvit_qiskit.execution.noise.channels import NoisyCircuit, Step, fuse, with_errors
+from qvit_qiskit.simulation.exact.columns import SplitAngles
+from qvit_qiskit.simulation.exact.schedule import take
+from qvit_qiskit.simulation.noise.channels import NoisyCircuit, Step, fuse, with_errors
 
 MAX_WIRES = 12
 """A Pauli vector of 12 wires takes 128 MiB."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Any
 
-from qvit_qiskit.study.effects import Effect, effect
-from qvit_qiskit.study.findings import Findings, Group
-from qvit_qiskit.study.measured import METRICS
+from qvit_qiskit.study.results.effects import Effect, effect
+from qvit_qiskit.study.results.findings import Findings, Group
+from qvit_qiskit.study.results.measured import METRICS
 
 AXES = ("model", "heads", "size", "regime", "profile")
 KINDS = (

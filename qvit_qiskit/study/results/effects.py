@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, stdtr, stdtrit  # type: ignore[import-untyped]
 
-from qvit_qiskit.analysis.differences import mcnemar
-from qvit_qiskit.analysis.influence import Spread
-from qvit_qiskit.analysis.intervals import Interval, normal_quantile, seeds_interval
-from qvit_qiskit.study.measured import LEVEL, Measured, Metric, combined
+from qvit_qiskit.statistics.differences import mcnemar
+from qvit_qiskit.statistics.influence import Spread
+from qvit_qiskit.statistics.intervals import Interval, normal_quantile, seeds_interval
+from qvit_qiskit.study.results.measured import LEVEL, Measured, Metric, combined
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from qvit_qiskit.analysis.figures.style import OF_KIND, SPARE, Look, canvas, short
-from qvit_qiskit.study.findings import MEAN, Findings
-from qvit_qiskit.study.measured import METRICS
-from qvit_qiskit.study.peers import peers
-from qvit_qiskit.study.sheets import name_of, of_group
+from qvit_qiskit.comparison.figures.style import OF_KIND, SPARE, Look, canvas, short
+from qvit_qiskit.study.results.findings import MEAN, Findings
+from qvit_qiskit.study.results.measured import METRICS
+from qvit_qiskit.study.results.peers import peers
+from qvit_qiskit.study.results.sheets import name_of, of_group
 
 LINE = 0.21
 """Inches of a row."""

@@ -12,9 +12,9 @@ import numpy as np
 
 from qvit_qiskit import metrics
 from qvit_qiskit.exceptions import JobError, QvitError
-from qvit_qiskit.execution.hardware.journal import unpack_arrays
+from qvit_qiskit.hardware.journal import unpack_arrays
 from qvit_qiskit.study.folder import StudyFolder
-from qvit_qiskit.study.measured import Measured, Metric, Part, measure
+from qvit_qiskit.study.results.measured import Measured, Metric, Part, measure
 
 MEAN = "mean over sets"
 

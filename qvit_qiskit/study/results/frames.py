@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from qvit_qiskit.execution.profile import UNROUTED
-from qvit_qiskit.study.contrasts import effects
-from qvit_qiskit.study.effects import Tested
-from qvit_qiskit.study.findings import Findings, Group, Run
-from qvit_qiskit.study.measured import METRICS, interval
-from qvit_qiskit.study.peers import peers
+from qvit_qiskit.profile import UNROUTED
+from qvit_qiskit.study.results.contrasts import effects
+from qvit_qiskit.study.results.effects import Tested
+from qvit_qiskit.study.results.findings import Findings, Group, Run
+from qvit_qiskit.study.results.measured import METRICS, interval
+from qvit_qiskit.study.results.peers import peers
 
 SHOTS = 1024
 """Per circuit, of profiles of devices unless they say otherwise."""

@@ -18,7 +18,8 @@ import numpy as np
 from scipy.special import expit, logit  # type: ignore[import-untyped]
 
 from qvit_qiskit import metrics
-from qvit_qiskit.analysis.influence import (
+from qvit_qiskit.exceptions import DataError
+from qvit_qiskit.statistics.influence import (
     Areas,
     Floats,
     Labels,
@@ -27,8 +28,7 @@ from qvit_qiskit.analysis.influence import (
     spread,
     swap_variance,
 )
-from qvit_qiskit.analysis.intervals import Interval, score_limits, wilson
-from qvit_qiskit.exceptions import DataError
+from qvit_qiskit.statistics.intervals import Interval, score_limits, wilson
 
 Metric = Literal["AUC", "ACC"]
 METRICS: tuple[Metric, ...] = ("AUC", "ACC")

@@ -12,12 +12,13 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from qvit_qiskit.analysis import page
-from qvit_qiskit.analysis.cells import Cell, Table, listed
-from qvit_qiskit.analysis.sections import Drawn, Section
-from qvit_qiskit.study import figures, sheets, tables
-from qvit_qiskit.study.findings import Findings
-from qvit_qiskit.study.peers import peers
+from qvit_qiskit.comparison import page
+from qvit_qiskit.comparison.sections import Drawn, Section
+from qvit_qiskit.pages.table import Cell, Table, listed
+from qvit_qiskit.study.results import figures, sheets
+from qvit_qiskit.study.results import frames as tables
+from qvit_qiskit.study.results.findings import Findings
+from qvit_qiskit.study.results.peers import peers
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ def as_html(report: Report) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = resources.files("qvit_qiskit.analysis").joinpath(page.TEMPLATE)
+    template = resources.files("qvit_qiskit.comparison").joinpath(page.TEMPLATE)
     return environment.from_string(template.read_text(encoding="utf-8")).render(
         title=report.title, facts=report.facts, sections=page._numbered(report.sections)
     )

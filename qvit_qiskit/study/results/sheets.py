@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from qvit_qiskit.analysis.cells import NOTHING, Cell, Table, fixed, p_value
-from qvit_qiskit.study.contrasts import at
-from qvit_qiskit.study.findings import Findings, Group
-from qvit_qiskit.study.measured import METRICS
-from qvit_qiskit.study.tables import SHOTS, axes_of
+from qvit_qiskit.pages.table import NOTHING, Cell, Table, fixed, p_value
+from qvit_qiskit.study.results.contrasts import at
+from qvit_qiskit.study.results.findings import Findings, Group
+from qvit_qiskit.study.results.frames import SHOTS, axes_of
+from qvit_qiskit.study.results.measured import METRICS
 
 
 def name_of(found: Findings, group: Group) -> str:

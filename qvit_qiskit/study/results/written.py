@@ -9,13 +9,13 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from qvit_qiskit.analysis.export import csv, write_files
-from qvit_qiskit.analysis.figures.embed import SILENT
-from qvit_qiskit.analysis.sections import Drawn
+from qvit_qiskit.comparison.export import csv, write_files
+from qvit_qiskit.comparison.figures.embed import SILENT
+from qvit_qiskit.comparison.sections import Drawn
 from qvit_qiskit.exceptions import DataError, JobError
-from qvit_qiskit.study.findings import read_findings
 from qvit_qiskit.study.folder import SPEC
-from qvit_qiskit.study.report import as_html, as_markdown, default_title, make_report
+from qvit_qiskit.study.results.findings import read_findings
+from qvit_qiskit.study.results.report import as_html, as_markdown, default_title, make_report
 
 
 def write_tables(

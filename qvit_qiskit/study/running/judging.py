@@ -8,15 +8,15 @@ from typing import Any
 
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.data import MedImages
-from qvit_qiskit.execution.hardware.journal import pack_arrays
 from qvit_qiskit.files import atomic, finite
+from qvit_qiskit.hardware.journal import pack_arrays
 from qvit_qiskit.models import Classifier, ViTConfig
 from qvit_qiskit.runs import evaluate
 from qvit_qiskit.study.cells import Cell
-from qvit_qiskit.study.flops import simulation_flops
 from qvit_qiskit.study.folder import StudyFolder
 from qvit_qiskit.study.profiles import Profile, same_profile
-from qvit_qiskit.study.tasks import Task
+from qvit_qiskit.study.results.flops import simulation_flops
+from qvit_qiskit.study.running.tasks import Task
 from qvit_qiskit.training import FitResult
 from qvit_qiskit.training.checkpoint import versions
 

@@ -7,10 +7,10 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.study.workers import Worker
+from qvit_qiskit.study.running.workers import Worker
 
 if TYPE_CHECKING:
-    from qvit_qiskit.study.tasks import Outcome, Progress, Task
+    from qvit_qiskit.study.running.tasks import Outcome, Progress, Task
 
 Executor = Callable[[Sequence["Task"]], "Iterator[Progress | Outcome]"]
 """Runs cells in any order; tells of every epoch, if it can, and of every cell's end."""
@@ -22,7 +22,7 @@ def in_process(tasks: Sequence[Task]) -> Iterator[Progress | Outcome]:
     Raises:
         KeyboardInterrupt: If a training was interrupted; it is kept.
     """
-    from qvit_qiskit.study.work import work
+    from qvit_qiskit.study.running.work import work
 
     for task in tasks:
         told: list[Progress] = []

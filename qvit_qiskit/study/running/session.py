@@ -13,9 +13,9 @@ from qvit_qiskit.study.cells import Cell
 from qvit_qiskit.study.folder import StudyFolder
 from qvit_qiskit.study.frozen import check_frozen
 from qvit_qiskit.study.plan import Plan
-from qvit_qiskit.study.pool import Executor, in_process
-from qvit_qiskit.study.tasks import Outcome, Progress, Task, unevaluated
-from qvit_qiskit.study.teaching import Teaching, teach
+from qvit_qiskit.study.running.pool import Executor, in_process
+from qvit_qiskit.study.running.tasks import Outcome, Progress, Task, unevaluated
+from qvit_qiskit.study.running.teaching import Teaching, teach
 
 
 @dataclass

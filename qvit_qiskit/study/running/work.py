@@ -18,11 +18,11 @@ from qvit_qiskit.files import write_text
 from qvit_qiskit.study.cells import Cell
 from qvit_qiskit.study.folder import RESULT, StudyFolder
 from qvit_qiskit.study.folds import fold_of
-from qvit_qiskit.study.judging import facts_of, judge
 from qvit_qiskit.study.plan import load_set
 from qvit_qiskit.study.profiles import Profile, same_profile
-from qvit_qiskit.study.tasks import Outcome, Progress, Task, unevaluated
-from qvit_qiskit.study.teaching import logits_in, recorded_teacher
+from qvit_qiskit.study.running.judging import facts_of, judge
+from qvit_qiskit.study.running.tasks import Outcome, Progress, Task, unevaluated
+from qvit_qiskit.study.running.teaching import logits_in, recorded_teacher
 from qvit_qiskit.training import FitResult, fit, load_checkpoint, resume
 from qvit_qiskit.training.begin import SETTINGS
 from qvit_qiskit.training.history import Epoch

@@ -18,7 +18,7 @@ from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qvit_qiskit.study.tasks import Outcome, Progress, Task
+    from qvit_qiskit.study.running.tasks import Outcome, Progress, Task
 
 ONE_THREAD = (
     "OMP_NUM_THREADS",
@@ -60,7 +60,7 @@ class Worker:
 
     def hear(self) -> Progress | Outcome:
         """Its next word; of a dead worker, that its cell has failed."""
-        from qvit_qiskit.study.tasks import Outcome
+        from qvit_qiskit.study.running.tasks import Outcome
 
         assert self.task is not None
         try:
@@ -128,7 +128,7 @@ def _deaf() -> Iterator[None]:
 def _serve(line: Connection[Any, Any]) -> None:
     """What a worker process does: cells, until it gets none."""
     _die_with_parent()
-    from qvit_qiskit.study.work import work
+    from qvit_qiskit.study.running.work import work
 
     with suppress(EOFError, BrokenPipeError):
         while (task := line.recv()) is not None:

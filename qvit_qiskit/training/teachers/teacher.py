@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from qvit_qiskit.data import MedImages, Split
 from qvit_qiskit.exceptions import ConfigError, DataError
 from qvit_qiskit.models import Classifier
-from qvit_qiskit.training import logits as cache
 from qvit_qiskit.training.checkpoint import load_checkpoint
+from qvit_qiskit.training.teachers import logits as cache
 
 Tick = Callable[[int], None]
 """Called with a number of images that are done."""
@@ -120,7 +120,7 @@ def open_teacher(source: TeacherLike) -> Teacher:
     if isinstance(source, Teacher):
         return source
     if isinstance(source, str) and source.startswith(HUB):
-        from qvit_qiskit.training.huggingface import open_hub
+        from qvit_qiskit.training.teachers.huggingface import open_hub
 
         return open_hub(source.removeprefix(HUB))
     if isinstance(source, str | Path):

@@ -13,13 +13,13 @@ from reference.random_circuits import random_circuit
 from reference.stock import stock_network
 
 from qvit_qiskit.circuits import FAMILIES, QNNCircuit, build_circuit, ry_ring, z_observables
+from qvit_qiskit.circuits.bundle import Bundle, BundleGradient, SupportsVJP
 from qvit_qiskit.exceptions import CircuitError
-from qvit_qiskit.execution.bundle import Bundle, BundleGradient, SupportsVJP
-from qvit_qiskit.execution.exact import engine
-from qvit_qiskit.execution.exact.engine import Engine
-from qvit_qiskit.execution.exact.estimator import Compiler, ExactEstimator
-from qvit_qiskit.execution.exact.gradient import AdjointGradient
-from qvit_qiskit.execution.exact.program import compile_program
+from qvit_qiskit.simulation.exact import engine
+from qvit_qiskit.simulation.exact.engine import Engine
+from qvit_qiskit.simulation.exact.estimator import Compiler, ExactEstimator
+from qvit_qiskit.simulation.exact.gradient import AdjointGradient
+from qvit_qiskit.simulation.exact.program import compile_program
 
 MODES = {"unitaries": lambda qubits, layers: True, "layers": lambda qubits, layers: False}
 """Whether shared parts become unitary matrices."""

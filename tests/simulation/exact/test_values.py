@@ -14,13 +14,13 @@ from reference import dense, stock
 from reference.random_circuits import CONSTANT, PARAMETRIC, random_circuit
 
 from qvit_qiskit.circuits import FAMILIES, QNNCircuit, build_circuit, ry_ring, z_observables
+from qvit_qiskit.circuits.readout import measurement_bases
 from qvit_qiskit.exceptions import CircuitError, RouteError
-from qvit_qiskit.execution.exact import engine
-from qvit_qiskit.execution.exact.engine import Engine, Request
-from qvit_qiskit.execution.exact.estimator import Compiler, ExactEstimator, varying_columns
-from qvit_qiskit.execution.exact.program import MAX_QUBITS, compile_program
-from qvit_qiskit.execution.exact.readout import measurement_bases
-from qvit_qiskit.execution.gradients import circuit_pub
+from qvit_qiskit.simulation.exact import engine
+from qvit_qiskit.simulation.exact.engine import Engine, Request
+from qvit_qiskit.simulation.exact.estimator import Compiler, ExactEstimator, varying_columns
+from qvit_qiskit.simulation.exact.program import MAX_QUBITS, compile_program
+from qvit_qiskit.simulation.shifts import circuit_pub
 
 MODES = {"unitaries": lambda qubits, layers: True, "layers": lambda qubits, layers: False}
 """Whether shared parts become unitary matrices."""
@@ -383,9 +383,9 @@ def test_an_angle_without_derivative_is_refused():
     from qiskit import QuantumCircuit
     from qiskit.circuit import Parameter
 
+    from qvit_qiskit.circuits.angles import AngleTable
+    from qvit_qiskit.circuits.lowering import lower
     from qvit_qiskit.exceptions import CircuitError
-    from qvit_qiskit.execution.exact.angles import AngleTable
-    from qvit_qiskit.execution.exact.lower import lower
 
     circuit = QuantumCircuit(1)
     circuit.ry(0.7 * Parameter("a").sign(), 0)

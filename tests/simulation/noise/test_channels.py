@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from qiskit.quantum_info import DensityMatrix, Operator, Pauli, SuperOp, random_quantum_channel
 
 from qvit_qiskit.circuits import ry_ring
-from qvit_qiskit.execution.devices import bundled_device
-from qvit_qiskit.execution.exact.lower import Rotation
-from qvit_qiskit.execution.noise.channels import (
+from qvit_qiskit.circuits.lowering import Rotation
+from qvit_qiskit.devices.packing import place
+from qvit_qiskit.devices.regions import bundled_device
+from qvit_qiskit.simulation.noise.channels import (
     Channel,
     fuse,
     gate_errors,
     transfer_matrix,
     with_errors,
 )
-from qvit_qiskit.execution.noise.engine import product_values, z_coefficients
-from qvit_qiskit.execution.noise.evolve import evolve
-from qvit_qiskit.execution.packing import place
+from qvit_qiskit.simulation.noise.evolve import evolve
+from qvit_qiskit.simulation.noise.noisy_engine import product_values, z_coefficients
 
 LETTERS = "IXYZ"
 

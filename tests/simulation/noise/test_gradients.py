@@ -12,15 +12,15 @@ from reference.bundles import random_bundle, random_cotangents
 from reference.random_circuits import random_circuit
 
 from qvit_qiskit.circuits import FAMILIES, build_circuit
-from qvit_qiskit.execution.bundle import Bundle
-from qvit_qiskit.execution.devices import bundled_device
-from qvit_qiskit.execution.exact.gradient import AdjointGradient
-from qvit_qiskit.execution.gradients import ParameterShiftGradient
-from qvit_qiskit.execution.noise import engine
-from qvit_qiskit.execution.noise.compiler import noisy
-from qvit_qiskit.execution.profile import AerProfile
+from qvit_qiskit.circuits.bundle import Bundle
+from qvit_qiskit.devices.regions import bundled_device
 from qvit_qiskit.execution.route import Route, open_route
+from qvit_qiskit.profile import AerProfile
 from qvit_qiskit.qnn import QuantumProjections
+from qvit_qiskit.simulation.exact.gradient import AdjointGradient
+from qvit_qiskit.simulation.noise import noisy_engine as engine
+from qvit_qiskit.simulation.noise.compiler import noisy
+from qvit_qiskit.simulation.shifts import ParameterShiftGradient
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -12,16 +12,16 @@ from qiskit_aer.primitives import SamplerV2
 from reference.shots import data, noiseless, noisy_shots, same_rows
 
 from qvit_qiskit.circuits import QNNCircuit, ry_ring, z_observables
-from qvit_qiskit.execution.bitstrings import draw
-from qvit_qiskit.execution.devices import Region, bundled_device
-from qvit_qiskit.execution.exact.estimator import ExactEstimator
-from qvit_qiskit.execution.gradients import circuit_pub
-from qvit_qiskit.execution.hardware.estimators import RehearsalEstimator
-from qvit_qiskit.execution.hardware.local import LocalSender
-from qvit_qiskit.execution.noise.compiler import noisy
-from qvit_qiskit.execution.noise.program import misread
-from qvit_qiskit.execution.packing import place
-from qvit_qiskit.execution.profile import FakeProfile
+from qvit_qiskit.devices.packing import place
+from qvit_qiskit.devices.regions import Region, bundled_device
+from qvit_qiskit.hardware.estimators import RehearsalEstimator
+from qvit_qiskit.hardware.local import LocalSender
+from qvit_qiskit.profile import FakeProfile
+from qvit_qiskit.simulation.bitstrings import draw
+from qvit_qiskit.simulation.exact.estimator import ExactEstimator
+from qvit_qiskit.simulation.noise.compiler import noisy
+from qvit_qiskit.simulation.noise.noisy_program import misread
+from qvit_qiskit.simulation.shifts import circuit_pub
 
 DEVICES = ["fake_torino", "fake_boston"]
 

@@ -7,15 +7,15 @@ import pytest
 
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.data import load, stratified_subset
+from qvit_qiskit.devices.calibration import run_device
 from qvit_qiskit.exceptions import JobError, RouteError
-from qvit_qiskit.execution.calibration import run_device
-from qvit_qiskit.execution.exact.estimator import ExactEstimator
-from qvit_qiskit.execution.hardware.journal import Journal
-from qvit_qiskit.execution.hardware.local import LocalSender
-from qvit_qiskit.execution.noise.compiler import noisy
-from qvit_qiskit.execution.noise.recorded import recorded_noise
+from qvit_qiskit.execution.recorded_noise import recorded_noise
+from qvit_qiskit.hardware.journal import Journal
+from qvit_qiskit.hardware.local import LocalSender
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.runs import read_results, submit
+from qvit_qiskit.simulation.exact.estimator import ExactEstimator
+from qvit_qiskit.simulation.noise.compiler import noisy
 
 PROFILES = {
     "one": 'kind = "fake"\ndevice = "fake_torino"\nshots = 2048\nseed = 4',

@@ -11,15 +11,16 @@ from reference.random_circuits import random_circuit
 from reference.shots import data
 
 from qvit_qiskit.circuits import FAMILIES, build_circuit
+from qvit_qiskit.circuits.readout import measurement_bases
+from qvit_qiskit.devices.packing import place
+from qvit_qiskit.devices.regions import Region, bundled_device
 from qvit_qiskit.exceptions import CircuitError
-from qvit_qiskit.execution.devices import Region, bundled_device
-from qvit_qiskit.execution.exact.estimator import ExactEstimator
-from qvit_qiskit.execution.exact.readout import measurement_bases
-from qvit_qiskit.execution.gradients import circuit_pub
-from qvit_qiskit.execution.noise import engine, program
-from qvit_qiskit.execution.noise.channels import with_errors
-from qvit_qiskit.execution.noise.compiler import noisy
-from qvit_qiskit.execution.packing import place
+from qvit_qiskit.simulation.exact.estimator import ExactEstimator
+from qvit_qiskit.simulation.noise import noisy_engine as engine
+from qvit_qiskit.simulation.noise import noisy_program as program
+from qvit_qiskit.simulation.noise.channels import with_errors
+from qvit_qiskit.simulation.noise.compiler import noisy
+from qvit_qiskit.simulation.shifts import circuit_pub
 
 DEVICES = ["fake_torino", "fake_boston", "fake_fez"]
 CASES = [

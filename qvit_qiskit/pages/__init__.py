@@ -1,0 +1,1 @@
+"""Tables as HTML and Markdown, for comparisons and studies."""

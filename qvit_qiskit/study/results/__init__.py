@@ -1,0 +1,1 @@
+"""What a study found: frames, figures and the report."""

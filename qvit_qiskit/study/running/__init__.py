@@ -1,0 +1,1 @@
+"""Running a study: the work of a cell, on processes or Dask."""
