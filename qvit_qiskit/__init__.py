@@ -26,7 +26,7 @@ _HOMES = {
     "evaluate": "runs",
     "submit": "runs",
     "resume": "runs",
-    "compare": "analysis",
+    "compare": "comparison",
     "load": "data",
 }
 

@@ -12,8 +12,8 @@ from qvit_qiskit.spec import Spec, read_toml
 from qvit_qiskit.suggest import unknown
 
 if TYPE_CHECKING:
+    from qvit_qiskit.devices.placement import Placement
     from qvit_qiskit.devices.prices import Mitigation
-    from qvit_qiskit.hardware.compiled import Placement
 
 UNROUTED = "nothing in it was routed"
 """In the place of a profile's name, where a model has no part that a route could bind."""
@@ -87,7 +87,7 @@ class _Measured(_Profile):
     @property
     def placement(self) -> Placement:
         """How circuits are laid on the device."""
-        from qvit_qiskit.hardware.compiled import Placement
+        from qvit_qiskit.devices.placement import Placement
 
         return Placement(self.seed, self.k, self.buffer, self.min_fidelity)
 

@@ -2,7 +2,9 @@
 
 import ast
 import re
+import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,13 @@ PACKAGE = ROOT / "qvit_qiskit"
 FILES = sorted(PACKAGE.rglob("*.py"))
 TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in FILES}
 
-ROOMS = ["cli", "study", "analysis", "runs", "training", "models", "qnn", "execution", "circuits"]
-LEAVES = ["exceptions", "suggest", "files", "metrics", "calibration", "data", "prediction", "spec"]
-"""Leaves may import leaves, and no room."""
+ROOMS = [
+    *("cli", "study", "comparison", "runs", "pages", "statistics", "training", "inference"),
+    *("models", "qnn", "execution", "hardware", "simulation", "profile", "devices", "circuits"),
+]
+"""From the top: a room imports what stands below it."""
+GROUND = ["data", "metrics", "exceptions", "files", "spec", "suggest"]
+"""The ground imports the ground, and no room."""
 
 
 def room(parts):
@@ -39,7 +45,7 @@ def rooms_of(tree):
 
 
 def allowed(source, target):
-    if target in LEAVES or target == source:
+    if target in GROUND or target == source:
         return True
     return source in ROOMS and target in ROOMS and ROOMS.index(source) < ROOMS.index(target)
 
@@ -49,7 +55,7 @@ def test_imports_run_one_way(name):
     source = room(name.split("/"))
     if name == "__init__.py":
         return  # the public names, from everywhere
-    assert source in ROOMS + LEAVES
+    assert source in ROOMS + GROUND
     for target in rooms_of(TREES[name]):
         assert allowed(source, target) or target == "__version__", f"{name} imports {target}"
 
@@ -61,6 +67,52 @@ def test_the_rule_would_notice():
     assert not allowed("data", "circuits")
     assert allowed("training", "models")
     assert allowed("circuits", "suggest")
+    assert not allowed("hardware", "runs")
+
+
+def modules():
+    """Every file by its dotted name below the package, and the files that it imports."""
+    known = {
+        name.removesuffix(".py").removesuffix("/__init__").replace("/", "."): tree
+        for name, tree in TREES.items()
+        if name != "__init__.py"
+    }
+    found = {}
+    for name, tree in known.items():
+        parts = {i.removeprefix("qvit_qiskit.") for i in imports(tree) if "qvit_qiskit." in i}
+        whole = {part if part in known else part.rpartition(".")[0] for part in parts}
+        found[name] = (whole & known.keys()) - {name}
+    return found
+
+
+def circle(graph):
+    """Files that import each other in a circle, or nothing; imports within functions count."""
+    while graph:
+        free = {name for name, needs in graph.items() if not needs & graph.keys()}
+        if not free:
+            return sorted(graph)
+        graph = {name: needs for name, needs in graph.items() if name not in free}
+    return []
+
+
+def test_no_file_imports_in_a_circle():
+    assert circle(modules()) == []
+    assert circle({"a": {"b"}, "b": {"a"}, "c": set()}) == ["a", "b"]
+
+
+def test_rooms_are_small_and_files_have_names_of_their_own():
+    folders = Counter(path.parent for path in FILES)
+    assert max(folders.values()) <= 16
+    named = Counter(path.name for path in FILES if path.name not in ("__init__.py", "spec.py"))
+    assert sum(count for count in named.values() if count > 1) <= 10
+
+
+def test_the_documents_show_the_rooms_as_they_are():
+    shown = re.findall(r"^\| `(\w+)/?`", (ROOT / "docs" / "README.md").read_text(), re.M)
+    assert shown == [*ROOMS, *GROUND]
+    assert " → ".join(ROOMS) in " ".join((ROOT / "CONTRIBUTING.md").read_text().split())
+    for name in ROOMS + GROUND:
+        assert (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
 
 
 @pytest.mark.parametrize("banned", ["torchvision", "medmnist", "mitiq", "pickle"])
@@ -108,6 +160,17 @@ def test_the_top_level_is_as_agreed():
     assert seen <= fixed | {"benchmarks", "docs"}
     for data in ("backends", "jobs"):
         assert {path.suffix for path in (ROOT / data).iterdir()} <= {".toml", ".md"}
+
+
+def test_every_import_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    listed = project["dependencies"] + extras["teachers"] + extras["study"]
+    names = {"scikit_learn": "sklearn"}
+    plain = [re.match(r"[\w-]+", one).group().lower().replace("-", "_") for one in listed]
+    declared = {names.get(name, name) for name in plain}
+    used = {name.split(".")[0] for tree in TREES.values() for name in imports(tree)}
+    assert used - set(sys.stdlib_module_names) - {"qvit_qiskit", "__future__"} <= declared
 
 
 def test_every_dependency_is_used():

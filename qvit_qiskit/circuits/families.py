@@ -7,6 +7,7 @@ index (little-endian), so basis state ``s`` has ⟨Z_i⟩ = 1 − 2((s >> i) & 1
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -36,10 +37,10 @@ class QNNCircuit:
     layers: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "circuit", self.circuit.copy())  # frozen from here on
+        object.__setattr__(self, "circuit", deepcopy(self.circuit))  # frozen from here on
         object.__setattr__(self, "inputs", tuple(self.inputs))
         object.__setattr__(self, "weights", tuple(self.weights))
-        observables = tuple(SparsePauliOp(observable) for observable in self.observables)
+        observables = tuple(SparsePauliOp(observable).copy() for observable in self.observables)
         object.__setattr__(self, "observables", observables)
         roles = [*self.inputs, *self.weights]
         if len(set(roles)) != len(roles):

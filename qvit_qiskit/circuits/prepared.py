@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,12 @@ from qiskit.circuit import (
     QuantumCircuit,
     Reset,
 )
-from qiskit.circuit.library import Initialize
+from qiskit.circuit.library import (
+    Initialize,
+    PauliEvolutionGate,
+    PermutationGate,
+    get_standard_gate_name_mapping,
+)
 
 from qvit_qiskit.circuits.lowering import lower, refusal
 from qvit_qiskit.circuits.memo import Memo
@@ -101,8 +107,16 @@ def is_dynamic(circuit: QuantumCircuit) -> bool:
     return any(_is_dynamic(item.operation) for item in gates)
 
 
+_CHANNELS = frozenset(
+    {"kraus", "superop", "quantum_channel", "roerror", "set_statevector", "set_density_matrix"}
+)
+"""Instructions that Aer alone knows."""
+
+
 def _is_dynamic(operation: object) -> bool:
     if isinstance(operation, Measure | Reset | Initialize | ControlFlowOp):
+        return True
+    if getattr(operation, "name", "") in _CHANNELS:
         return True
     inner = getattr(operation, "_definition", None)  # made already if it is not a library gate
     return inner is not None and any(_is_dynamic(item.operation) for item in inner.data)
@@ -135,30 +149,66 @@ def _prepare(circuit: QuantumCircuit, key: tuple[frozenset[int], bool]) -> Prepa
             if wires:
                 small.barrier(wires)
         else:
-            small.append(_fresh(item.operation), [wire[q] for q in item.qubits])
+            wires = [wire[q] for q in item.qubits]
+            if isinstance(item.operation, PermutationGate):  # it has no definition
+                _append_swaps(small, item.operation.pattern, wires)
+            else:
+                small.append(_fresh(item.operation), wires)
     lower(small)  # the same sentence on every route for what none of them evaluates
     return Prepared(small, kept, circuit.num_qubits, frozenset(place[q] for q in measured))
 
 
+def _append_swaps(circuit: QuantumCircuit, pattern: Iterable[int], wires: Sequence[int]) -> None:
+    """A permutation as swaps: wire k gets what wire ``pattern[k]`` had."""
+    holds = list(range(len(wires)))
+    for k, wanted in enumerate(pattern):
+        place = holds.index(wanted)
+        if place != k:
+            circuit.swap(wires[k], wires[place])
+            holds[k], holds[place] = holds[place], holds[k]
+
+
 def _fresh(operation: Any) -> Any:
-    """A copy, which no edit of the operation object reaches, as its attributes are now.
+    """A copy that no edit of the operation object reaches, and that has a name of its own.
 
     Qiskit makes a library gate's definition on first use and keeps it, whatever is assigned to the
-    gate afterwards (e.g. ``PauliEvolutionGate.time``).
+    gate afterwards (``PauliEvolutionGate.time``): there it is made anew, unless somebody assigned
+    another one. Transpilers and Aer know gates by name, so a gate of the user's own that bears the
+    name of a standard one gets another.
     """
-    if getattr(operation, "_definition", None) is None or not operation.mutable:
-        return operation.copy()
-    copied = operation.copy()
+    copied = operation.copy() if hasattr(operation, "copy") else deepcopy(operation)
+    if not isinstance(copied, Instruction) or not copied.mutable:
+        return copied
+    kind = copied.base_class
+    ours = kind.__module__.startswith("qiskit.circuit.library")
     if isinstance(copied, ControlledGate):
         copied.base_gate = _fresh(copied.base_gate)
-    if type(copied)._define is not Instruction._define:
-        copied._definition = None
-    else:
-        definition = copied._definition.copy_empty_like()
-        for item in copied._definition.data:
-            definition.append(_fresh(item.operation), item.qubits, item.clbits)
-        copied._definition = definition
+    if copied._definition is not None:
+        if isinstance(copied, PauliEvolutionGate):
+            if not _made_by_synthesis(copied):  # compilers ask the synthesis: show them this
+                return copied._definition.to_gate()
+            copied._definition = None
+        else:
+            definition = copied._definition.copy_empty_like()
+            for item in copied._definition.data:
+                definition.append(_fresh(item.operation), item.qubits, item.clbits)
+            copied._definition = definition
+    if not ours and kind.__module__ not in _KNOWN and copied.name in _STANDARD:
+        copied.name = f"own_{copied.name}"
     return copied
+
+
+_STANDARD = frozenset(get_standard_gate_name_mapping())
+_KNOWN = ("qiskit.circuit.barrier", "qiskit.circuit.delay", "qiskit.circuit.measure",
+          "qiskit.circuit.reset")  # fmt: skip
+
+
+def _made_by_synthesis(gate: PauliEvolutionGate) -> bool:
+    """Whether an evolution gate's kept definition is what its synthesis made at some time.
+
+    One that was assigned instead, e.g. with more repetitions, has another number of gates.
+    """
+    return len(gate._definition.data) == len(gate.synthesis.synthesize(gate).data)
 
 
 def _without_measurements(circuit: QuantumCircuit) -> tuple[list[CircuitInstruction], set[object]]:

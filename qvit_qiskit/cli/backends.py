@@ -175,7 +175,7 @@ def check(
         raise ProfileError(f"Expected a .json file for the calibration, but got {save}.")
     standing = ask(profile, Patience.of(patience))
     if save is not None:
-        from qvit_qiskit.devices.calibration import live_calibration
+        from qvit_qiskit.execution.noise_source import live_calibration
         from qvit_qiskit.files import write_text
 
         write_text(save, live_calibration(profile, Patience.of(patience)))

@@ -9,8 +9,8 @@ from torch import nn
 
 from qvit_qiskit import metrics
 from qvit_qiskit.comparison.data import Rung
+from qvit_qiskit.hardware.outputs import Outputs
 from qvit_qiskit.models import ViT
-from qvit_qiskit.runs.results import Outputs
 
 
 def has_attention(model: nn.Module) -> bool:

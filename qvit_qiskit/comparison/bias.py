@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
 
-from qvit_qiskit.comparison.calibrations import Shared
 from qvit_qiskit.comparison.data import Anchors, Rung
 from qvit_qiskit.comparison.propagation import own_covariances, raised
+from qvit_qiskit.hardware.readout_factors import Shared
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from qvit_qiskit.comparison.attention import attention_of, has_attention, most_moved
-from qvit_qiskit.comparison.data import Anchors, Attribution, Comparison, Rung
+from qvit_qiskit.comparison.comparison import Comparison
+from qvit_qiskit.comparison.data import Anchors, Attribution, Rung
 from qvit_qiskit.comparison.facts import (
     CHECKED,
     checkpoint_facts,

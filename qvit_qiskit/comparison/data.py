@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
-from qvit_qiskit.comparison.calibrations import Calibrated
+from qvit_qiskit.hardware.outputs import Outputs
+from qvit_qiskit.hardware.readout_factors import Calibrated
 from qvit_qiskit.hardware.stage import Rows
-from qvit_qiskit.runs.results import Outputs
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Kind = Literal["exact", "shot noise", "device noise", "hardware"]
 """The rungs of the ladder, from below."""
@@ -109,8 +106,8 @@ class Anchors:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One model on the same images, rung by rung."""
+class ComparisonData:
+    """One model on the same images, rung by rung; `Comparison` has its tables, too."""
 
     title: str
     facts: dict[str, str]
@@ -139,45 +136,3 @@ class Comparison:
     def exact(self) -> Rung:
         """The rung that every other is compared with."""
         return self.rungs[0]
-
-    def table(self) -> pd.DataFrame:
-        """One line for each rung: AUC, ACC, agreement, KL, output error, cost, with intervals."""
-        from qvit_qiskit.comparison.tables import rung_frame
-
-        return rung_frame(self)
-
-    def differences(self) -> pd.DataFrame:
-        """Paired differences of AUC and ACC from the exact rung."""
-        from qvit_qiskit.comparison.tables import difference_frame
-
-        return difference_frame(self)
-
-    def layers(self) -> pd.DataFrame:
-        """The error of each quantum layer's outputs, and what it is made of."""
-        from qvit_qiskit.comparison.tables import layer_frame
-
-        return layer_frame(self)
-
-    def shares(self) -> pd.DataFrame:
-        """Which quantum layer moved the logits of a recorded run."""
-        from qvit_qiskit.comparison.tables import attribution_frame
-
-        return attribution_frame(self)
-
-    def bias(self) -> pd.DataFrame:
-        """Mean errors by output, physical qubit and copy on the chip."""
-        from qvit_qiskit.comparison.tables import bias_frame
-
-        return bias_frame(self)
-
-    def drift(self) -> pd.DataFrame:
-        """Mean errors from job to job."""
-        from qvit_qiskit.comparison.tables import drift_frame
-
-        return drift_frame(self)
-
-    def tests(self) -> pd.DataFrame:
-        """Chi-square tests of bias and drift."""
-        from qvit_qiskit.comparison.tables import hypothesis_frame
-
-        return hypothesis_frame(self)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from qvit_qiskit.comparison.data import Comparison
+from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.exceptions import DataError
 from qvit_qiskit.files import finite, write_text
 

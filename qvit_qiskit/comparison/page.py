@@ -8,7 +8,7 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from qvit_qiskit.comparison.data import Comparison
+from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.figures.embed import embed
 from qvit_qiskit.comparison.sections import Drawn, Section, sections
 from qvit_qiskit.pages.table import Table

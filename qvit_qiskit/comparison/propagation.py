@@ -10,11 +10,11 @@ from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
 from qvit_qiskit.circuits.readout import measurement_bases
-from qvit_qiskit.comparison.calibrations import Shared
 from qvit_qiskit.comparison.data import Executions
+from qvit_qiskit.hardware.outputs import Outputs
+from qvit_qiskit.hardware.readout_factors import Shared
 from qvit_qiskit.hardware.stage import Group
 from qvit_qiskit.inference.passes import BATCH, Layer, run_pass
-from qvit_qiskit.runs.results import Outputs
 
 DRAWS = 100
 """Redraws of a rung by default."""

@@ -19,11 +19,11 @@ from qvit_qiskit.devices.prices import prices
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution.recorded_noise import RecordedNoise
 from qvit_qiskit.execution.route import Route, open_route
+from qvit_qiskit.hardware.outputs import Outputs
 from qvit_qiskit.inference.passes import BATCH, Pass, run_pass
 from qvit_qiskit.models.cost import count_rows
 from qvit_qiskit.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
 from qvit_qiskit.runs.pricing import price
-from qvit_qiskit.runs.results import Outputs
 
 PLAN = "pay-as-you-go"
 """The plan whose price is told."""

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from qvit_qiskit import metrics
-from qvit_qiskit.comparison.data import Attribution, Comparison, Rung
+from qvit_qiskit.comparison.data import Attribution, ComparisonData, Rung
 from qvit_qiskit.statistics.differences import Difference, acc_difference, auc_difference
 from qvit_qiskit.statistics.intervals import (
     IMAGES,
@@ -47,12 +47,12 @@ class Scores:
     acc_difference: Difference | None
 
 
-def scores(comparison: Comparison) -> list[Scores]:
+def scores(comparison: ComparisonData) -> list[Scores]:
     """Every rung of a comparison, the exact one first."""
     return [_score(comparison, rung) for rung in comparison.rungs]
 
 
-def _score(comparison: Comparison, rung: Rung) -> Scores:
+def _score(comparison: ComparisonData, rung: Rung) -> Scores:
     labels, exact = comparison.labels, comparison.exact
     found, reference = metrics.softmax(rung.logits), metrics.softmax(exact.logits)
     covers = covered(rung)

@@ -12,7 +12,7 @@ from scipy.stats import norm  # type: ignore[import-untyped]
 from qvit_qiskit import metrics
 from qvit_qiskit.comparison.bias import Means, anchor_drift, errors_of, same_bias, zero_bias
 from qvit_qiskit.comparison.budget import budget
-from qvit_qiskit.comparison.data import Comparison, Rung
+from qvit_qiskit.comparison.data import ComparisonData, Rung
 from qvit_qiskit.comparison.scores import Scores, output_error, scores, share_intervals
 from qvit_qiskit.devices.prices import prices
 from qvit_qiskit.statistics.differences import Difference, acc_difference, auc_difference
@@ -28,7 +28,7 @@ def columns_of(name: str, interval: Interval | None) -> dict[str, float]:
     return dict(zip((name, f"{name} low", f"{name} high"), known, strict=True))
 
 
-def rung_frame(comparison: Comparison) -> pd.DataFrame:
+def rung_frame(comparison: ComparisonData) -> pd.DataFrame:
     """One line for each rung: scores with intervals, distance from the exact rung, cost."""
     return pd.DataFrame([_rung_line(found) for found in scores(comparison)])
 
@@ -54,7 +54,7 @@ def _rung_line(found: Scores) -> dict[str, Any]:
     return line
 
 
-def difference_frame(comparison: Comparison) -> pd.DataFrame:
+def difference_frame(comparison: ComparisonData) -> pd.DataFrame:
     """Paired differences from the exact rung, with their tests."""
     return pd.DataFrame(
         [
@@ -66,7 +66,7 @@ def difference_frame(comparison: Comparison) -> pd.DataFrame:
     )
 
 
-def model_frame(comparisons: Sequence[Comparison], names: Sequence[str]) -> pd.DataFrame:
+def model_frame(comparisons: Sequence[ComparisonData], names: Sequence[str]) -> pd.DataFrame:
     """Paired differences of the exact rungs of several models from that of the first.
 
     Args:
@@ -95,7 +95,7 @@ def _difference_line(found: Difference) -> dict[str, Any]:
     }
 
 
-def layer_frame(comparison: Comparison) -> pd.DataFrame:
+def layer_frame(comparison: ComparisonData) -> pd.DataFrame:
     """For each rung and quantum layer the error of its outputs and what it is made of.
 
     ``output error`` is a root mean square; the other columns are parts of its square
@@ -116,7 +116,7 @@ def layer_frame(comparison: Comparison) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def attribution_frame(comparison: Comparison) -> pd.DataFrame:
+def attribution_frame(comparison: ComparisonData) -> pd.DataFrame:
     """For each recorded rung and quantum layer its share of what moved the logits."""
     lines: list[dict[str, Any]] = []
     for name, found in comparison.attributions.items():
@@ -135,7 +135,7 @@ def attribution_frame(comparison: Comparison) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def bias_frame(comparison: Comparison) -> pd.DataFrame:
+def bias_frame(comparison: ComparisonData) -> pd.DataFrame:
     """Mean errors of every quantum layer by output, physical qubit and copy on the chip.
 
     By output and qubit the interval says how well the mean over these rows is known, by copy it
@@ -159,7 +159,7 @@ def bias_frame(comparison: Comparison) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def drift_frame(comparison: Comparison) -> pd.DataFrame:
+def drift_frame(comparison: ComparisonData) -> pd.DataFrame:
     """Mean errors from job to job, in the order of time.
 
     Rows differ between jobs, and with them their mean error; repeated rows (anchors) do not.
@@ -181,7 +181,7 @@ def drift_frame(comparison: Comparison) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def hypothesis_frame(comparison: Comparison) -> pd.DataFrame:
+def hypothesis_frame(comparison: ComparisonData) -> pd.DataFrame:
     """Chi-square tests of what `bias_frame` and `drift_frame` show."""
     asked = {"output": "no bias of any output", "qubit": "no bias of any qubit",
              "copy": "the same bias on all copies"}  # fmt: skip
@@ -216,12 +216,12 @@ def _normal(name: str, means: Means, k: int) -> dict[str, float]:
     return {name: value, f"{name} low": value - reach, f"{name} high": value + reach}
 
 
-def _known(comparison: Comparison) -> list[Rung]:
+def _known(comparison: ComparisonData) -> list[Rung]:
     """The rungs whose outputs are compared with exact ones."""
     return [rung for rung in comparison.rungs[1:] if rung.deltas is not None]
 
 
-def _biases(comparison: Comparison) -> Iterable[tuple[Rung, int, str, Means]]:
+def _biases(comparison: ComparisonData) -> Iterable[tuple[Rung, int, str, Means]]:
     for rung in _known(comparison):
         for layer in range(len(rung.executions or [])):
             errors = errors_of(rung, layer)
@@ -232,7 +232,7 @@ def _biases(comparison: Comparison) -> Iterable[tuple[Rung, int, str, Means]]:
                 yield rung, layer, "copy", same_bias(errors, "copy")
 
 
-def _drifts(comparison: Comparison) -> Iterable[tuple[str, int, str, Means, tuple[str, ...]]]:
+def _drifts(comparison: ComparisonData) -> Iterable[tuple[str, int, str, Means, tuple[str, ...]]]:
     for rung in _known(comparison):
         for layer, where in enumerate(rung.executions or []):
             if where.jobs is not None and len(where.times) > 1:

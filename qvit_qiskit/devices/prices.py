@@ -199,5 +199,5 @@ def rows_per_job(
 @lru_cache(maxsize=1)
 def prices() -> dict[str, Any]:
     """The dated price table (``prices.toml``)."""
-    text = files("qvit_qiskit.execution").joinpath("prices.toml").read_text(encoding="utf-8")
+    text = files("qvit_qiskit.devices").joinpath("prices.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)

@@ -40,6 +40,11 @@ def transpile(circuit: QuantumCircuit, **options: Any) -> QuantumCircuit:
     try:
         return qiskit.transpile(circuit, **options)
     except TranspilerError as error:
+        if "translate" not in str(error):
+            raise RouteError(
+                f"Expected a circuit that Qiskit can compile for the device, but its transpiler "
+                f"says: {error}. Change the circuit, or choose another device."
+            ) from error
         target = options.get("target") or options["backend"].target
         names = sorted(name for name in target.operation_names if name != "measure")
         raise RouteError(

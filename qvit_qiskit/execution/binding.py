@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from inspect import getattr_static
+from types import FunctionType, MethodType
 from typing import Any, Protocol
 
+import numpy as np
+import torch
 from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
+from qiskit.providers import BackendV2
+from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.neural_networks import NeuralNetwork
 from torch import nn
 
@@ -30,7 +40,8 @@ class Bindable(Protocol):
 def bindable(model: nn.Module) -> list[Bindable]:
     """Every part of a model that a route binds, each once.
 
-    Modules are looked through, the lists, tuples and dicts of modules in their attributes, too.
+    Modules are looked through, and the containers, plain objects and functions in their
+    attributes, too.
 
     Args:
         model: Any module.
@@ -40,48 +51,88 @@ def bindable(model: nn.Module) -> list[Bindable]:
     """
     found: dict[int, Bindable] = {}
     for name, part in _parts(model):
-        network = getattr(part, "neural_network", None)
+        network = part.neural_network if isinstance(part, TorchConnector) else None
         for candidate in (part, network):
             if _runs_elsewhere(candidate):
-                raise _refusal(name, candidate if network is None else part)
+                raise _refusal(name, part)
         target = part if network is None else network
-        if hasattr(target, "bind") and hasattr(target, "route"):
+        if _routed(target):
             found[id(target)] = target
     return list(found.values())
 
 
+def _routed(part: Any) -> bool:
+    """Whether a part has a route of ours; one with such names of its own has another."""
+    if not callable(getattr(type(part), "bind", None)):
+        return False
+    try:
+        return isinstance(part.route, Route)
+    except Exception:  # somebody else's property
+        return False
+
+
 def _runs_elsewhere(part: Any) -> bool:
     if isinstance(part, NeuralNetwork):
-        return not (hasattr(part, "bind") and hasattr(part, "route"))
-    # A primitive that a module calls itself, or PennyLane's torch layer.
-    return isinstance(part, BaseEstimatorV2 | BaseSamplerV2) or hasattr(part, "qnode")
+        return not _routed(part)
+    if isinstance(part, _PRIMITIVES):
+        return True  # a module calls it itself
+    return isinstance(part, nn.Module) and getattr_static(part, "qnode", None) is not None
+
+
+_PRIMITIVES = (BaseEstimatorV2, BaseSamplerV2, BackendV2)
+_LEAVES = (str, bytes, int, float, complex, type(None), torch.Tensor, np.ndarray, np.generic, type)
+_CONTAINERS = (list, tuple, set, frozenset, deque)
+_LIBRARIES = ("torch", "numpy", "pandas", "qiskit", "builtins", "collections", "qvit_qiskit")
+"""Objects of these packages hold no layer of the user's in their attributes."""
 
 
 def _parts(model: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Modules, and what their attributes hold, by dotted name."""
+    """Modules and networks, and those that attributes hold, by dotted name."""
     seen: set[int] = set()
     waiting: list[tuple[str, Any]] = [("", model)]
     while waiting:
         name, part = waiting.pop()
-        if id(part) in seen:
+        if isinstance(part, _LEAVES) or id(part) in seen:
             continue
         seen.add(id(part))
-        dot = f"{name}." if name else ""
-        if isinstance(part, nn.Module):
+        if isinstance(
+            part, nn.Module | NeuralNetwork | BaseEstimatorV2 | BaseSamplerV2 | BackendV2
+        ):
             yield name, part
-            waiting += [(f"{dot}{key}", child) for key, child in part.named_children()]
-            own = {key: value for key, value in vars(part).items() if key not in _OWN}
-            waiting += [(f"{dot}{key}", value) for key, value in own.items()]
-        elif isinstance(part, dict):
-            waiting += [(f"{name}[{key!r}]", value) for key, value in part.items()]
-        elif isinstance(part, list | tuple | set | frozenset):
-            waiting += [(f"{name}[{k}]", value) for k, value in enumerate(part)]
-        elif isinstance(part, NeuralNetwork | BaseEstimatorV2 | BaseSamplerV2):
-            yield name, part
+        waiting += _inside(name, part)
+
+
+def _inside(name: str, part: Any) -> Iterator[tuple[str, Any]]:
+    """What an object holds."""
+    dot = f"{name}." if name else ""
+    if isinstance(part, nn.Module):
+        yield from ((f"{dot}{key}", child) for key, child in part.named_children())
+        for kind in type(part).__mro__:
+            if kind is not nn.Module and not kind.__module__.startswith(_LIBRARIES):
+                yield from ((f"{dot}{key}", held) for key, held in vars(kind).items()
+                            if isinstance(held, nn.Module | NeuralNetwork))  # fmt: skip
+        own = vars(part).items()
+        yield from ((f"{dot}{key}", held) for key, held in own if key not in _OWN)
+    elif isinstance(part, Mapping):
+        pairs = ((key, held) for key, held in part.items() if not isinstance(held, _LEAVES))
+        yield from ((f"{name}[{key!r}]", held) for key, held in pairs)
+    elif isinstance(part, _CONTAINERS):
+        items = ((k, held) for k, held in enumerate(part) if not isinstance(held, _LEAVES))
+        yield from ((f"{name}[{k}]", held) for k, held in items)
+    elif isinstance(part, MethodType):
+        yield name, part.__self__
+    elif isinstance(part, FunctionType):
+        for cell in part.__closure__ or ():
+            with suppress(ValueError):  # an empty cell
+                yield name, cell.cell_contents
+    elif isinstance(part, partial):
+        yield from ((name, held) for held in (part.func, part.args, part.keywords))
+    elif not type(part).__module__.startswith(_LIBRARIES):
+        yield from ((f"{dot}{key}", held) for key, held in getattr(part, "__dict__", {}).items())
 
 
 def _refusal(name: str, part: Any) -> RouteError:
-    network = getattr(part, "neural_network", None)
+    network = part.neural_network if isinstance(part, TorchConnector) else None
     kind = type(part).__name__ + (f" over {type(network).__name__}" if network is not None else "")
     where = f"The layer {name!r}" if name else "The model"
     return RouteError(
@@ -93,33 +144,73 @@ def _refusal(name: str, part: Any) -> RouteError:
 
 
 _LOCK = threading.Lock()
-_HOLDERS: dict[int, tuple[int, int]] = {}
-"""By a part's identity the thread that has bound it, and how many times."""
+
+
+@dataclass(eq=False)
+class _Frame:
+    """A route that is open on a part."""
+
+    holder: tuple[int, int]
+    """The thread and the asyncio task that opened it."""
+    before: Route
+    """What the part had before."""
+
+
+_OPEN: dict[int, list[_Frame]] = {}
+"""By a part's identity the routes that are open on it, the latest last."""
+
+
+def _task() -> int:
+    """The identity of the running asyncio task; 0 outside of one."""
+    try:
+        return id(asyncio.current_task())
+    except RuntimeError:
+        return 0
 
 
 @contextmanager
-def held(parts: Sequence[Bindable]) -> Iterator[None]:
-    """Keep other threads from binding these parts.
+def bound(parts: Sequence[Bindable], route: Route) -> Iterator[None]:
+    """Bind parts to a route, and give them back what they had.
 
     Raises:
-        RouteError: If another thread has bound one of them.
+        RouteError: If another thread or asyncio task has bound one of them; or, at the end, if a
+            route that was opened later is still open.
     """
-    me = threading.get_ident()
+    me = (threading.get_ident(), _task())
+    own = [_Frame(me, part.route) for part in parts]
     with _LOCK:
-        if any(_HOLDERS.get(id(part), (me, 0))[0] != me for part in parts):
+        if any(frame.holder != me for part in parts for frame in _OPEN.get(id(part), [])):
             raise RouteError(
-                "Another thread has routed this model and is not done, and a layer runs on one "
-                "route at a time. Give each thread its own copy.deepcopy(model)."
+                "Another thread or task has routed this model and is not done, and a layer runs on "
+                "one route at a time. Give each its own copy.deepcopy(model)."
             )
-        for part in parts:
-            _HOLDERS[id(part)] = (me, _HOLDERS.get(id(part), (me, 0))[1] + 1)
+        for part, frame in zip(parts, own, strict=True):
+            _OPEN.setdefault(id(part), []).append(frame)
     try:
+        for part in parts:
+            part.bind(route)
         yield
     finally:
         with _LOCK:
-            for part in parts:
-                _, depth = _HOLDERS[id(part)]
-                if depth > 1:
-                    _HOLDERS[id(part)] = (me, depth - 1)
-                else:
-                    del _HOLDERS[id(part)]
+            orderly = [_close(part, frame) for part, frame in zip(parts, own, strict=True)]
+        if not all(orderly):
+            raise RouteError(
+                "Another route was opened on this model within this one and is still open: values "
+                "in between may be of either. Close them in order, or give each its own "
+                "copy.deepcopy(model)."
+            )
+
+
+def _close(part: Bindable, frame: _Frame) -> bool:
+    """Take a route off a part; whether it was the one that was opened last."""
+    frames = _OPEN[id(part)]
+    place = next(k for k, other in enumerate(frames) if other is frame)
+    last = place == len(frames) - 1
+    if last:
+        part.bind(frame.before)
+    else:  # whoever stands on it gives back what was below
+        frames[place + 1].before = frame.before
+    del frames[place]
+    if not frames:
+        del _OPEN[id(part)]
+    return last

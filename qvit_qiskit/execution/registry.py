@@ -172,7 +172,7 @@ def route(
             can bind (e.g. a stock ``TorchConnector``), or another thread routes the model.
         JobError: If the budget does not allow a job, a job fails, or the folder is another run's.
     """
-    from qvit_qiskit.execution.binding import bindable, held
+    from qvit_qiskit.execution.binding import bindable, bound
 
     if (budget_seconds is None) != (run is None):
         raise RouteError("Expected budget_seconds and run together: what to spend, where to note.")
@@ -181,12 +181,5 @@ def route(
         new = _open_run(name, backends_dir, budget_seconds, Path(run))
     else:
         new = open(name, backends_dir=backends_dir) if isinstance(name, str) else name
-    with held(parts):
-        before = [part.route for part in parts]
-        try:
-            for part in parts:
-                part.bind(new)
-            yield new
-        finally:
-            for part, old in zip(parts, before, strict=True):
-                part.bind(old)
+    with bound(parts, new):
+        yield new

@@ -10,8 +10,8 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit_machine_learning.gradients import BaseEstimatorGradient
 
 from qvit_qiskit.circuits import QNNCircuit
-from qvit_qiskit.devices.calibration import noise_device
 from qvit_qiskit.exceptions import RouteError
+from qvit_qiskit.execution.noise_source import noise_device
 from qvit_qiskit.hardware.estimators import JournaledEstimator, RehearsalEstimator
 from qvit_qiskit.hardware.local import LocalSender
 from qvit_qiskit.hardware.run import HardwareRun, Terms

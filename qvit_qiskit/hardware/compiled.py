@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit, qpy
 from qiskit.providers import BackendV2
 
 from qvit_qiskit.circuits.readout import Basis, measurement_bases
-from qvit_qiskit.devices.packing import pack, place
+from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import Timing, timing
 from qvit_qiskit.devices.regions import Placed, Region, join, region_target
 
@@ -21,42 +21,6 @@ Terms = Sequence[Mapping[str, Any]]
 
 QPY_VERSION = 17
 """The newest that qiskit-ibm-runtime 0.51 accepts."""
-
-
-@dataclass(frozen=True)
-class Placement:
-    """How circuits are laid on a device."""
-
-    seed: int = 0
-    k: int | Literal["auto"] = 1
-    """Copies of a circuit that run side by side, with different rows."""
-    buffer: int = 0
-    """Free qubits between two copies, at least."""
-    min_fidelity: float = 0.0
-    """Of each copy, at least."""
-
-    @property
-    def packs(self) -> bool:
-        """Whether there may be several copies."""
-        return self.k != 1
-
-    def regions(self, circuit: QuantumCircuit, device: BackendV2) -> list[Region]:
-        """Where the copies of a circuit go, best first.
-
-        Raises:
-            RouteError: If the device is too small, or fewer copies fit than are asked for.
-        """
-        if not self.packs:
-            return [place(circuit, device, self.seed)]
-        found = pack(
-            circuit,
-            device,
-            k=self.k,
-            buffer=self.buffer,
-            min_fidelity=self.min_fidelity,
-            seed=self.seed,
-        )
-        return list(found.regions)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.calls import Patience
 from qvit_qiskit.hardware.compiled import (
-    Placement,
     compile_bases,
     longest_timing,
     to_qpy,

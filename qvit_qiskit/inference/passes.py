@@ -21,11 +21,11 @@ from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.exceptions import DataError, JobError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.route import Route
+from qvit_qiskit.hardware.outputs import Outputs
 from qvit_qiskit.hardware.run import Answers
 from qvit_qiskit.hardware.stage import Rows
 from qvit_qiskit.inference.rows import answers_at, evaluate, join_rows
 from qvit_qiskit.profile import AerProfile
-from qvit_qiskit.runs.results import Outputs
 from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator
 
 Layer = Sequence[np.ndarray]

@@ -75,7 +75,8 @@ def check_logits(logits: np.ndarray, labels: np.ndarray, classes: int | None = N
         raise DataError(
             f"Expected one score per class from the model, shape ({len(labels)}, "
             f"{classes or max(2, seen)}), but got {tuple(logits.shape)}. End it with a layer of as "
-            "many outputs as classes."
+            "many outputs as classes; of a split that lacks some, say how many there are: "
+            "Split(images, labels, num_classes=...)."
         )
     if not np.isfinite(logits).all():
         raise DataError("The model returned NaN logits. Was it trained to the end?")

@@ -2,9 +2,9 @@
 
 from qvit_qiskit.models.build import ModelConfig, build_model, read_config
 from qvit_qiskit.models.classifier import Classifier
-from qvit_qiskit.models.config import ViTConfig
+from qvit_qiskit.models.config import ResNetConfig, ViTConfig
 from qvit_qiskit.models.cost import ModelCost
-from qvit_qiskit.models.resnet import ResNet, ResNetConfig
+from qvit_qiskit.models.resnet import ResNet
 from qvit_qiskit.models.vit import ViT
 
 __all__ = [

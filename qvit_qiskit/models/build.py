@@ -9,8 +9,8 @@ import torch
 
 from qvit_qiskit.exceptions import ConfigError
 from qvit_qiskit.models.classifier import Classifier
-from qvit_qiskit.models.config import ViTConfig
-from qvit_qiskit.models.resnet import ResNet, ResNetConfig
+from qvit_qiskit.models.config import ResNetConfig, ViTConfig
+from qvit_qiskit.models.resnet import ResNet
 from qvit_qiskit.models.vit import ViT
 from qvit_qiskit.suggest import unknown
 

@@ -11,8 +11,7 @@ from qvit_qiskit.exceptions import DataError
 from qvit_qiskit.models.cost import ModelCost, count_cost, count_rows
 
 if TYPE_CHECKING:
-    from qvit_qiskit.models.config import ViTConfig
-    from qvit_qiskit.models.resnet import ResNetConfig
+    from qvit_qiskit.models.config import ResNetConfig, ViTConfig
 
 
 class Classifier(nn.Module):

@@ -1,4 +1,4 @@
-"""The one configuration of ViT and QViT."""
+"""Configurations: one for ViT and QViT, one for residual networks."""
 
 from __future__ import annotations
 
@@ -133,3 +133,24 @@ class ViTConfig(Spec):
         surplus = 3 * self.heads * (self.head_width**2 - weights)
         hidden = max(1, self.mlp_width - round(surplus / (2 * self.width + 1)))
         return self.model_copy(update={"projection": "linear", "mlp_ratio": hidden / self.width})
+
+
+class ResNetConfig(Spec):
+    """A ResNet of basic blocks; the defaults are ResNet-18."""
+
+    kind_of_key = "teacher option"
+    kind: ClassVar[str] = "resnet"
+
+    channels: int = Field(default=1, ge=1)
+    classes: int = Field(default=2, ge=2)
+    image_size: int = Field(default=28, ge=1)
+    """Pixels on a side."""
+    width: int = Field(default=64, ge=1, le=1024)
+    """Channels of the first stage; each later stage has twice as many."""
+    blocks: tuple[int, ...] = Field(default=(2, 2, 2, 2), min_length=1, max_length=6)
+    """Basic blocks of each stage."""
+
+    @property
+    def name(self) -> str:
+        """``"resnet18"``, by the number of layers with weights."""
+        return f"resnet{2 * sum(self.blocks) + 2}"

@@ -2,35 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from qvit_qiskit.models.classifier import Classifier
-from qvit_qiskit.spec import Spec
-
-
-class ResNetConfig(Spec):
-    """A ResNet of basic blocks; the defaults are ResNet-18."""
-
-    kind_of_key = "teacher option"
-    kind: ClassVar[str] = "resnet"
-
-    channels: int = Field(default=1, ge=1)
-    classes: int = Field(default=2, ge=2)
-    image_size: int = Field(default=28, ge=1)
-    """Pixels on a side."""
-    width: int = Field(default=64, ge=1, le=1024)
-    """Channels of the first stage; each later stage has twice as many."""
-    blocks: tuple[int, ...] = Field(default=(2, 2, 2, 2), min_length=1, max_length=6)
-    """Basic blocks of each stage."""
-
-    @property
-    def name(self) -> str:
-        """``"resnet18"``, by the number of layers with weights."""
-        return f"resnet{2 * sum(self.blocks) + 2}"
+from qvit_qiskit.models.config import ResNetConfig
 
 
 class BasicBlock(nn.Module):

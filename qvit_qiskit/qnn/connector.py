@@ -168,7 +168,7 @@ class QNNConnector(TorchConnector):
         if "weight" in self._parameters:
             names = [prefix + name for name in _NAMES]
             given = [state_dict.pop(name) for name in names if name in state_dict]
-            if any(not torch.equal(given[0], other) for other in given[1:]):
+            if any(not _equal(given[0], other) for other in given[1:]):
                 raise CircuitError(
                     f"Expected one set of weights, but the state dict holds different ones under "
                     f"{', '.join(name for name in names)}."
@@ -206,6 +206,11 @@ class QNNConnector(TorchConnector):
             return [contract(by_input, "rn"), contract(by_weight, "n")]
 
         return [network.forward(rows, weights)], pull_jacobian
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are the same, NaN included."""
+    return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
 
 
 _NAMES = ("weight", "_weights", "connector.weight", "connector._weights")

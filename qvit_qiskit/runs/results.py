@@ -10,24 +10,10 @@ import numpy as np
 from qvit_qiskit import metrics
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.journal import Journal, unpack_arrays
+from qvit_qiskit.hardware.outputs import Outputs
 from qvit_qiskit.hardware.repeats import Anchors, Control
 from qvit_qiskit.hardware.run import HardwareRun
 from qvit_qiskit.runs.run_folder import RunFolder
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """What one projection of a quantum layer measured."""
-
-    parameters: np.ndarray  # shape: (R, P), inputs and weights, as they were sent
-    values: np.ndarray  # shape: (R, K)
-    covariances: np.ndarray  # shape: (R, K, K), of the values
-    copies: np.ndarray  # shape: (R,), the copy on the chip that each row ran on
-
-    @property
-    def stds(self) -> np.ndarray:
-        """Standard errors, shape (R, K)."""
-        return np.sqrt(np.einsum("rkk->rk", self.covariances).clip(0.0))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPu
 from qvit_qiskit.circuits.pubs import FlatPub, flatten
 from qvit_qiskit.exceptions import RouteError
 
+MAX_SHOTS = 10_000_000
+"""Per row, as profiles have it, too."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -97,7 +100,14 @@ class RowEstimator(BaseEstimatorV2):
 
 def shots_for(precision: float | None, otherwise: int) -> int:
     """Shots that have a standard error of at most ``precision``, whatever the value is."""
-    return math.ceil(1 / precision**2) if precision else otherwise
+    if not precision:
+        return otherwise
+    if precision < 1 / math.sqrt(MAX_SHOTS):
+        raise RouteError(
+            f"Expected a precision of {1 / math.sqrt(MAX_SHOTS):.2g} or more, which takes "
+            f"{MAX_SHOTS:,} shots, but got {precision:g}. Use an exact profile, e.g. aer-exact."
+        )
+    return math.ceil(1 / precision**2)
 
 
 def _result(flat: FlatPub, answer: Answer) -> PubResult:

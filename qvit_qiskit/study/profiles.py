@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qvit_qiskit.devices.calibration import noise_device
 from qvit_qiskit.exceptions import ProfileError
 from qvit_qiskit.execution import registry
+from qvit_qiskit.execution.noise_source import noise_device
 from qvit_qiskit.execution.route import Route
 from qvit_qiskit.study.cells import digest
 

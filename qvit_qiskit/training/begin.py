@@ -55,7 +55,7 @@ def fit(
         CheckpointError: If the folder holds a training already, or there is no such teacher.
         RouteError: If the route is not for training.
     """
-    if train.dataset != data.name:  # what was passed is what was trained on
+    if train.dataset.lower() != data.name.lower():  # what was passed is what was trained on
         train = train.model_copy(update={"dataset": data.name})
     source = _source(train, teacher)
     opened = None if source is None else cache(lambda: open_teacher(source))

@@ -14,16 +14,16 @@ import numpy as np
 from qiskit import QuantumCircuit
 
 from qvit_qiskit.comparison.attention import most_moved
+from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.data import (
     Anchors,
     Attribution,
-    Comparison,
     Executions,
     Rung,
 )
 from qvit_qiskit.data.phantom import phantom
+from qvit_qiskit.hardware.outputs import Outputs
 from qvit_qiskit.hardware.stage import Group, Rows
-from qvit_qiskit.runs.results import Outputs
 
 QUBITS, HEADS, TOKENS, COPIES, JOBS, SHOTS = 4, 2, 16, 6, 5, 1024
 TERMS = [{"I" * (QUBITS - 1 - k) + "Z" + "I" * k: 1.0} for k in range(QUBITS)]

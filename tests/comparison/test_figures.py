@@ -20,17 +20,29 @@ from sklearn.metrics import roc_curve
 
 from qvit_qiskit import metrics
 from qvit_qiskit.comparison.figures import (
-    attention,
-    attribution,
-    bias,
-    budget,
-    calibration,
+    attention_maps as attention,
+)
+from qvit_qiskit.comparison.figures import (
+    attribution_plot as attribution,
+)
+from qvit_qiskit.comparison.figures import (
+    bias_plot as bias,
+)
+from qvit_qiskit.comparison.figures import (
+    budget_plot as budget,
+)
+from qvit_qiskit.comparison.figures import (
     confusion,
     drift,
-    ladder,
     roc,
     scatter,
     style,
+)
+from qvit_qiskit.comparison.figures import (
+    reliability as calibration,
+)
+from qvit_qiskit.comparison.figures import (
+    rung_plot as ladder,
 )
 from qvit_qiskit.comparison.figures.embed import embed
 from qvit_qiskit.comparison.scores import scores
@@ -38,26 +50,26 @@ from qvit_qiskit.statistics.intervals import wilson
 from qvit_qiskit.statistics.resampling import replicates
 
 MODULES = (
-    "attention",
-    "attribution",
-    "bias",
-    "budget",
-    "calibration",
+    "attention_maps",
+    "attribution_plot",
+    "bias_plot",
+    "budget_plot",
+    "reliability",
     "confusion",
     "drift",
-    "ladder",
+    "rung_plot",
     "roc",
     "scatter",
 )
 LABELLED = {
-    "attention": "received attention",
-    "attribution": "share of what moved the logits",
-    "bias": "physical qubit",
-    "budget": "mean square error",
-    "calibration": "predicted probability",
+    "attention_maps": "received attention",
+    "attribution_plot": "share of what moved the logits",
+    "bias_plot": "physical qubit",
+    "budget_plot": "mean square error",
+    "reliability": "predicted probability",
     "confusion": "predicted class",
     "drift": "job, in the order of time",
-    "ladder": "difference from exact",
+    "rung_plot": "difference from exact",
     "roc": "false positive rate",
     "scatter": "expectation value",
 }
@@ -334,7 +346,7 @@ def test_a_dollar_is_a_dollar():
 
 
 def test_hostile_names_do_not_break_figures(two):
-    for name in ("confusion", "calibration", "attention"):
+    for name in ("confusion", "reliability", "attention_maps"):
         draw(name, with_hostile_names(two)).canvas.draw()
 
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from qvit_qiskit import compare, evaluate
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.comparison.attribution import residuals
-from qvit_qiskit.comparison.data import Comparison, Rung
+from qvit_qiskit.comparison.comparison import Comparison
+from qvit_qiskit.comparison.data import Rung
 from qvit_qiskit.comparison.export import as_dict, write_comparison
 from qvit_qiskit.comparison.figures.attention_maps import noisy_rung
 from qvit_qiskit.comparison.recorded import read_recorded

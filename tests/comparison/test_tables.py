@@ -12,7 +12,8 @@ from scipy import stats
 
 from qvit_qiskit import metrics
 from qvit_qiskit.comparison.bias import Errors, Means, anchor_drift, errors_of, same_bias, zero_bias
-from qvit_qiskit.comparison.data import Anchors, Attribution, Comparison, Executions, Rung
+from qvit_qiskit.comparison.comparison import Comparison
+from qvit_qiskit.comparison.data import Anchors, Attribution, Executions, Rung
 from qvit_qiskit.comparison.export import as_dict
 from qvit_qiskit.comparison.rungs import Ladder, shots_estimator
 from qvit_qiskit.comparison.scores import divergence, scores

@@ -8,11 +8,12 @@ import pytest
 
 from qvit_qiskit.circuits import ry_ring
 from qvit_qiskit.data import load, stratified_subset
-from qvit_qiskit.devices.calibration import device_of, noise_device, run_device
+from qvit_qiskit.devices.calibration import device_of
 from qvit_qiskit.devices.packing import place
 from qvit_qiskit.devices.regions import bundled_device
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.execution import registry
+from qvit_qiskit.execution.noise_source import noise_device, run_device
 from qvit_qiskit.hardware.senders import properties_json
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.runs import submit

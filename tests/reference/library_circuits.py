@@ -73,10 +73,10 @@ def _controlled(rng: np.random.Generator, qubits: int, w: Parameter):
     return gate.control(controls, ctrl_state=int(rng.integers(2**controls)), annotated=False)
 
 
-def _feature_map(rng: np.random.Generator, qubits: int, w: Parameter) -> Instruction:
-    width = min(qubits, 2)
-    circuit = gates.zz_feature_map(width, reps=1)
-    return circuit.assign_parameters([w] * width).to_gate()
+def _feature_map(rng: np.random.Generator, qubits: int, w: Parameter):
+    if qubits < 2:
+        return None
+    return gates.zz_feature_map(2, reps=1).assign_parameters([w, w]).to_gate()
 
 
 def _whole(rng: np.random.Generator, qubits: int, w: Parameter) -> Instruction:

@@ -13,7 +13,8 @@ from qvit_qiskit.exceptions import CheckpointError, ConfigError, DataError
 from qvit_qiskit.inference.prediction import predict
 from qvit_qiskit.models import ResNetConfig, ViTConfig, build_model
 from qvit_qiskit.training import Teacher, open_teacher, save_checkpoint
-from qvit_qiskit.training.teachers import digest, logits
+from qvit_qiskit.training.teachers import logits
+from qvit_qiskit.training.teachers.teacher import digest
 
 DATA = phantom(sizes=(70, 6, 6))
 RESNET = ResNetConfig(width=2, blocks=(1,))

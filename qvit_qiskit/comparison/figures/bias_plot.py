@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from qvit_qiskit.comparison.data import Comparison
+from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.figures.style import Look, canvas, looks, short
 from qvit_qiskit.comparison.tables import bias_frame
 

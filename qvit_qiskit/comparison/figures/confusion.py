@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
 from qvit_qiskit import metrics
-from qvit_qiskit.comparison.data import Comparison, Rung
+from qvit_qiskit.comparison.comparison import Comparison
+from qvit_qiskit.comparison.data import Rung
 from qvit_qiskit.comparison.figures.style import canvas, folded
 
 MANY = 7

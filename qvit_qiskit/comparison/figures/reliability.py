@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qvit_qiskit import metrics
-from qvit_qiskit.comparison.data import Comparison, Rung
+from qvit_qiskit.comparison.comparison import Comparison
+from qvit_qiskit.comparison.data import Rung
 from qvit_qiskit.comparison.figures.style import Look, canvas, folded, looks, short
 from qvit_qiskit.statistics.intervals import wilson
 

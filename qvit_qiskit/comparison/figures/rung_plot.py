@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from qvit_qiskit.comparison.data import Comparison
+from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.figures.style import Look, canvas, looks, short
 from qvit_qiskit.comparison.scores import Scores, scores
 from qvit_qiskit.statistics.intervals import Interval

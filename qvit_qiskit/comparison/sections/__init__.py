@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qvit_qiskit.comparison.data import Comparison
+from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.sections.answers import attention, calibration, confusion, roc
 from qvit_qiskit.comparison.sections.base import Contents, Drawn, Section
 from qvit_qiskit.comparison.sections.ladder import ladder

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from qvit_qiskit.comparison.attention import most_moved
-from qvit_qiskit.comparison.data import Comparison, Rung
+from qvit_qiskit.comparison.comparison import Comparison
+from qvit_qiskit.comparison.data import Rung
 from qvit_qiskit.comparison.figures import attention_maps as attention_figure
 from qvit_qiskit.comparison.figures import confusion as confusion_figure
 from qvit_qiskit.comparison.figures import reliability as calibration_figure

@@ -9,7 +9,7 @@ from functools import cached_property
 import pandas as pd
 from matplotlib.figure import Figure
 
-from qvit_qiskit.comparison.data import Comparison
+from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.scores import Scores, scores
 from qvit_qiskit.pages.table import Table
 

@@ -3,7 +3,7 @@
 A model's score is the mean over its seeds, and over folds and data sets where there are several of
 them. An image moves that mean by the mean of what it does to each seed's score, so an interval over
 test images follows as for a single training: from the images' influences averaged over the seeds
-(`analysis.influence`). Influences and values are linear, so that differences, and differences of
+(`statistics.influence`). Influences and values are linear, so that differences, and differences of
 differences, of models that saw the same images are `Measured` as well.
 """
 

@@ -24,7 +24,11 @@ class Peer:
 
 @lru_cache(maxsize=1)
 def _all() -> tuple[Peer, ...]:
-    text = resources.files("qvit_qiskit.study").joinpath("peers.toml").read_text(encoding="utf-8")
+    text = (
+        resources.files("qvit_qiskit.study.results")
+        .joinpath("peers.toml")
+        .read_text(encoding="utf-8")
+    )
     return tuple(
         Peer(
             entry["system"], entry.get("parameters", ""), entry["source"], entry.get("note", ""),

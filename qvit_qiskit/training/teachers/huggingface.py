@@ -14,7 +14,7 @@ import torch
 
 from qvit_qiskit.data import Split
 from qvit_qiskit.exceptions import ConfigError, DataError
-from qvit_qiskit.training.teachers import BATCH, HUB, Teacher, Tick, digest
+from qvit_qiskit.training.teachers.teacher import BATCH, HUB, Teacher, Tick, digest
 
 
 def open_hub(name: str) -> Teacher:

@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +14,6 @@ from torch import Tensor, nn
 from qvit_qiskit.data import MedImages, Split
 from qvit_qiskit.exceptions import ConfigError, DataError
 from qvit_qiskit.models import Classifier
-from qvit_qiskit.training.checkpoint import load_checkpoint
 from qvit_qiskit.training.teachers import logits as cache
 
 Tick = Callable[[int], None]
@@ -98,51 +96,6 @@ class Teacher:
                 "Was it trained to the end?"
             )
         return found
-
-
-TeacherLike = Teacher | nn.Module | Callable[[Tensor], Tensor] | str | Path
-"""A checkpoint or training folder, ``"hf:NAME_OR_FOLDER"``, a module, a function of images."""
-
-
-def open_teacher(source: TeacherLike) -> Teacher:
-    """A teacher from what names or computes it.
-
-    Args:
-        source: A checkpoint or training folder of ours; ``"hf:NAME_OR_FOLDER"``, an image
-            classifier of the Hugging Face Hub; a module or function from images
-            (B, C, 28, 28), the range of `Split.tensors`, to logits (B, classes). A function's
-            answers are not kept on disk, since nothing tells when they change.
-
-    Raises:
-        CheckpointError: If there is no such checkpoint.
-        ConfigError: If the Hub's classifier cannot be had.
-    """
-    if isinstance(source, Teacher):
-        return source
-    if isinstance(source, str) and source.startswith(HUB):
-        from qvit_qiskit.training.teachers.huggingface import open_hub
-
-        return open_hub(source.removeprefix(HUB))
-    if isinstance(source, str | Path):
-        return _from_module(load_checkpoint(source).model, str(source))
-    if isinstance(source, nn.Module):
-        return _from_module(source, type(source).__name__)
-    name = getattr(source, "__name__", type(source).__name__)
-    return Teacher(name, lambda split, tell: ask(source, split.tensors()[0], tell))
-
-
-def _from_module(model: nn.Module, name: str) -> Teacher:
-    def answer(split: Split, tell: Tick) -> np.ndarray:
-        images = split.tensors()[0].to(next(model.parameters(), torch.zeros(())))
-        modes = {module: module.training for module in model.modules()}
-        model.eval()
-        try:
-            return ask(model, images, tell)
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
-
-    return Teacher(name, answer, digest(model))
 
 
 def ask(forward: Callable[[Tensor], Tensor], images: Tensor, tell: Tick) -> np.ndarray:

@@ -7,8 +7,8 @@ import pytest
 
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.data import load, stratified_subset
-from qvit_qiskit.devices.calibration import run_device
 from qvit_qiskit.exceptions import JobError, RouteError
+from qvit_qiskit.execution.noise_source import run_device
 from qvit_qiskit.execution.recorded_noise import recorded_noise
 from qvit_qiskit.hardware.journal import Journal
 from qvit_qiskit.hardware.local import LocalSender

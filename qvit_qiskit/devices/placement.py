@@ -1,0 +1,48 @@
+"""How circuits are laid on a device: on one region, or on several side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from qiskit import QuantumCircuit
+from qiskit.providers import BackendV2
+
+from qvit_qiskit.devices.packing import pack, place
+from qvit_qiskit.devices.regions import Region
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How circuits are laid on a device."""
+
+    seed: int = 0
+    k: int | Literal["auto"] = 1
+    """Copies of a circuit that run side by side, with different rows."""
+    buffer: int = 0
+    """Free qubits between two copies, at least."""
+    min_fidelity: float = 0.0
+    """Of each copy, at least."""
+
+    @property
+    def packs(self) -> bool:
+        """Whether there may be several copies."""
+        return self.k != 1
+
+    def regions(self, circuit: QuantumCircuit, device: BackendV2) -> list[Region]:
+        """Where the copies of a circuit go, best first.
+
+        Raises:
+            RouteError: If the device is too small, or fewer copies fit than are asked for.
+        """
+        if not self.packs:
+            return [place(circuit, device, self.seed)]
+        found = pack(
+            circuit,
+            device,
+            k=self.k,
+            buffer=self.buffer,
+            min_fidelity=self.min_fidelity,
+            seed=self.seed,
+        )
+        return list(found.regions)
