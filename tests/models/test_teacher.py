@@ -10,6 +10,8 @@ from qvit_qiskit.models import ResNet, ResNetConfig, build_model, read_config
 
 TINY = ResNetConfig(channels=3, classes=5, width=3, blocks=(1, 2))
 
+pytestmark = pytest.mark.usefixtures("narrow_convolutions")
+
 
 def images(rng, config, count=2):
     shape = (count, config.channels, 28, 28)

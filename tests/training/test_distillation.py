@@ -32,6 +32,8 @@ SOFT, HARD = Distillation(temperature=2.0), Distillation(kind="hard")
 TWO_PHASES = Distillation(pretrain_epochs=2)
 OTHER_SET = Distillation(pretrain_epochs=2, pretrain_dataset="toy")
 
+pytestmark = pytest.mark.usefixtures("narrow_convolutions")
+
 
 def toy(classes=3, channels=1, count=18):
     """Another set, whose classes are brightnesses."""
