@@ -206,9 +206,8 @@ def _constant_or_definition(
         gate = gate.to_instruction()  # e.g. a Clifford
     params = getattr(gate, "params", ())
     parametric = any(isinstance(p, ParameterExpression) and p.parameters for p in params)
-    definition = None if _is_matrix(gate) and not parametric else _definition(gate)
     small = isinstance(gate, Gate) and not parametric and len(qubits) <= _MAX_MATRIX_QUBITS
-    if small and definition is None:
+    if small and (_is_matrix(gate) or _definition(gate) is None):
         matrix = _matrix(gate)
         if matrix is not None and len(qubits) == 1:
             operations.append(OneQubit(matrix, qubits, gate))

@@ -100,6 +100,28 @@ def prepare(
     return _PREPARED.get(circuit, (frozenset(observed), dynamic), _prepare)
 
 
+def prepare_with(
+    circuit: QuantumCircuit,
+    terms: Sequence[Mapping[str, complex]],
+    *,
+    perfect: bool = False,
+    dynamic: bool = False,
+) -> tuple[Prepared, list[Mapping[str, complex]]]:
+    """A circuit as estimators evaluate it, and its observables on the wires that it has then.
+
+    Args:
+        circuit: Any circuit; parameters may be unbound.
+        terms: Its observables, as Pauli strings and coefficients.
+        perfect: Whether idle qubits are certainly read as 0, so that observed ones can go, too.
+        dynamic: See `prepare`.
+
+    Raises:
+        CircuitError: As `prepare`; or if an observable has another width than the circuit.
+    """
+    prepared = prepare(circuit, () if perfect else qubits_of(terms), dynamic=dynamic)
+    return prepared, [prepared.restrict(observable) for observable in terms]
+
+
 def is_dynamic(circuit: QuantumCircuit) -> bool:
     """Whether a circuit measures, resets or branches, other than at its beginning or end."""
     items, _ = _without_measurements(circuit)

@@ -11,7 +11,7 @@ import numpy as np
 from qiskit.circuit import QuantumCircuit
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
-from qvit_qiskit.circuits.prepared import prepare, qubits_of
+from qvit_qiskit.circuits.prepared import prepare_with
 from qvit_qiskit.exceptions import CircuitError
 
 _PAULIS = frozenset("IXYZ")
@@ -66,10 +66,10 @@ def flatten(pub: EstimatorPub, *, perfect: bool = False, dynamic: bool = False) 
     row = np.arange(rows.size).reshape(rows.shape)
     given = list(observables.ravel().tolist()) if observables.ndim else [observables.tolist()]
     terms = [pauli_strings(observable) for observable in given]
-    prepared = prepare(pub.circuit, () if perfect else qubits_of(terms), dynamic=dynamic)
+    prepared, restricted = prepare_with(pub.circuit, terms, perfect=perfect, dynamic=dynamic)
     return FlatPub(
         prepared.circuit,
-        [prepared.restrict(observable) for observable in terms],
+        restricted,
         values,
         pub.shape,
         np.broadcast_to(which, pub.shape),

@@ -12,7 +12,7 @@ from qiskit import QuantumCircuit
 
 from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.circuits.memo import Memo
-from qvit_qiskit.circuits.prepared import prepare, qubits_of
+from qvit_qiskit.circuits.prepared import prepare_with
 from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.devices.prices import Timing
 from qvit_qiskit.exceptions import JobError, RouteError
@@ -76,8 +76,7 @@ class RehearsalEstimator(_MeasuringEstimator):
 
     def describe(self, circuit: QNNCircuit) -> str:
         """One line: on which qubits a circuit runs."""
-        prepared = prepare(circuit.canonical, qubits_of(circuit.pauli_terms))
-        terms = [prepared.restrict(observable) for observable in circuit.pauli_terms]
+        prepared, terms = prepare_with(circuit.canonical, circuit.pauli_terms)
         return describe(self._programs_of(prepared.circuit, terms), self.sender)
 
     def _programs_of(self, circuit: QuantumCircuit, terms: Terms) -> list[Compiled]:

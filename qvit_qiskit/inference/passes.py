@@ -18,12 +18,13 @@ from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
 from qvit_qiskit.circuits.pubs import FlatPub
-from qvit_qiskit.exceptions import DataError, JobError
+from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.route import Route
 from qvit_qiskit.hardware.outputs import Outputs
 from qvit_qiskit.hardware.run import Answers
 from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.inference.prediction import check_finite_logits
 from qvit_qiskit.inference.rows import answers_at, evaluate, join_rows
 from qvit_qiskit.profile import AerProfile
 from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator
@@ -197,8 +198,7 @@ def run_pass(
         logits = _forward(model, images, estimator, batch_size)
     if not estimator.records:
         raise JobError("The model has no quantum layer, so its rungs would all be the same.")
-    if not np.isfinite(logits).all():
-        raise DataError("The model returned NaN logits. Was it trained to the end?")
+    check_finite_logits(logits)
     if not estimator.complete:
         raise _other_layers()
     if not notes:

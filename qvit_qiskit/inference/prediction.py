@@ -78,5 +78,14 @@ def check_logits(logits: np.ndarray, labels: np.ndarray, classes: int | None = N
             "many outputs as classes; of a split that lacks some, say how many there are: "
             "Split(images, labels, num_classes=...)."
         )
+    check_finite_logits(logits)
+
+
+def check_finite_logits(logits: np.ndarray) -> None:
+    """Refuse logits of any shape that are not all finite.
+
+    Raises:
+        DataError: If one is NaN or infinite.
+    """
     if not np.isfinite(logits).all():
         raise DataError("The model returned NaN logits. Was it trained to the end?")

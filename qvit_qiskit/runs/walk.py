@@ -15,6 +15,7 @@ from qvit_qiskit.execution.route import Route
 from qvit_qiskit.hardware.estimators import Pending, StageEstimator
 from qvit_qiskit.hardware.run import Answers
 from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.inference.prediction import check_finite_logits
 from qvit_qiskit.profile import FakeProfile
 
 
@@ -70,6 +71,5 @@ def walk(
     if not answers:
         raise JobError("The model has no quantum layer, so nothing would be sent.")
     logits = np.concatenate(parts)
-    if not np.isfinite(logits).all():
-        raise DataError("The model returned NaN logits. Was it trained to the end?")
+    check_finite_logits(logits)
     return logits

@@ -10,7 +10,7 @@ from qiskit.circuit import QuantumCircuit
 
 from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.circuits.memo import Memo
-from qvit_qiskit.circuits.prepared import prepare, qubits_of
+from qvit_qiskit.circuits.prepared import prepare_with
 from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.circuits.readout import Basis, measurement_bases
 from qvit_qiskit.simulation.exact.engine import Engine, P, Request, RowEngine
@@ -41,8 +41,7 @@ class Compiler(Generic[P]):
     def describe(self, circuit: QNNCircuit) -> str:
         """One line: which engine a circuit gets when its inputs vary by row."""
         columns = tuple(range(circuit.num_inputs))
-        prepared = prepare(circuit.canonical, qubits_of(circuit.pauli_terms))
-        terms = [prepared.restrict(observable) for observable in circuit.pauli_terms]
+        prepared, terms = prepare_with(circuit.canonical, circuit.pauli_terms)
         return self.program(prepared.circuit, measurement_bases(terms)[0], columns).describe()
 
     def passes(
@@ -112,8 +111,7 @@ class ExactEstimator(RowEstimator):
             terms: Its observables, as Pauli strings and coefficients.
             columns: Columns of the parameter values that differ from row to row.
         """
-        prepared = prepare(circuit, () if self.perfect else qubits_of(terms))
-        short = terms if prepared.whole else [prepared.restrict(t) for t in terms]
+        prepared, short = prepare_with(circuit, terms, perfect=self.perfect)
         return self.compiler.passes(prepared.circuit, short, columns)
 
     def tables(self, flats: Sequence[FlatPub]) -> list[np.ndarray]:
