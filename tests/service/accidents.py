@@ -53,7 +53,9 @@ def _status(book: FaultBook, fault: Fault, request: Request, proceed: Proceed) -
         book.haunt(request.body, proceed())
     code = int(fault.options.get("code", 503))
     text = fault.options.get("message", "The service could not answer this request.")
-    response = ApiError(code, 1000, text).response()
+    if "body" in fault.options:
+        return Response.text(str(fault.options["body"]), code)
+    response = ApiError(code, fault.options.get("error", 1000), text).response()
     if fault.options.get("retry_after") is not None:
         response.headers["Retry-After"] = str(fault.options["retry_after"])
     return response

@@ -18,12 +18,18 @@ if TYPE_CHECKING:
     from .app import App
 
 
+BILL = (("factor", 1.0), ("surcharge", 0.0))
+"""What shapes a job's bill beside the formula."""
+
+
 def create(app: App, instance: Instance, request: Request) -> Record:
     """Check a request and keep the job, or the jobs, it asks for; the first is the answer's.
 
     Raises:
         ApiError: If the platform would refuse it.
     """
+    if 0 < app.settings.max_bytes < len(request.body):
+        raise ApiError(413, 413, "Request entity too large.")
     asked = request.json()
     _check_rate(app)
     _check_program(app, asked)
@@ -46,6 +52,8 @@ def create(app: App, instance: Instance, request: Request) -> Record:
             record["listed"] = record["created"] + delay
         elif fate.kind == "late_billing":
             record["billing_delay"] = delay
+        elif fate.kind == "bill":
+            record["bill"] = {name: float(options.get(name, default)) for name, default in BILL}
         elif fate.kind == "surplus":
             copies = int(options.get("copies", 1))
     with app.store.lock:  # the worker starts nothing in between
@@ -106,7 +114,7 @@ def _check_rate(app: App) -> None:
 def _check_program(app: App, asked: dict[str, Any]) -> None:
     if asked.get("program_id") != "executor":
         raise ApiError(404, 1216, f"Program not found: {asked.get('program_id')}")
-    if asked.get("backend") not in app.devices:
+    if asked.get("backend") not in app.devices or asked["backend"] in app.settings.retired:
         raise ApiError(400, 1007, f"Backend {asked.get('backend')} not found.")
     tags(asked.get("tags"))
     count, most = executions(asked.get("params")), app.settings.max_executions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,18 @@ class Device:
     def properties(self) -> dict[str, Any]:
         """The bundled calibration under this device's name."""
         return self._read("props") | {"backend_name": self.name}
+
+    def with_faults(self, qubits: list[int]) -> dict[str, Any]:
+        """A later calibration in which some qubits are not operational."""
+        found = dict(self.properties)
+        now = datetime.now(UTC).isoformat()
+        fault = {"name": "operational", "unit": "", "value": 0, "date": now}
+        found["last_update_date"] = now
+        found["qubits"] = [
+            [*entries, fault] if qubit in qubits else entries
+            for qubit, entries in enumerate(found["qubits"])
+        ]
+        return found
 
     @property
     def num_qubits(self) -> int:

@@ -11,7 +11,8 @@ from typing import Any
 from .wire import Response
 
 CALL_FAULTS = {
-    "status": "an HTTP status: code=503, retry_after=None, creates=False",
+    "status": "an HTTP status: code=503, error=1000, message=…, body=…, retry_after=None, "
+    "creates=False",
     "drop": "the connection ends without an answer: when='before'|'after' the call took effect",
     "stall": "no answer for seconds=…, then the connection ends: when='before'|'after'",
     "slow": "the answer comes after seconds=…",
@@ -28,6 +29,7 @@ JOB_FAULTS = {
     "late_results": "no result until seconds=… after completion",
     "late_listing": "the job is in no list until seconds=… after its creation",
     "late_billing": "usage is pending until seconds=… after the end",
+    "bill": "the job uses factor=1.0 times the formula and surcharge=0.0 s beside",
     "surplus": "copies=1 more jobs of the same content and tags are created",
     "close_session": "the server closes the job's session: when='before'|'after' it is accepted",
 }

@@ -97,6 +97,18 @@ class Service:
         """Cancel a job as somebody else would."""
         self._control("POST", f"jobs/{job_id}/cancel")
 
+    def delete(self, job_id: str) -> None:
+        """Delete a job as somebody else would."""
+        self._control("DELETE", f"jobs/{job_id}")
+
+    def expire(self, job_id: str) -> None:
+        """Let the results of a job expire."""
+        self._control("POST", f"jobs/{job_id}/expire")
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """All batches and sessions in the order of their creation, as stored."""
+        return self._control("GET", "sessions")
+
     def close_session(self, session_id: str) -> None:
         """Close a session or batch as the service would."""
         self._control("POST", f"sessions/{session_id}/close")

@@ -23,7 +23,12 @@ TUNABLE = (
     "allowance",
     "token_ttl",
     "offline",
+    "retired",
+    "faulty",
     "queues",
+    "bill_factor",
+    "bill_surcharge",
+    "max_bytes",
 )
 """Settings that the control endpoint may change."""
 
@@ -60,6 +65,16 @@ class Settings:
     """Seconds that an instance may use; None is 600 on the Open plan, no limit elsewhere."""
     offline: tuple[str, ...] = ()
     """Devices under maintenance."""
+    retired: tuple[str, ...] = ()
+    """Devices that were taken away; their jobs and results stay."""
+    faulty: dict[str, list[int]] = field(default_factory=dict)
+    """Qubits that the calibration calls not operational, by device."""
+    bill_factor: float = 1.0
+    """What jobs use, as a multiple of the documented formula."""
+    bill_surcharge: float = 0.0
+    """What every job uses beside."""
+    max_bytes: int = 0
+    """Size of a request that creates a job; 0 is no limit."""
     queues: dict[str, int] = field(default_factory=dict)
     """Jobs of other people that wait, by device."""
 
@@ -91,6 +106,7 @@ def parse(arguments: list[str] | None) -> tuple[Settings, bool]:
     parser.add_argument("--noiseless", action="store_true", help="ideal devices")
     parser.add_argument("--with-parent", action="store_true", help="end with the parent process")
     other = {"store", "port", "devices", "plans", "noiseless", "offline", "queues"}
+    other |= {"retired", "faulty"}
     for entry in fields(Settings):
         if entry.name not in other:
             kind = {"str": str, "int": int}.get(str(entry.type), float)

@@ -70,9 +70,9 @@ class Response:
         return cls(status, body, {"Content-Type": "application/json"})
 
     @classmethod
-    def text(cls, value: str) -> Response:
+    def text(cls, value: str, status: int = 200) -> Response:
         """A text answer."""
-        return cls(200, value.encode(), {"Content-Type": "text/plain; charset=utf-8"})
+        return cls(status, value.encode(), {"Content-Type": "text/plain; charset=utf-8"})
 
 
 class ApiError(Exception):

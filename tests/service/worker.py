@@ -7,7 +7,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from . import sessions
+from . import billing, sessions
 from .store import Record
 
 if TYPE_CHECKING:
@@ -100,8 +100,12 @@ class Worker(threading.Thread):
 
         started = time.time()
         device = self.app.devices[job["backend"]]
-        limit = min(job["cost"] or self.app.settings.max_seconds, self.app.settings.max_seconds)
-        if analysis.usage > limit and not device.mock:
+        limit = self._limit(job)
+        settings = self.app.settings
+        bill = {"factor": settings.bill_factor, "surcharge": settings.bill_surcharge}
+        bill |= job.get("bill") or {}
+        used = analysis.usage * bill["factor"] + bill["surcharge"]
+        if used > limit and not device.mock:
             self._pause(job, started)
             reason = f"Job ran longer than the maximum execution time of {limit} s."
             self._end(job, "Cancelled", 1305, reason, charged=limit)
@@ -114,8 +118,17 @@ class Worker(threading.Thread):
             self.app.store.put("results", job["id"], result)
             if job["private"]:
                 self.app.store.drop("params", job["id"])
-            charged = 0.0 if device.mock else analysis.usage
+            charged = 0.0 if device.mock else used
             self._end(job, "Completed", charged=charged, executed=job["executed"] + 1)
+
+    def _limit(self, job: Record) -> float:
+        """QPU seconds that a job may use: its own limit, the platform's, its session's rest."""
+        limit = min(job["cost"] or self.app.settings.max_seconds, self.app.settings.max_seconds)
+        session = self.app.store.sessions.get(job["session_id"] or "")
+        if session and session["mode"] == "dedicated":
+            used = billing.elapsed(session, sessions.jobs_of(self.app.store, session))
+            limit = min(limit, max(0.0, session["max_ttl"] - used))
+        return limit
 
     def _start(self, job: Record, session: Record | None) -> bool:
         now = time.time()
@@ -138,7 +151,8 @@ class Worker(threading.Thread):
         code = doom.get("code", 1517) if status == "Failed" else None
         reason = doom.get("reason", "Internal error while executing the job.")
         text = reason if status == "Failed" else None
-        self._end(job, status, code, text, charged=float(doom.get("charged", 0.0)))
+        charged = min(self._limit(job), float(doom.get("charged", 0.0)))
+        self._end(job, status, code, text, charged=charged)
 
     def _end(
         self,

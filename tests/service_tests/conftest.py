@@ -26,6 +26,11 @@ DEFAULTS: dict[str, Any] = {
     "allowance": None,
     "token_ttl": 3600.0,
     "offline": [],
+    "retired": [],
+    "faulty": {},
+    "bill_factor": 1.0,
+    "bill_surcharge": 0.0,
+    "max_bytes": 0,
     "queues": {},
 }
 

@@ -17,7 +17,7 @@ def find(app: App, name: str) -> Device:
     Raises:
         ApiError: If there is none.
     """
-    if name not in app.devices:
+    if name not in app.devices or name in app.settings.retired:
         raise ApiError(404, 1007, f"Backend {name} not found.")
     return app.devices[name]
 
@@ -44,7 +44,7 @@ def listing(app: App, request: Request) -> Response:
             **({"class": "mock"} if device.mock else {}),
         }
         for device in app.devices.values()
-        if mocks or not device.mock
+        if (mocks or not device.mock) and device.name not in app.settings.retired
     ]
     return Response.of({"devices": shown})
 
@@ -58,7 +58,9 @@ def configuration(app: App, request: Request, name: str) -> Response:
 def properties(app: App, request: Request, name: str) -> Response:
     """GET /backends/{name}/properties; there is one calibration, whatever date is asked for."""
     app.accounts.check(request)
-    return Response.of(find(app, name).properties)
+    device = find(app, name)
+    faulty = app.settings.faulty.get(name, [])
+    return Response.of(device.with_faults(faulty) if faulty else device.properties)
 
 
 def status(app: App, request: Request, name: str) -> Response:

@@ -9,7 +9,7 @@ from .. import sessions
 from ..faults import SERVICE_FAULTS
 from ..store import TERMINAL
 from ..wire import ApiError, Request, Response
-from .jobs import stop
+from .jobs import remove, stop
 
 if TYPE_CHECKING:
     from ..app import App
@@ -49,6 +49,13 @@ def jobs(app: App, request: Request) -> Response:
     """GET /_control/jobs: all records in the order of their creation, deleted ones too."""
     with app.store.lock:
         return Response.of(sorted(app.store.jobs.values(), key=lambda job: job["number"]))
+
+
+def all_sessions(app: App, request: Request) -> Response:
+    """GET /_control/sessions: all records in the order of their creation."""
+    with app.store.lock:
+        known = list(app.store.sessions.values())
+    return Response.of(sorted(known, key=lambda session: session["number"]))
 
 
 def executed(app: App, request: Request) -> Response:
@@ -96,6 +103,19 @@ def cancel(app: App, request: Request, identifier: str) -> Response:
     return Response(204)
 
 
+def delete(app: App, request: Request, identifier: str) -> Response:
+    """DELETE /_control/jobs/{id}: somebody else deletes it."""
+    remove(app, app.store.jobs[identifier])
+    return Response(204)
+
+
+def expire(app: App, request: Request, identifier: str) -> Response:
+    """POST /_control/jobs/{id}/expire: its results are kept no longer."""
+    app.store.update(app.store.jobs[identifier], expired=True)
+    app.store.drop("results", identifier)
+    return Response(204)
+
+
 def close(app: App, request: Request, identifier: str) -> Response:
     """POST /_control/sessions/{id}/close: the server closes a session."""
     if identifier not in app.store.sessions:
@@ -110,11 +130,14 @@ ROUTES = [
     ("POST", r"/_control/faults", inject),
     ("DELETE", r"/_control/faults", clear),
     ("GET", r"/_control/jobs", jobs),
+    ("GET", r"/_control/sessions", all_sessions),
     ("GET", r"/_control/executed", executed),
     ("GET", r"/_control/requests", requests),
     ("DELETE", r"/_control/requests", forget),
     ("POST", r"/_control/hold", hold),
     ("POST", r"/_control/settings", tune),
     ("POST", r"/_control/jobs/([^/]+)/cancel", cancel),
+    ("DELETE", r"/_control/jobs/([^/]+)", delete),
+    ("POST", r"/_control/jobs/([^/]+)/expire", expire),
     ("POST", r"/_control/sessions/([^/]+)/close", close),
 ]

@@ -48,6 +48,8 @@ def details(app: App, request: Request, identifier: str) -> Response:
 def results(app: App, request: Request, identifier: str) -> Response:
     """GET /jobs/{id}/results: 204 before there are any; those of private jobs are read once."""
     job = _own(app, request, identifier)
+    if job.get("expired"):
+        raise ApiError(404, "not_found", f"The results of job {identifier} have expired.")
     if job["status"] in ("Failed", "Cancelled"):
         return Response.text(job["reason"] or "")
     late = (job["finished"] or 0) + job.get("results_delay", 0.0)
@@ -77,7 +79,8 @@ def stop(app: App, job: Record) -> None:
     with app.store.lock:
         if job["status"] in TERMINAL:
             raise ApiError(409, 1009, f"Job {job['id']} is in status {job['status']}.")
-        charged = PREPARATION if job["status"] == "Running" else 0.0
+        used = min(PREPARATION, job["cost"] or PREPARATION)
+        charged = used if job["status"] == "Running" else 0.0
         app.store.update(job, status="Cancelled", finished=time.time(), charged=charged)
 
 
@@ -86,10 +89,15 @@ def delete(app: App, request: Request, identifier: str) -> Response:
     job = _own(app, request, identifier)
     if job["status"] not in TERMINAL:
         raise ApiError(400, 1000, f"Job {identifier} has not ended.", "Cancel it first.")
-    app.store.update(job, deleted=True)
-    app.store.drop("params", identifier)
-    app.store.drop("results", identifier)
+    remove(app, job)
     return Response(204)
+
+
+def remove(app: App, job: Record) -> None:
+    """Delete a job; what it used stays on the bill."""
+    app.store.update(job, deleted=True)
+    app.store.drop("params", job["id"])
+    app.store.drop("results", job["id"])
 
 
 def tags(app: App, request: Request, identifier: str) -> Response:
