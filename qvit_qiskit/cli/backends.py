@@ -160,8 +160,8 @@ def check(
 
     from qvit_qiskit.exceptions import ProfileError
     from qvit_qiskit.execution import registry
-    from qvit_qiskit.hardware.account import check as ask
-    from qvit_qiskit.hardware.calls import Patience
+    from qvit_qiskit.ibm.account import check as ask
+    from qvit_qiskit.ibm.calls import Patience
     from qvit_qiskit.profile import IbmProfile
 
     found = registry.find(name, backends_dir)

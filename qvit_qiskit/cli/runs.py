@@ -39,7 +39,7 @@ def submit(
     Example: qvit submit jobs/hello-hardware.toml --checkpoint checkpoints/demo --wait
     """
     from qvit_qiskit.data import load, stratified_subset
-    from qvit_qiskit.hardware.calls import Patience
+    from qvit_qiskit.ibm.calls import Patience
     from qvit_qiskit.runs import submit as send
     from qvit_qiskit.runs.job import read_job
     from qvit_qiskit.runs.run_folder import Source
@@ -112,7 +112,7 @@ def resume(
     Example: qvit resume runs/hello-hardware-20261122-160000 --wait
     """
     from qvit_qiskit.exceptions import JobError
-    from qvit_qiskit.hardware.calls import Patience
+    from qvit_qiskit.ibm.calls import Patience
     from qvit_qiskit.runs import resume as go_on
 
     if budget is not None and not budget > 0:
@@ -135,7 +135,7 @@ def cancel(run: Run, patience: PatienceSeconds = 300.0, json: AsJson = False) ->
 
     Example: qvit cancel runs/hello-hardware-20261122-160000
     """
-    from qvit_qiskit.hardware.calls import Patience
+    from qvit_qiskit.ibm.calls import Patience
     from qvit_qiskit.runs import cancel as stop
 
     count = stop(run, Patience.of(patience))

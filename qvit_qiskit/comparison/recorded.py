@@ -15,8 +15,8 @@ from torch import nn
 
 from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.comparison.data import Anchors, Executions
+from qvit_qiskit.devices.compiled import Compiled
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.hardware.compiled import Compiled
 from qvit_qiskit.hardware.dispatch import counts_of
 from qvit_qiskit.hardware.journal import Journal, Ledger, digest
 from qvit_qiskit.hardware.readout_factors import calibrated_noise

@@ -9,10 +9,10 @@ from qiskit.providers import BackendV2
 from qvit_qiskit.devices.calibration import CalibratedDevice, device_of
 from qvit_qiskit.devices.regions import bundled_device
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.hardware.account import connect, find_device
-from qvit_qiskit.hardware.calls import Patience, repeat
 from qvit_qiskit.hardware.journal import Event, Journal
-from qvit_qiskit.hardware.senders import properties_json
+from qvit_qiskit.ibm.account import connect, find_device
+from qvit_qiskit.ibm.calls import Patience, repeat
+from qvit_qiskit.ibm.senders import properties_json
 from qvit_qiskit.profile import IbmProfile
 
 

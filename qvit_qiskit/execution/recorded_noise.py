@@ -13,10 +13,10 @@ from qiskit.providers import BackendV2
 
 from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.devices.compiled import Compiled
 from qvit_qiskit.devices.regions import Region, region_target
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.noise_source import compiled_device
-from qvit_qiskit.hardware.compiled import Compiled
 from qvit_qiskit.hardware.journal import Journal
 from qvit_qiskit.hardware.stored import StoredStage
 from qvit_qiskit.simulation.exact.estimator import Columns, Compiler, ExactEstimator

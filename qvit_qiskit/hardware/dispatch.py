@@ -16,7 +16,6 @@ import numpy as np
 
 from qvit_qiskit.devices.prices import MAX_JOB_SECONDS, Mitigation
 from qvit_qiskit.exceptions import JobError, RouteError, ServiceError
-from qvit_qiskit.hardware.calls import Busy, Patience, Unanswered
 from qvit_qiskit.hardware.counts import Counts
 from qvit_qiskit.hardware.journal import (
     Event,
@@ -27,8 +26,9 @@ from qvit_qiskit.hardware.journal import (
     surplus_tag,
     unpack_arrays,
 )
-from qvit_qiskit.hardware.senders import Sender, Work
 from qvit_qiskit.hardware.stage import Chunk, Group, Layout
+from qvit_qiskit.ibm.calls import Busy, Patience, Unanswered
+from qvit_qiskit.ibm.senders import Sender, Work
 
 _STATE = {
     "intent": "unanswered",

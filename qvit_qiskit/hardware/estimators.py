@@ -14,14 +14,14 @@ from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.circuits.memo import Memo
 from qvit_qiskit.circuits.prepared import prepare_with
 from qvit_qiskit.circuits.pubs import FlatPub
+from qvit_qiskit.devices.compiled import Compiled, Terms, compile_bases
 from qvit_qiskit.devices.prices import Timing
 from qvit_qiskit.exceptions import JobError, RouteError
-from qvit_qiskit.hardware.compiled import Compiled, Terms, compile_bases
 from qvit_qiskit.hardware.counts import Counts
 from qvit_qiskit.hardware.journal import locked
-from qvit_qiskit.hardware.local import LocalSender
 from qvit_qiskit.hardware.run import Answers, HardwareRun
 from qvit_qiskit.hardware.stage import Chunk, Layout, Piece, Rows, seat, values_of
+from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator, shots_for
 
 _SAME = 1e-3

@@ -10,20 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from qvit_qiskit.devices.placement import Placement
-from qvit_qiskit.devices.prices import Mitigation
-from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.hardware.calls import Patience
-from qvit_qiskit.hardware.compiled import (
+from qvit_qiskit.devices.compiled import (
     compile_bases,
     longest_timing,
     to_qpy,
 )
+from qvit_qiskit.devices.placement import Placement
+from qvit_qiskit.devices.prices import Mitigation
+from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.dispatch import Dispatcher, Progress, Task
 from qvit_qiskit.hardware.journal import Journal, Ledger, digest, pack_arrays
-from qvit_qiskit.hardware.local import LocalSender
 from qvit_qiskit.hardware.repeats import Anchors, Control
-from qvit_qiskit.hardware.senders import Sender, ServiceSender
 from qvit_qiskit.hardware.stage import (
     Answers,
     Layout,
@@ -33,6 +30,9 @@ from qvit_qiskit.hardware.stage import (
     seat,
 )
 from qvit_qiskit.hardware.stored import StoredStage
+from qvit_qiskit.ibm.calls import Patience
+from qvit_qiskit.ibm.local import LocalSender
+from qvit_qiskit.ibm.senders import Sender, ServiceSender
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 
 __all__ = ["Answers", "HardwareRun", "Terms"]

@@ -12,14 +12,15 @@ import numpy as np
 from qiskit import QuantumCircuit
 
 from qvit_qiskit.circuits.pubs import FlatPub
+from qvit_qiskit.devices.compiled import Compiled
 from qvit_qiskit.devices.prices import (
     SUBJOB_SECONDS,
     Mitigation,
     Timing,
     rows_per_job,
 )
-from qvit_qiskit.hardware.compiled import Compiled
 from qvit_qiskit.hardware.counts import Counts, extrapolate, moments
+from qvit_qiskit.ibm.item import Item
 
 Answers = list[tuple[np.ndarray, np.ndarray]]
 """For each PUB or group the means (R, K) of its rows and their covariances (R, K, K)."""
@@ -104,45 +105,6 @@ class Chunk:
         """The inverse of `record`."""
         pieces = tuple(Piece(*piece) for piece in record["pieces"])
         return cls(record["name"], pieces, record["executions"], record["seconds"])
-
-
-@dataclass(frozen=True)
-class Item:
-    """One PUB of a job: a compiled circuit, on k copies at once, at some executed rows."""
-
-    compiled: Compiled
-    fold: int | None
-    """How often each two-qubit gate is run; None for the readout's calibration."""
-    values: np.ndarray
-    """The logical circuit's parameter values, shape (M, k, P)."""
-    name: str
-    """Under which the counts are stored."""
-
-    @property
-    def rows(self) -> int:
-        """M."""
-        return len(self.values)
-
-    def of_copy(self, copy: int) -> np.ndarray:
-        """Parameter values of one copy's circuit, shape (M, P')."""
-        columns = list(self.compiled.columns[copy]) if self.fold is not None else []
-        return self.values[:, copy, columns]
-
-    def pub(self, circuit: QuantumCircuit, values: np.ndarray) -> tuple[Any, ...]:
-        """As a sampler takes it; without parameters there is one row and no values."""
-        return (circuit, values) if circuit.num_parameters else (circuit,)
-
-    def whole(self, width: int) -> tuple[Any, ...]:
-        """The PUB for a device of so many qubits."""
-        copies = range(self.compiled.k)
-        values = np.concatenate([self.of_copy(copy) for copy in copies], axis=1)
-        return self.pub(self.compiled.wide(self.fold, width), values)
-
-    def split(self, bits: np.ndarray) -> np.ndarray:
-        """Bits of the whole register, shape (M, shots, k·n), as (M·k, shots, n)."""
-        rows, shots, _ = bits.shape
-        apart = bits.reshape(rows, shots, self.compiled.k, -1).swapaxes(1, 2)
-        return np.ascontiguousarray(apart).reshape(rows * self.compiled.k, shots, -1)
 
 
 @dataclass

@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
+from qvit_qiskit.devices.compiled import Compiled, from_qpy
 from qvit_qiskit.devices.prices import Mitigation, Timing
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.hardware.compiled import Compiled, from_qpy
 from qvit_qiskit.hardware.counts import Counts
 from qvit_qiskit.hardware.dispatch import Task, counts_of
 from qvit_qiskit.hardware.journal import Event, Journal, digest, unpack_arrays

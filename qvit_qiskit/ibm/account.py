@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qiskit.providers import BackendV2
 
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.hardware.calls import Patience, clean, repeat
+from qvit_qiskit.ibm.calls import Patience, clean, repeat
 from qvit_qiskit.profile import IbmProfile
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from qvit_qiskit.devices.regions import bundled_device, region_backend
-from qvit_qiskit.hardware.senders import (
+from qvit_qiskit.ibm.item import Item
+from qvit_qiskit.ibm.senders import (
     Bill,
     Look,
     Work,
@@ -17,7 +18,6 @@ from qvit_qiskit.hardware.senders import (
     properties_json,
     sampler_options,
 )
-from qvit_qiskit.hardware.stage import Item
 from qvit_qiskit.profile import FakeProfile
 
 ROWS_AT_ONCE = 256

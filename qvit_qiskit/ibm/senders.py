@@ -14,8 +14,8 @@ from qiskit.providers import BackendV2
 
 from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.exceptions import JobError, RouteError
-from qvit_qiskit.hardware.account import connect, find_device
-from qvit_qiskit.hardware.calls import (
+from qvit_qiskit.ibm.account import connect, find_device
+from qvit_qiskit.ibm.calls import (
     Busy,
     Patience,
     Unanswered,
@@ -26,7 +26,7 @@ from qvit_qiskit.hardware.calls import (
     verdict,
     with_deadline,
 )
-from qvit_qiskit.hardware.stage import Item
+from qvit_qiskit.ibm.item import Item
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from torch import nn
 
 from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.circuits.readout import measurement_bases
+from qvit_qiskit.devices.compiled import Compiled, compile_bases, longest_timing
 from qvit_qiskit.devices.embeddings import embed
 from qvit_qiskit.devices.packing import Packing, pack
 from qvit_qiskit.devices.prices import (
@@ -22,7 +23,6 @@ from qvit_qiskit.devices.prices import (
 )
 from qvit_qiskit.devices.regions import bundled_device, bundled_names
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.hardware.compiled import Compiled, compile_bases, longest_timing
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.qnn import QuantumLinear
 

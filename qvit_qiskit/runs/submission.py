@@ -17,7 +17,6 @@ from qvit_qiskit import metrics
 from qvit_qiskit.data import Split
 from qvit_qiskit.devices.prices import Estimate, estimate
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.hardware.calls import Patience
 from qvit_qiskit.hardware.dispatch import Progress
 from qvit_qiskit.hardware.journal import (
     Journal,
@@ -28,6 +27,7 @@ from qvit_qiskit.hardware.journal import (
 )
 from qvit_qiskit.hardware.run import HardwareRun, Terms
 from qvit_qiskit.hardware.stage import Layout
+from qvit_qiskit.ibm.calls import Patience
 from qvit_qiskit.models.cost import count_rows
 from qvit_qiskit.runs.measured_profile import find_measured
 from qvit_qiskit.runs.run_folder import (

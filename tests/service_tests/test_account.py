@@ -12,8 +12,8 @@ import pytest
 from service.handle import Service
 
 from qvit_qiskit.cli import run
-from qvit_qiskit.hardware.account import connect, find_device
-from qvit_qiskit.hardware.calls import Patience
+from qvit_qiskit.ibm.account import connect, find_device
+from qvit_qiskit.ibm.calls import Patience
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.profile import IbmProfile, load_profile
 from qvit_qiskit.training import save_checkpoint

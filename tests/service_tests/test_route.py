@@ -11,12 +11,12 @@ from qiskit_aer import AerSimulator
 from service.handle import Service
 
 from qvit_qiskit.circuits import build_circuit, ry_ring
+from qvit_qiskit.devices.compiled import compile_bases
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import SUBJOB_SECONDS, Mitigation
 from qvit_qiskit.devices.regions import bundled_device, region_backend
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.hardware.compiled import compile_bases
 from qvit_qiskit.hardware.journal import Journal
 from qvit_qiskit.qnn import QuantumLinear
 

@@ -166,7 +166,7 @@ def network(layers: int = 1) -> Any:
 
 def patience() -> Any:
     """For a service on this machine."""
-    from qvit_qiskit.hardware.calls import Patience
+    from qvit_qiskit.ibm.calls import Patience
 
     return Patience(deadline=20.0, outage=10.0, settle=0.3, poll=0.1)
 
@@ -318,7 +318,7 @@ def ordeal(
             was executed twice.
     """
     from qvit_qiskit.exceptions import JobError, RouteError, ServiceError
-    from qvit_qiskit.hardware.calls import Patience
+    from qvit_qiskit.ibm.calls import Patience
     from qvit_qiskit.runs import resume, submit
 
     short = Patience(deadline=1.0, outage=1.5, settle=0.2, poll=0.1)

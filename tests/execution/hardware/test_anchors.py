@@ -18,10 +18,10 @@ from qvit_qiskit.devices import prices as cost
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.hardware.journal import Journal
-from qvit_qiskit.hardware.local import LocalSender
 from qvit_qiskit.hardware.repeats import Anchors
 from qvit_qiskit.hardware.run import HardwareRun, Terms
 from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.profile import FakeProfile
 from qvit_qiskit.simulation.shifts import circuit_pub
 

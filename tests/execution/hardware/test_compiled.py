@@ -9,15 +9,15 @@ from qiskit.quantum_info import Operator, SparsePauliOp
 
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.circuits.readout import measurement_bases
-from qvit_qiskit.devices.regions import best_region, bundled_device, compile_region
-from qvit_qiskit.execution import registry
-from qvit_qiskit.hardware.compiled import (
+from qvit_qiskit.devices.compiled import (
     Compiled,
     Placement,
     compile_bases,
     from_qpy,
     to_qpy,
 )
+from qvit_qiskit.devices.regions import best_region, bundled_device, compile_region
+from qvit_qiskit.execution import registry
 from qvit_qiskit.hardware.counts import Counts, extrapolate, moments
 
 TERMS = [{"IIZ": 1.0}, {"ZIZ": 0.5, "IZI": -2.0}, {"ZZZ": 1.0, "III": 0.25}]

@@ -10,10 +10,10 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
 from qvit_qiskit.circuits import QNNCircuit, build_circuit
 from qvit_qiskit.circuits.pubs import flatten
+from qvit_qiskit.devices.compiled import compile_bases
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import MAX_EXECUTIONS, Mitigation, Timing
 from qvit_qiskit.devices.regions import bundled_device
-from qvit_qiskit.hardware.compiled import compile_bases
 from qvit_qiskit.hardware.counts import Counts
 from qvit_qiskit.hardware.stage import (
     Chunk,

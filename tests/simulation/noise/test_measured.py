@@ -15,7 +15,7 @@ from qvit_qiskit.circuits import QNNCircuit, ry_ring, z_observables
 from qvit_qiskit.devices.packing import place
 from qvit_qiskit.devices.regions import Region, bundled_device
 from qvit_qiskit.hardware.estimators import RehearsalEstimator
-from qvit_qiskit.hardware.local import LocalSender
+from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.profile import FakeProfile
 from qvit_qiskit.simulation.bitstrings import draw
 from qvit_qiskit.simulation.exact.estimator import ExactEstimator

@@ -11,7 +11,7 @@ from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.execution.noise_source import run_device
 from qvit_qiskit.execution.recorded_noise import recorded_noise
 from qvit_qiskit.hardware.journal import Journal
-from qvit_qiskit.hardware.local import LocalSender
+from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.runs import read_results, submit
 from qvit_qiskit.simulation.exact.estimator import ExactEstimator

@@ -1,0 +1,1 @@
+"""The IBM client driven: account, calls with deadlines, senders of jobs."""
