@@ -2,7 +2,9 @@
 
 They are functions of probabilities. For two classes both look at the probability of class 1 alone:
 ACC asks whether it is above 0.5. For more classes AUC is the mean over the classes of
-one-versus-rest AUCs, which changes if logits are passed for probabilities.
+one-versus-rest AUCs, which changes if logits are passed for probabilities. Where an image may have
+several labels, shape (n, labels) of 0 and 1, each label has a probability of its own: AUC is the
+mean over the labels of their AUCs, ACC the share of all n · labels answers that are right.
 """
 
 from dataclasses import dataclass
@@ -31,18 +33,27 @@ def score(labels: ArrayLike, logits: ArrayLike) -> Scores:
     """Both metrics from a model's logits.
 
     Args:
-        labels: Classes, shape (n,).
-        logits: Shape (n, classes), of any float type.
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+        logits: Shape (n, classes) or (n, labels), of any float type.
 
     Raises:
         DataError: If shapes do not fit, a label is not a class, or a logit is not finite.
     """
-    probabilities = softmax(logits)
-    return Scores(
-        auc=auc(labels, probabilities),
-        acc=accuracy(labels, probabilities),
-        n=len(probabilities),
-    )
+    scores = probabilities(logits, multi_label=np.ndim(labels) == 2)
+    return Scores(auc=auc(labels, scores), acc=accuracy(labels, scores), n=len(scores))
+
+
+def probabilities(logits: ArrayLike, *, multi_label: bool = False) -> Floats:
+    """What logits mean: the softmax of each row, or with several labels the sigmoid of each entry.
+
+    Args:
+        logits: Shape (n, classes) or (n, labels).
+        multi_label: Whether an image may have several labels.
+
+    Raises:
+        DataError: If a logit is not finite.
+    """
+    return sigmoid(logits) if multi_label else softmax(logits)
 
 
 def softmax(logits: ArrayLike) -> Floats:
@@ -54,48 +65,82 @@ def softmax(logits: ArrayLike) -> Floats:
     Raises:
         DataError: If a logit is not finite.
     """
+    values = _finite(logits)
+    powers = np.exp(values - values.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def sigmoid(logits: ArrayLike) -> Floats:
+    """The probability of each label in float64; it rises with the logit, also where that is large.
+
+    Args:
+        logits: Of any shape.
+
+    Raises:
+        DataError: If a logit is not finite.
+    """
+    values = _finite(logits)
+    small = np.exp(-np.abs(values))  # never overflows
+    return np.asarray(np.where(values >= 0, 1 / (1 + small), small / (1 + small)))
+
+
+def _finite(logits: ArrayLike) -> Floats:
     values = np.asarray(logits, dtype=np.float64)
     if not np.isfinite(values).all():
         raise DataError(
             "Expected finite logits, got NaN or infinity. "
             "Check the checkpoint, or train with a lower learning rate."
         )
-    powers = np.exp(values - values.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+    return values
 
 
 def auc(labels: ArrayLike, probabilities: ArrayLike) -> float:
     """Area under the ROC curve: of class 1 for two classes, else the mean of one-versus-rest.
 
-    A class without images, or with all of them, has no ROC curve and is left out of the mean;
-    if no class has one, the result is nan. On such labels the official evaluator is undefined
-    (scikit-learn answers nan or raises, depending on its version).
+    With several labels it is the mean over the labels. A class or label without images, or with
+    all of them, has no ROC curve and is left out of the mean; if none has one, the result is nan.
+    On such labels the official evaluator is undefined (scikit-learn answers nan or raises,
+    depending on its version).
 
     Args:
-        labels: Classes, shape (n,).
-        probabilities: Shape (n, classes).
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+        probabilities: Shape (n, classes) or (n, labels).
 
     Raises:
         DataError: If shapes do not fit, a label is not a class, or these are no probabilities.
     """
     from sklearn.metrics import roc_auc_score
 
-    truth, scores = _checked(labels, probabilities)
-    classes = [1] if scores.shape[1] == 2 else range(scores.shape[1])
-    areas = [
-        float(roc_auc_score(truth == k, scores[:, k]))
-        for k in classes
-        if 0 < np.count_nonzero(truth == k) < len(truth)
-    ]
+    areas = [float(roc_auc_score(truth, scores)) for truth, scores in curves(labels, probabilities)]
     return sum(areas) / len(areas) if areas else float("nan")
+
+
+def curves(labels: ArrayLike, probabilities: ArrayLike) -> list[tuple[NDArray[np.bool_], Floats]]:
+    """The ROC curves whose areas `auc` averages, each as truth and scores, both of shape (n,).
+
+    Args:
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+        probabilities: Shape (n, classes) or (n, labels).
+
+    Raises:
+        DataError: If shapes do not fit, a label is not a class, or these are no probabilities.
+    """
+    truth, scores = checked(labels, probabilities)
+    if truth.ndim == 2:
+        hits = {k: truth[:, k] == 1 for k in range(truth.shape[1])}
+    else:
+        hits = {k: truth == k for k in ([1] if scores.shape[1] == 2 else range(scores.shape[1]))}
+    return [(hit, scores[:, k]) for k, hit in hits.items() if 0 < np.count_nonzero(hit) < len(hit)]
 
 
 def accuracy(labels: ArrayLike, probabilities: ArrayLike) -> float:
     """Share of right answers: class 1 if its probability is above 0.5, or the likeliest of many.
 
+    With several labels every label of every image is an answer: yes above 0.5.
+
     Args:
-        labels: Classes, shape (n,).
-        probabilities: Shape (n, classes).
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+        probabilities: Shape (n, classes) or (n, labels).
 
     Raises:
         DataError: If shapes do not fit, a label is not a class, or these are no probabilities.
@@ -104,25 +149,46 @@ def accuracy(labels: ArrayLike, probabilities: ArrayLike) -> float:
 
 
 def right(labels: ArrayLike, probabilities: ArrayLike) -> NDArray[np.bool_]:
-    """Which answers `accuracy` counts as right, shape (n,); takes and raises what it does."""
-    truth, scores = _checked(labels, probabilities)
-    return np.asarray(answers(scores) == truth)
+    """Which answers `accuracy` counts as right, of the labels' shape; raises what it raises.
+
+    Args:
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+        probabilities: Shape (n, classes) or (n, labels).
+    """
+    truth, scores = checked(labels, probabilities)
+    return np.asarray(answers(scores, multi_label=truth.ndim == 2) == truth)
 
 
-def answers(probabilities: Floats) -> NDArray[np.int64]:
+def answers(probabilities: Floats, *, multi_label: bool = False) -> NDArray[np.int64]:
     """Predicted classes: class 1 of two if its probability is above 0.5, or the likeliest of many.
 
     Args:
-        probabilities: Shape (n, classes).
+        probabilities: Shape (n, classes) or (n, labels).
+        multi_label: Whether each column is a label of its own, answered 1 above 0.5.
+
+    Returns:
+        Shape (n,); with several labels (n, labels).
     """
+    if multi_label:
+        return np.asarray(probabilities > 0.5, np.int64)
     two = probabilities.shape[1] == 2
-    found = probabilities[:, 1] > 0.5 if two else probabilities.argmax(axis=1)
-    return np.asarray(found, np.int64)
+    likely = probabilities[:, 1] > 0.5 if two else probabilities.argmax(axis=1)
+    return np.asarray(likely, np.int64)
 
 
-def _checked(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[Any], Floats]:
-    truth = np.asarray(labels)
-    scores = np.asarray(probabilities, dtype=np.float64)
+def checked(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[Any], Floats]:
+    """Labels and probabilities as arrays that fit each other.
+
+    Args:
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+        probabilities: Shape (n, classes) or (n, labels).
+
+    Raises:
+        DataError: If shapes do not fit, a label is not a class, or these are no probabilities.
+    """
+    truth, scores = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
+    if truth.ndim == 2:
+        return _checked_labels(truth, scores), scores
     if (
         scores.ndim != 2
         or scores.shape[1] < 2
@@ -144,3 +210,23 @@ def _checked(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[Any],
             "Pass logits to `score`, or through `softmax` first."
         )
     return truth, scores
+
+
+def _checked_labels(truth: NDArray[Any], scores: Floats) -> NDArray[Any]:
+    """Several labels of each image, checked."""
+    if truth.shape != scores.shape or not truth.size:
+        raise DataError(
+            "Expected labels and probabilities of the same shape (n, labels), "
+            f"got {truth.shape} and {scores.shape}. Use a model with one output per label."
+        )
+    if truth.dtype.kind not in "iu" or not np.isin(truth, (0, 1)).all():
+        raise DataError(
+            f"Expected 0 or 1 for each label of an image, got {truth.dtype} "
+            f"{truth.min()}…{truth.max()}. Pass classes as shape (n,)."
+        )
+    if not np.all((scores >= 0) & (scores <= 1)):
+        raise DataError(
+            "Expected a probability of each label, got NaN or numbers outside 0…1. "
+            "Pass logits to `score`, or through `sigmoid` first."
+        )
+    return truth

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from qvit_qiskit.exceptions import DataError
-from qvit_qiskit.metrics import Scores, accuracy, auc, score, softmax
+from qvit_qiskit.metrics import Scores, accuracy, answers, auc, score, sigmoid, softmax
 
 
 @pytest.fixture
@@ -101,3 +101,48 @@ def test_logits_must_be_finite(bad):
 def test_metrics_refuse_what_is_no_prediction(metric, labels, scores, words):
     with pytest.raises(DataError, match=words):
         metric(labels, scores)
+
+
+# --- several labels of each image --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [0.1, 3.0, 100.0])
+def test_several_labels_equal_the_official_evaluator(official, rng, scale):
+    task = "multi-label, binary-class"
+    labels = (rng.random((300, 14)) < 0.2).astype(np.int64)
+    logits = scale * (rng.standard_normal((300, 14)) + labels - 0.5)
+    scores = sigmoid(logits)
+    assert auc(labels, scores) == pytest.approx(official.getAUC(labels, scores, task), abs=1e-15)
+    assert accuracy(labels, scores) == pytest.approx(official.getACC(labels, scores, task))
+    assert score(labels, logits) == Scores(auc(labels, scores), accuracy(labels, scores), 300)
+    assert answers(scores, multi_label=True).tolist() == (scores > 0.5).astype(int).tolist()
+
+
+def test_a_label_that_no_image_has_is_left_out():
+    labels = np.array([[0, 1, 0], [1, 0, 0], [0, 1, 0]])
+    scores = np.array([[0.2, 0.9, 0.1], [0.8, 0.1, 0.2], [0.9, 0.3, 0.7]])
+    assert auc(labels, scores) == (0.5 + 1) / 2
+    assert np.isnan(auc(np.zeros((2, 2), int), np.zeros((2, 2))))
+
+
+def test_sigmoid_is_the_formula_and_keeps_the_order_of_large_logits():
+    values = np.array([-800.0, -30.0, 0.0, 2.5, 30.0])
+    np.testing.assert_allclose(sigmoid(values[1:]), 1 / (1 + np.exp(-values[1:])), rtol=1e-15)
+    assert sigmoid(values)[0] == 0
+    assert sigmoid([[-700.0, -690.0]])[0, 0] < sigmoid([[-700.0, -690.0]])[0, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "words"),
+    [
+        (np.zeros((2, 3), int), np.zeros((2, 2)), r"same shape \(n, labels\), got \(2, 3\)"),
+        (np.zeros((0, 3), int), np.zeros((0, 3)), "same shape"),
+        (np.full((2, 3), 2), np.zeros((2, 3)), "0 or 1 for each label"),
+        (np.zeros((2, 3)), np.zeros((2, 3)), "0 or 1 for each label of an image, got float64"),
+        (np.zeros((2, 3), int), np.full((2, 3), 1.5), "outside 0…1"),
+        (np.zeros((2, 3), int), np.full((2, 3), np.nan), "got NaN"),
+    ],
+)
+def test_several_labels_that_do_not_fit_are_refused(labels, scores, words):
+    with pytest.raises(DataError, match=words):
+        auc(labels, scores)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qvit_qiskit.data import medmnist
-from qvit_qiskit.data.images import MedImages, Split
+from qvit_qiskit.data.images import SIDE, MedImages, Split
 from qvit_qiskit.data.phantom import NAME as PHANTOM
 from qvit_qiskit.data.phantom import phantom
 from qvit_qiskit.data.subset import stratified_subset
@@ -13,7 +13,7 @@ __all__ = ["MedImages", "SetFacts", "Split", "facts", "load", "names", "stratifi
 
 
 def names() -> tuple[str, ...]:
-    """Every name that `load` accepts: the single-label 2D sets of MedMNIST and `phantom`."""
+    """Every name that `load` accepts: the 2D sets of MedMNIST and `phantom`."""
     return (*medmnist.names(), PHANTOM)
 
 
@@ -24,8 +24,13 @@ class SetFacts:
     name: str
     channels: int
     classes: int
+    """Of a multi-label set its labels."""
     sizes: dict[str, int]
     """Images by split."""
+    pixels: tuple[int, int] = (SIDE, SIDE)
+    """Height and width of an image."""
+    multi_label: bool = False
+    """Whether an image may have several labels, or none."""
 
 
 def facts(name: str) -> SetFacts:
@@ -39,7 +44,10 @@ def facts(name: str) -> SetFacts:
         sizes = {word: len(made.split(word)) for word in ("train", "val", "test")}
         return SetFacts(made.name, made.channels, made.num_classes, sizes)
     info = medmnist.find(name)
-    return SetFacts(info.name, info.channels, len(info.class_names), info.sizes)
+    side = info.side
+    return SetFacts(
+        info.name, info.channels, len(info.class_names), info.sizes, (side, side), info.multi_label
+    )
 
 
 def load(name: str, root: Path | None = None, *, download: bool = True) -> MedImages:

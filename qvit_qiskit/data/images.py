@@ -1,4 +1,4 @@
-"""A data set in memory: three splits of 28 x 28 images with one label each."""
+"""A data set in memory: three splits of images, each with one label or with several."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from qvit_qiskit.data.pixels import Pixels
 from qvit_qiskit.exceptions import DataError
 
 if TYPE_CHECKING:
     import torch
 
 SIDE = 28
-Task = Literal["binary-class", "multi-class", "ordinal-regression"]
+"""Pixels on a side of MedMNIST's own files."""
+Task = Literal["binary-class", "multi-class", "ordinal-regression", "multi-label, binary-class"]
+MULTI_LABEL: Task = "multi-label, binary-class"
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,24 +29,35 @@ class Split:
         DataError: If a shape or a dtype is not the one given below, or there is no image.
     """
 
-    images: NDArray[np.uint8]  # shape: (n, 28, 28) grey or (n, 28, 28, 3) colour
-    labels: NDArray[np.int64]  # shape: (n,)
+    images: NDArray[np.uint8]  # shape: (n, H, W) grey or (n, H, W, 3) colour
+    labels: NDArray[np.int64]
+    """Classes, shape (n,); of a multi-label task 0 and 1, shape (n, labels)."""
     num_classes: int | None = None
-    """How many classes there are, whether or not this split shows them all; None if unknown."""
+    """How many classes or labels there are, whether or not this split shows them all; None if
+    unknown."""
+    own: bool = True
+    """Whether the images are the user's own, so that copies and pictures of them are kept close;
+    False for published and synthetic sets."""
 
     def __post_init__(self) -> None:
         _require_array("images", self.images, np.uint8)
         _require_array("labels", self.labels, np.int64)
         shape = self.images.shape
-        if shape[1:] not in ((SIDE, SIDE), (SIDE, SIDE, 3)):
+        if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 3) or 0 in shape:
             raise DataError(
-                f"Expected images of shape (n, 28, 28) or (n, 28, 28, 3), got {shape}. "
-                "Use the 28 x 28 files of MedMNIST; larger sizes and volumes are not read."
+                f"Expected at least one image, of shape (n, H, W) or (n, H, W, 3), got {shape}. "
+                "Put channels last; volumes are not read."
             )
-        if self.labels.shape != shape[:1] or shape[0] == 0:
+        several = self.labels.shape[1:]
+        if self.labels.shape[:1] != shape[:1] or len(several) > 1 or (several and several[0] < 2):
             raise DataError(
-                f"Expected at least one image and labels of shape ({shape[0]},), one per image, "
-                f"got labels of shape {self.labels.shape}. Check how the split was cut."
+                f"Expected labels of shape ({shape[0]},), one per image, or ({shape[0]}, labels) "
+                f"for several, got {self.labels.shape}. Check how the split was cut."
+            )
+        if self.multi_label and not np.isin(self.labels, (0, 1)).all():
+            raise DataError(
+                f"Expected 0 or 1 for each of {self.labels.shape[1]} labels of an image, got "
+                f"{self.labels.min()}…{self.labels.max()}. Pass classes as shape (n,)."
             )
 
     def __len__(self) -> int:
@@ -56,26 +71,39 @@ class Split:
         """1 for grey, 3 for colour."""
         return 1 if self.images.ndim == 3 else 3
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.images.shape[1], self.images.shape[2]
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return self.labels.ndim == 2
+
+    def part(self, chosen: NDArray[np.int64] | slice) -> Split:
+        """Some of the images, in the order given."""
+        return Split(self.images[chosen], self.labels[chosen], self.num_classes, self.own)
+
+    def pixels(self) -> Pixels:
+        """The images as the models take them, made batch by batch where they are indexed."""
+        return Pixels(self.images)
+
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The split as the models take it.
 
         Returns:
-            Images, float32 of shape (n, C, 28, 28), scaled from 0…255 to −1…1, and labels, int64
-            of shape (n,). Both are copies.
+            Images, float32 of shape (n, C, H, W), scaled from 0…255 to −1…1, and labels, int64
+            of the shape of ``labels``. Both are copies.
         """
         import torch
 
-        images = self.images.reshape(len(self), SIDE, SIDE, self.channels)
-        scaled = torch.tensor(images).permute(0, 3, 1, 2).to(torch.float32)
-        # With one channel, contiguous() leaves strides by which torch chooses another convolution.
-        scaled = scaled.clone(memory_format=torch.contiguous_format)
-        scaled.div_(255).sub_(0.5).div_(0.5)  # (n, C, 28, 28)
-        return scaled, torch.tensor(self.labels)
+        return self.pixels()[:], torch.tensor(self.labels)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MedImages:
-    """A data set with its three official splits.
+    """A data set with its three splits.
 
     Raises:
         DataError: If the splits, the class names, the task and the channels contradict each other.
@@ -86,19 +114,26 @@ class MedImages:
     val: Split
     test: Split
     task: str
-    """MedMNIST's word: `binary-class`, `multi-class` or `ordinal-regression`."""
+    """MedMNIST's word: `binary-class`, `multi-class`, `ordinal-regression` or
+    `multi-label, binary-class`."""
     class_names: tuple[str, ...]
+    """Of the classes, or of the labels of a multi-label task."""
     channels: int
     md5: str
-    """Identity of the data: of the file, or of the arrays for a generated set."""
+    """Identity of the data: of the file, of a folder's files, or of the arrays of a generated
+    set."""
     synthetic: bool
     """True if no image comes from a patient."""
+    own: bool = True
+    """Whether the images are the user's own; False for published and synthetic sets."""
+    origin: str | None = None
+    """Where own images were read from, an absolute path; None if they came as arrays."""
 
     def __post_init__(self) -> None:
         if self.task not in get_args(Task):
             raise DataError(
-                f"Expected a task among {', '.join(get_args(Task))}, got {self.task!r}. "
-                "Multi-label sets are not supported: heads and metrics here are single-label."
+                f"Expected a task among {'; '.join(get_args(Task))}, got {self.task!r}. "
+                "Regression is not supported."
             )
         count = len(self.class_names)
         if count < 2 or (self.task == "binary-class" and count != 2):
@@ -106,7 +141,7 @@ class MedImages:
                 f"Expected class names that fit the task {self.task}, got {count} for {self.name}. "
                 "Name every class once, two for a binary-class task."
             )
-        for word in ("train", "val", "test"):
+        for word in SPLITS:
             self._check(word, self.split(word))
 
     def _check(self, word: str, split: Split) -> None:
@@ -115,6 +150,17 @@ class MedImages:
                 f"Expected {self.channels} channel(s) in {self.name}/{word}, got {split.channels}. "
                 "Use the file that belongs to this name."
             )
+        if split.size != self.train.size:
+            raise DataError(
+                f"Expected images of one size, got {_times(self.train.size)} in {self.name}/train "
+                f"and {_times(split.size)} in {self.name}/{word}. Resize them before."
+            )
+        if split.labels.shape[1:] != ((self.num_classes,) if self.multi_label else ()):
+            shape = f"(n, {self.num_classes})" if self.multi_label else "(n,)"
+            raise DataError(
+                f"Expected labels of shape {shape} for the task {self.task} in {self.name}/{word}, "
+                f"got {split.labels.shape}. Use the file that belongs to this name."
+            )
         low, high = int(split.labels.min()), int(split.labels.max())
         if low < 0 or high >= self.num_classes:
             raise DataError(
@@ -122,16 +168,37 @@ class MedImages:
                 f"got {low}…{high}. Use the file that belongs to this name."
             )
         object.__setattr__(split, "num_classes", self.num_classes)
+        object.__setattr__(split, "own", self.own)
 
     def __repr__(self) -> str:
         sizes = "/".join(str(len(part)) for part in (self.train, self.val, self.test))
         kind = "synthetic, " if self.synthetic else ""
-        return f"MedImages({self.name}: {kind}{sizes} images, {self.num_classes} classes)"
+        what = "labels" if self.multi_label else "classes"
+        return f"MedImages({self.name}: {kind}{sizes} images, {self.num_classes} {what})"
 
     @property
     def num_classes(self) -> int:
-        """How many classes the set has, whether or not a split shows them all."""
+        """How many classes or labels the set has, whether or not a split shows them all."""
         return len(self.class_names)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several labels, or none, and a logit answers each."""
+        return self.task == MULTI_LABEL
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of every image in pixels."""
+        return self.train.size
+
+    @property
+    def side(self) -> int:
+        """Pixels on a side of a square image.
+
+        Raises:
+            DataError: If the images are not square.
+        """
+        return square_side(self.name, self.size)
 
     def split(self, name: str) -> Split:
         """The split of that name.
@@ -143,6 +210,28 @@ class MedImages:
         if name not in splits:
             raise DataError(f"Expected a split among train, val and test, got {name!r}.")
         return splits[name]
+
+
+def square_side(name: str, size: tuple[int, int]) -> int:
+    """Pixels on a side of images that must be square.
+
+    Args:
+        name: Of the data set, for the message.
+        size: Height and width.
+
+    Raises:
+        DataError: If they differ.
+    """
+    if size[0] != size[1]:
+        raise DataError(
+            f"Expected square images for this model, but those of {name} have {_times(size)} "
+            "pixels. Crop or pad them to squares before."
+        )
+    return size[0]
+
+
+def _times(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
 
 
 def _require_array(what: str, value: object, dtype: type[np.generic]) -> None:

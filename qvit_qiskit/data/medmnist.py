@@ -20,20 +20,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qvit_qiskit.data.images import MedImages, Split
+from qvit_qiskit.data.images import MULTI_LABEL, SIDE, SPLITS, MedImages, Split
 from qvit_qiskit.data.phantom import NAME as PHANTOM
 from qvit_qiskit.exceptions import DataError
 
 log = logging.getLogger(__name__)
 
-MULTI_LABEL = "multi-label, binary-class"
+LARGER = (64, 128, 224)
+"""Pixels on a side of the files of MedMNIST+, which exist beside those of 28."""
 
 
 @dataclass(frozen=True)
 class Info:
-    """What MedMNIST says about one set."""
+    """What MedMNIST says about one set in one size."""
 
     name: str
+    """Of the file, such as `breastmnist`, or `breastmnist_64` for larger images."""
     title: str
     url: str
     md5: str
@@ -42,6 +44,13 @@ class Info:
     channels: int
     sizes: dict[str, int]
     license: str
+    side: int = SIDE
+    """Pixels on a side of an image."""
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return self.task == MULTI_LABEL
 
 
 def _read_info() -> dict[str, Info]:
@@ -57,7 +66,14 @@ def _read_info() -> dict[str, Info]:
             if isinstance(node, ast.Assign)
             and any(isinstance(t, ast.Name) and t.id == "INFO" for t in node.targets)
         )
-        return {name: _info(name, entry) for name, entry in ast.literal_eval(literal).items()}
+        entries = ast.literal_eval(literal).items()
+        plain = {name: _info(name, entry) for name, entry in entries}
+        return plain | {
+            f"{name}_{side}": _info(name, entry, side)
+            for name, entry in entries
+            for side in LARGER
+            if f"url_{side}" in entry
+        }
     except (OSError, ValueError, SyntaxError, KeyError) as error:
         raise DataError(
             f"Expected the package medmnist 3.0.2 or a later 3.x, got: {error}. "
@@ -65,38 +81,50 @@ def _read_info() -> dict[str, Info]:
         ) from error
 
 
-def _info(name: str, entry: dict[str, Any]) -> Info:
-    labels = entry["label"]
+def _info(name: str, entry: dict[str, Any], side: int = SIDE) -> Info:
+    labels, suffix = entry["label"], "" if side == SIDE else f"_{side}"
     return Info(
-        name=name,
-        title=entry["python_class"],
-        url=entry["url"],
-        md5=entry["MD5"],
+        name=name + suffix,
+        title=entry["python_class"] + (suffix and f" of {side} pixels"),
+        url=entry["url" + suffix],
+        md5=entry["MD5" + suffix],
         task=entry["task"],
         class_names=tuple(labels[str(i)] for i in range(len(labels))),
         channels=entry["n_channels"],
         sizes=dict(entry["n_samples"]),
         license=entry["license"],
+        side=side,
     )
 
 
 _ALL = _read_info()
-INFO = {name: info for name, info in _ALL.items() if not name.endswith("3d")}
-"""The twelve 2D sets by name."""
+INFO = {name: info for name, info in _ALL.items() if "mnist3d" not in name}
+"""The twelve 2D sets by name, in every size."""
 
 
 def names() -> tuple[str, ...]:
-    """The sets that can be loaded: the 2D sets with one label per image."""
-    return tuple(name for name, info in INFO.items() if info.task != MULTI_LABEL)
+    """The sets that can be loaded, without their larger sizes."""
+    return tuple(name for name, info in INFO.items() if info.side == SIDE)
 
 
-def find(name: str) -> Info:
+def is_name(name: str) -> bool:
+    """Whether MedMNIST has a set of that name, in any case and of two dimensions or three."""
+    return name.strip().lower() in _ALL
+
+
+def find(name: str, size: int | None = None) -> Info:
     """The set of that name, in any case.
 
+    Args:
+        name: Such as `breastmnist`; `breastmnist_64` names a larger size as well.
+        size: Pixels on a side, if not those that the name says.
+
     Raises:
-        DataError: If there is none, or it is three-dimensional or multi-label.
+        DataError: If there is none, it is three-dimensional, or there is no such size.
     """
     key = name.strip().lower()
+    if size is not None and key in INFO:
+        key = _of_size(key, size)
     listing = ", ".join((*names(), PHANTOM))
     if key not in _ALL:
         near = difflib.get_close_matches(key, (*names(), PHANTOM), n=1, cutoff=0.0)[0]
@@ -106,16 +134,24 @@ def find(name: str) -> Info:
         )
     if key not in INFO:
         raise DataError(
-            f"Expected a set of 2D images, but {_ALL[key].title} holds 28 x 28 x 28 volumes. "
+            f"Expected a set of 2D images, but {_ALL[key].title} holds volumes. "
             f"Choose one of {listing}."
         )
-    if INFO[key].task == MULTI_LABEL:
-        raise DataError(
-            f"Expected one label per image, but {INFO[key].title} is multi-label "
-            f"({len(INFO[key].class_names)} findings per image), and the heads and metrics here "
-            f"are single-label. Choose one of {listing}."
-        )
     return INFO[key]
+
+
+def _of_size(key: str, size: int) -> str:
+    """The name of a set in that size."""
+    plain = key.partition("_")[0]
+    if size not in (SIDE, *LARGER):
+        sizes = ", ".join(map(str, LARGER))
+        raise DataError(f"Expected a size of {SIDE}, {sizes} pixels, got {size}.")
+    if key != plain and INFO[key].side != size:
+        raise DataError(
+            f"Expected one size, but the name {key} and the size {size} contradict each other. "
+            f"Name {plain}, or leave the size out."
+        )
+    return plain if size == SIDE else f"{plain}_{size}"
 
 
 def data_root(root: Path | None = None) -> Path:
@@ -129,6 +165,7 @@ def load_medmnist(
     name: str,
     root: Path | None = None,
     *,
+    size: int | None = None,
     download: bool = True,
     progress: bool | None = None,
 ) -> MedImages:
@@ -137,13 +174,14 @@ def load_medmnist(
     Args:
         name: Such as `retinamnist` or `RetinaMNIST`.
         root: The folder of the files, see `data_root`. It is created only for a download.
+        size: Pixels on a side, 28, 64, 128 or 224; without it what the name says.
         download: Whether a file that is not there may be fetched.
         progress: Whether a download draws a bar; without it only if stderr is a terminal.
 
     Raises:
         DataError: If the name is unknown or the file is missing, damaged or cannot be fetched.
     """
-    info = find(name)
+    info = find(name, size)
     path = data_root(root) / f"{info.name}.npz"
     if not path.exists():
         if not download:
@@ -188,6 +226,7 @@ def load_npz(path: Path, name: str, *, check_md5: bool = True) -> MedImages:
         channels=info.channels,
         md5=md5,
         synthetic=False,
+        own=False,
     )
 
 
@@ -197,8 +236,8 @@ def _read_splits(path: Path, info: Info) -> dict[str, Split]:
             pass  # NOTE: np.load would take any other file for a pickle and speak of that
         with np.load(path, allow_pickle=False) as arrays:
             return {
-                word: Split(arrays[f"{word}_images"], _labels(arrays[f"{word}_labels"]))
-                for word in ("train", "val", "test")
+                word: _split(info, arrays[f"{word}_images"], arrays[f"{word}_labels"])
+                for word in SPLITS
             }
     except DataError as error:
         raise DataError(f"{path} does not hold {info.title}. {error}") from error
@@ -209,11 +248,24 @@ def _read_splits(path: Path, info: Info) -> dict[str, Split]:
         ) from error
 
 
-def _labels(raw: NDArray[Any]) -> NDArray[np.int64]:
-    """From MedMNIST's (n, 1) to (n,)."""
-    if raw.dtype.kind not in "iu" or raw.ndim != 2 or raw.shape[1] != 1:
-        raise DataError(f"Expected integer labels of shape (n, 1), got {raw.dtype} {raw.shape}.")
-    return raw[:, 0].astype(np.int64)
+def _split(info: Info, images: NDArray[Any], labels: NDArray[Any]) -> Split:
+    """A split whose images have the size that the file's name says."""
+    if images.ndim not in (3, 4) or images.shape[1:3] != (info.side, info.side):
+        raise DataError(
+            f"Expected images of {info.side} x {info.side} pixels, got shape {images.shape}."
+        )
+    return Split(images, _labels(info, labels))
+
+
+def _labels(info: Info, raw: NDArray[Any]) -> NDArray[np.int64]:
+    """From MedMNIST's (n, 1) to (n,); several labels of an image keep their shape."""
+    width = len(info.class_names) if info.multi_label else 1
+    if raw.dtype.kind not in "iu" or raw.ndim != 2 or raw.shape[1] != width:
+        raise DataError(
+            f"Expected integer labels of shape (n, {width}), got {raw.dtype} {raw.shape}."
+        )
+    labels = raw.astype(np.int64)
+    return labels if info.multi_label else labels[:, 0]
 
 
 def _download(info: Info, path: Path, progress: bool) -> None:

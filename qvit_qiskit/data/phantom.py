@@ -59,6 +59,7 @@ def phantom(seed: int = 0, sizes: tuple[int, int, int] = (600, 120, 200)) -> Med
         channels=1,
         md5=digest.hexdigest(),
         synthetic=True,
+        own=False,
     )
 
 

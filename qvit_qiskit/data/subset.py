@@ -22,11 +22,16 @@ def stratified_subset(split: Split, size: int, seed: int) -> Split:
         DataError: If the size is below 1 or above the split's, or the seed is negative.
     """
     chosen = subset_indices(split.labels, size, seed)
-    return Split(split.images[chosen], split.labels[chosen], split.num_classes)
+    return split.part(chosen)
 
 
 def subset_indices(labels: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:
     """Indices of a stratified subset, ascending; see `stratified_subset`.
+
+    Args:
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+        size: How many.
+        seed: The same seed gives the same indices.
 
     Places are shared out by the largest remainder. A class that would get none takes one from the
     class that is furthest above its share, if there are places for all classes.
@@ -38,6 +43,7 @@ def subset_indices(labels: NDArray[np.int64], size: int, seed: int) -> NDArray[n
         )
     if seed < 0:
         raise DataError(f"Expected a seed of 0 or more, got {seed}.")
+    labels = strata(labels)
     classes, counts = np.unique(labels, return_counts=True)
     rng = np.random.default_rng(seed)
     chosen = [
@@ -45,6 +51,22 @@ def subset_indices(labels: NDArray[np.int64], size: int, seed: int) -> NDArray[n
         for name, places in zip(classes, _places(counts, size), strict=True)
     ]
     return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+def strata(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One class per image by which a draw keeps proportions, shape (n,).
+
+    With several labels it is the rarest label that an image has, which keeps rare ones in a small
+    subset; images without any are a class of their own, the last.
+
+    Args:
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+    """
+    if labels.ndim == 1:
+        return labels
+    rarest = np.argsort(labels.sum(axis=0), kind="stable")
+    first = labels[:, rarest].argmax(axis=1)
+    return np.where(labels.any(axis=1), rarest[first], labels.shape[1])
 
 
 def _places(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:

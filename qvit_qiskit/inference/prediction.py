@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qvit_qiskit.data.pixels import Pixels
 from qvit_qiskit.exceptions import DataError
 
 
 def predict(
     model: nn.Module,
-    images: Tensor,
+    images: Tensor | Pixels,
     batch_size: int = 64,
     tick: Callable[[int], None] | None = None,
 ) -> np.ndarray:
@@ -21,7 +22,7 @@ def predict(
 
     Args:
         model: Any classifier.
-        images: Shape (n, C, H, W).
+        images: Shape (n, C, H, W); of `Pixels` no more than a batch is in memory at once.
         batch_size: Images per forward pass.
         tick: Called with the number of images done after every batch.
 
@@ -33,15 +34,14 @@ def predict(
     """
     if batch_size < 1:
         raise DataError(f"Expected a batch of at least one image, but got {batch_size}.")
-    parameter = next(model.parameters(), images)
-    images = images.to(parameter.dtype)
+    dtype = next(model.parameters(), torch.zeros(())).dtype
     training = model.training
     model.eval()
     parts = []
     try:
         with torch.no_grad():
             for start in range(0, len(images), batch_size):
-                batch = images[start : start + batch_size]
+                batch = images[start : start + batch_size].to(dtype)
                 parts.append(model(batch).double().numpy())
                 if tick:
                     tick(len(batch))
@@ -58,13 +58,16 @@ def check_logits(logits: np.ndarray, labels: np.ndarray, classes: int | None = N
     """Refuse what a model returned, if it is not one finite score per image and class.
 
     Args:
-        logits: What it returned, by right of shape (n, classes).
-        labels: Shape (n,).
+        logits: What it returned, by right of shape (n, classes) or (n, labels).
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
         classes: How many there are; None where only the labels tell.
 
     Raises:
         DataError: If the shape does not fit, or a logit is not finite.
     """
+    if labels.ndim == 2:
+        _check_one_each(logits, labels)
+        return
     seen = int(labels.max()) + 1 if len(labels) else 0
     fits = logits.ndim == 2 and len(logits) == len(labels) and logits.shape[1] >= max(2, seen)
     if fits and classes is not None:
@@ -77,6 +80,16 @@ def check_logits(logits: np.ndarray, labels: np.ndarray, classes: int | None = N
             f"{classes or max(2, seen)}), but got {tuple(logits.shape)}. End it with a layer of as "
             "many outputs as classes; of a split that lacks some, say how many there are: "
             "Split(images, labels, num_classes=...)."
+        )
+    check_finite_logits(logits)
+
+
+def _check_one_each(logits: np.ndarray, labels: np.ndarray) -> None:
+    """Refuse logits that are not one for each label of an image."""
+    if logits.shape != labels.shape:
+        raise DataError(
+            f"Expected one score per label from the model, shape {labels.shape}, but got "
+            f"{tuple(logits.shape)}. End it with a layer of as many outputs as labels."
         )
     check_finite_logits(logits)
 

@@ -24,8 +24,9 @@ class Evaluation:
 
     backend: str
     """The profile's name; where the model has nothing to route, that it has not."""
-    logits: np.ndarray  # shape: (n, classes)
-    labels: np.ndarray  # shape: (n,)
+    logits: np.ndarray  # shape: (n, classes), or (n, labels)
+    labels: np.ndarray
+    """Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels)."""
     scores: metrics.Scores
     seconds: float
     """Wall time on this machine."""
@@ -37,11 +38,16 @@ class Evaluation:
 
     @property
     def predicted(self) -> np.ndarray:
-        """Predicted classes, shape (n,)."""
-        return self.logits.argmax(axis=1)
+        """Predicted classes, shape (n,), or with several labels 0 and 1, shape (n, labels)."""
+        several = self.labels.ndim == 2
+        chances = metrics.probabilities(self.logits, multi_label=several)
+        return metrics.answers(chances, multi_label=several)
 
     def agreement(self, other: Evaluation) -> float:
-        """The share of images on which two evaluations predict the same class."""
+        """The share of images on which two evaluations predict the same class.
+
+        With several labels, the share of all labels of all images that are answered alike.
+        """
         return float((self.predicted == other.predicted).mean())
 
 
@@ -69,7 +75,7 @@ def evaluate(
         RouteError: If the profile cannot be opened, or the model holds a quantum layer that no
             route can bind.
     """
-    images, _ = split.tensors()
+    images = split.pixels()
     started = time.perf_counter()
     with registry.route(model, backend) as route:
         route.reseed()

@@ -23,6 +23,7 @@ FLIPS: dict[str, tuple[int, ...]] = {
     "organamnist": (),  # classes tell left from right
     "organcmnist": (),
     "organsmnist": (),
+    "chestmnist": (),  # the heart is on one side
 }
 """Axes of (B, C, H, W) along which an image may be mirrored and remain a picture of its class."""
 
@@ -32,7 +33,7 @@ def flips(kind: str, dataset: str) -> tuple[int, ...]:
 
     None for a set whose modality is not known.
     """
-    return FLIPS.get(dataset, ()) if kind == "modality" else ()
+    return FLIPS.get(dataset.partition("_")[0], ()) if kind == "modality" else ()
 
 
 def augmented(images: Tensor, axes: tuple[int, ...], rng: np.random.Generator) -> Tensor:

@@ -102,8 +102,8 @@ class Loop:
         if before is phase:
             return
         self.model = phase.model((before, self.model) if before else None)
-        self.images, self.labels = phase.tensors()
-        self.val_images = phase.data.val.tensors()[0]
+        self.images, self.labels = phase.shown.pixels(), torch.tensor(phase.shown.labels)
+        self.val_images = phase.data.val.pixels()
         self.objective = phase.objective(self.labels)
         self.optimizer = _optimizer(self.train, self.model)
         self.average = _average(self.train, self.model)

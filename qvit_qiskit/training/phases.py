@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qvit_qiskit.data import MedImages
+from qvit_qiskit.data import MedImages, Split
 from qvit_qiskit.data.subset import subset_indices
 from qvit_qiskit.exceptions import ConfigError
 from qvit_qiskit.models import Classifier, ModelConfig, ViTConfig, build_model
@@ -51,10 +51,10 @@ class Phase:
             return slice(None)
         return subset_indices(self.data.train.labels, self.subset, self.train.seed)
 
-    def tensors(self) -> tuple[Tensor, Tensor]:
-        """Training images (n, C, 28, 28) and labels (n,)."""
-        images, labels = self.data.train.tensors()
-        return images[self.chosen], labels[self.chosen]
+    @cached_property
+    def shown(self) -> Split:
+        """The training images that are shown, and their labels."""
+        return self.data.train if self.subset is None else self.data.train.part(self.chosen)
 
     @cached_property
     def targets(self) -> Tensor | None:
@@ -124,6 +124,8 @@ def plan(
     Raises:
         ConfigError: If these do not fit each other.
     """
+    if data.multi_label:
+        raise ConfigError(f"Expected one label per image, but {data.name} has several.")
     if (config.channels, config.classes) != (data.channels, data.num_classes):
         raise ConfigError(
             f"Expected a model for {data.name} with {data.channels} channel(s) and "

@@ -74,7 +74,7 @@ CASES = [
     # data
     ("train", "Expected --dataset"),
     ("train --dataset retinmnist", "did you mean 'retinamnist'?"),
-    ("train --dataset chestmnist", "multi-label"),
+    ("train --dataset breastmnist_63", "did you mean"),
     ("train --dataset nodulemnist3d", "Choose one of pathmnist"),
     ("train --dataset breastmnist --data-root data/text", "Delete the file and download it again"),
     ("train --dataset breastmnist --data-root data/md5", "Delete the file and download it again"),

@@ -21,11 +21,14 @@ from qvit_qiskit.exceptions import DataError
 def arrays(name, rng, n=6):
     """The six arrays of a tiny file in the official format."""
     info = INFO[name]
-    shape = (n, 28, 28) if info.channels == 1 else (n, 28, 28, 3)
+    shape = (n, info.side, info.side) if info.channels == 1 else (n, info.side, info.side, 3)
     made = {}
     for word in ("train", "val", "test"):
         made[f"{word}_images"] = rng.integers(0, 256, shape, dtype=np.uint8)
-        labels = rng.integers(0, len(info.class_names), (n, 1), dtype=np.uint8)
+        count = len(info.class_names)
+        labels = rng.integers(0, count, (n, 1), dtype=np.uint8)
+        if info.multi_label:
+            labels = rng.integers(0, 2, (n, count), dtype=np.uint8)
         made[f"{word}_labels"] = labels
     return made
 
@@ -39,9 +42,10 @@ def write(folder, name, rng, **changes):
 # --- names -----------------------------------------------------------------------------------
 
 
-def test_twelve_sets_are_known_and_one_is_multi_label():
-    assert len(INFO) == 12
-    assert set(INFO) - set(medmnist.names()) == {"chestmnist"}
+def test_twelve_sets_are_known_in_four_sizes_and_one_is_multi_label():
+    assert len(medmnist.names()) == 12
+    assert len(INFO) == 48
+    assert [name for name in medmnist.names() if INFO[name].multi_label] == ["chestmnist"]
     assert INFO["retinamnist"].sizes == {"train": 1080, "val": 120, "test": 400}
     assert INFO["dermamnist"].license == "CC BY-NC 4.0"
 
@@ -58,13 +62,28 @@ def test_any_case_is_accepted(name):
         ("breast", "did you mean 'breastmnist'"),
         ("phantm", "did you mean 'phantom'"),
         ("", "Choose one of pathmnist, "),
-        ("ChestMNIST", "multi-label \\(14 findings"),
-        ("NoduleMNIST3D", "28 x 28 x 28 volumes"),
+        ("NoduleMNIST3D", "NoduleMNIST3D holds volumes"),
+        ("organmnist3d_64", "holds volumes"),
+        ("breastmnist_63", "did you mean"),
     ],
 )
 def test_other_names_are_answered_with_the_next_step(name, words):
     with pytest.raises(DataError, match=words):
         find(name)
+
+
+def test_a_size_chooses_the_file():
+    larger = find("BreastMNIST", 64)
+    assert larger is find("breastmnist_64") is find("breastmnist_64", 64)
+    assert larger.url.endswith("breastmnist_64.npz?download=1")
+    assert (larger.side, len(larger.md5)) == (64, 32)
+    assert larger.md5 != find("breastmnist", 28).md5
+    with pytest.raises(DataError, match="28, 64, 128, 224 pixels, got 32"):
+        find("breastmnist", 32)
+    with pytest.raises(DataError, match="contradict"):
+        find("breastmnist_64", 128)
+    with pytest.raises(DataError, match="holds volumes"):
+        find("nodulemnist3d", 64)
 
 
 @pytest.mark.parametrize("text", [None, "", "INFO = {'a': open('b')}", "INFO = {'a': {}}"])
@@ -81,14 +100,15 @@ def test_an_unreadable_medmnist_package_is_said_so(monkeypatch, tmp_path, text):
 # --- files -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", medmnist.names())
+@pytest.mark.parametrize("name", [*medmnist.names(), "breastmnist_64", "retinamnist_128"])
 def test_every_set_loads(tmp_path, rng, name):
     path = write(tmp_path, name, rng)
     data = load_npz(path, name, check_md5=False)
     assert data.name == name
     assert (data.num_classes, data.channels) == (len(INFO[name].class_names), INFO[name].channels)
-    assert data.val.labels.shape == (6,)
-    assert data.test.tensors()[0].shape == (6, data.channels, 28, 28)
+    assert data.val.labels.shape == ((6, 14) if data.multi_label else (6,))
+    assert data.test.tensors()[0].shape == (6, data.channels, data.side, data.side)
+    assert not data.own
     assert data.md5 == hashlib.md5(path.read_bytes()).hexdigest()
     assert not data.synthetic
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from qvit_qiskit.data.images import Split
-from qvit_qiskit.data.subset import stratified_subset, subset_indices
+from qvit_qiskit.data.subset import strata, stratified_subset, subset_indices
 from qvit_qiskit.exceptions import DataError
 
 
@@ -72,3 +72,16 @@ def test_images_stay_with_their_labels(rng):
 def test_refuses_impossible_requests(size, seed):
     with pytest.raises(DataError, match="Expected a s"):
         subset_indices(np.zeros(60, np.int64), size, seed)
+
+
+def test_several_labels_are_cut_by_the_rarest(rng):
+    labels = (rng.random((200, 4)) < (0.5, 0.3, 0.05, 0.2)).astype(np.int64)
+    counts = labels.sum(axis=0)
+    for row, stratum in zip(labels, strata(labels), strict=True):
+        present = np.flatnonzero(row)
+        assert stratum == (min(present, key=lambda k: counts[k]) if len(present) else 4)
+    chosen = subset_indices(labels, 20, 0)
+    assert len(set(chosen.tolist())) == 20
+    assert labels[chosen].any(axis=0).all()
+    split = Split(np.zeros((200, 6, 6), np.uint8), labels)
+    assert stratified_subset(split, 20, 0).labels.shape == (20, 4)

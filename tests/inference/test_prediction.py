@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from qvit_qiskit.inference.prediction import predict
+from qvit_qiskit.exceptions import DataError
+from qvit_qiskit.inference.prediction import check_logits, predict
 
 
 class Model(nn.Module):
@@ -46,3 +47,12 @@ def test_the_mode_comes_back_after_an_error(images):
     with pytest.raises(RuntimeError):
         predict(model, images[..., :1])
     assert model.training
+
+
+def test_several_labels_want_one_score_each():
+    labels = np.zeros((3, 5), np.int64)
+    check_logits(np.zeros((3, 5)), labels, 5)
+    with pytest.raises(DataError, match=r"one score per label from the model, shape \(3, 5\)"):
+        check_logits(np.zeros((3, 4)), labels, 5)
+    with pytest.raises(DataError, match="NaN"):
+        check_logits(np.full((3, 5), np.nan), labels, 5)
