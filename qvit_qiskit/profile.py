@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from qvit_qiskit.exceptions import ConfigError, ProfileError
-from qvit_qiskit.spec import Spec, read_toml
+from qvit_qiskit.spec import Old, Spec, read_toml
 from qvit_qiskit.suggest import unknown
 
 if TYPE_CHECKING:
@@ -65,6 +65,14 @@ class AerProfile(_Profile):
 
 class _Measured(_Profile):
     """Everything that is measured through the IBM client, on a device or a snapshot of one."""
+
+    later = {  # noqa: RUF012 - pydantic knows it as a class variable of the base
+        "twirl_gates": Old(False, keyed=True),
+        "dynamical_decoupling": Old(None, keyed=True),
+        "k": Old(1, keyed=True),
+        "buffer": Old(0, keyed=True),
+        "min_fidelity": Old(0.0, keyed=True),
+    }
 
     shots: Shots = 1024
     """Bitstrings per row."""

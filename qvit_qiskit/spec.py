@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qvit_qiskit.exceptions import ConfigError, QvitError
 from qvit_qiskit.suggest import first_complaint, unknown
+
+
+@dataclass(frozen=True)
+class Old:
+    """What a stored record means that was written before there was a field."""
+
+    value: Any
+    keyed: bool = False
+    """Whether keys and digests name the field at this value, too. Only fields that are older than
+    the first keys do; all others stay out at their old value, so that no key changes by them."""
 
 
 class Spec(BaseModel):
@@ -19,6 +31,9 @@ class Spec(BaseModel):
 
     kind_of_key: ClassVar[str] = "option"
     """What a key is called in an error."""
+    later: ClassVar[Mapping[str, Old]] = {}
+    """Fields that are younger than the first stored records, with their old values. A field that
+    is added must stand here; its old value need not be its default."""
 
     if not TYPE_CHECKING:  # type checkers see the constructor that pydantic makes
 
@@ -39,6 +54,45 @@ class Spec(BaseModel):
             ConfigError: If a name is unknown or a value does not fit.
         """
         return cls(**values)
+
+    @classmethod
+    def restored(cls, record: Mapping[str, Any]) -> Self:
+        """From a stored record; fields that are younger than it have their old values.
+
+        Raises:
+            ConfigError: If another field is missing, or a name or value does not fit.
+        """
+        values = {name: old.value for name, old in cls.later.items()} | dict(record)
+        for name, field in cls.model_fields.items():
+            if name not in values:
+                raise ConfigError(f"The {cls.kind_of_key} {name!r} is missing.")
+            for part in (field.annotation, *get_args(field.annotation)):
+                if isinstance(part, type) and issubclass(part, Spec) and values[name] is not None:
+                    values[name] = part.restored(values[name])
+        return cls.create(**values)
+
+    def ingredients(self) -> dict[str, Any]:
+        """What keys and digests are made of, as JSON holds it.
+
+        That is every field but those that came after the first keys, while they have their old
+        value: a new field changes no key until it is used.
+        """
+        return self.model_dump(mode="json", exclude=self._unsaid())
+
+    def ingredients_json(self) -> str:
+        """The `ingredients` as text, in the order of the fields."""
+        return self.model_dump_json(exclude=self._unsaid())
+
+    def _unsaid(self) -> dict[str, Any]:
+        """Fields that keys leave out, as pydantic excludes them, those of nested specs as well."""
+        unsaid: dict[str, Any] = {}
+        for name in type(self).model_fields:
+            value, old = getattr(self, name), type(self).later.get(name)
+            if old is not None and not old.keyed and value == old.value:
+                unsaid[name] = True
+            elif isinstance(value, Spec):
+                unsaid[name] = value._unsaid()
+        return unsaid
 
 
 def read_toml(

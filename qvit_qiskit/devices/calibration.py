@@ -16,7 +16,10 @@ from qiskit_ibm_runtime.models.exceptions import BackendPropertyError
 
 from qvit_qiskit.devices.regions import TargetDevice
 from qvit_qiskit.exceptions import RouteError
+from qvit_qiskit.formats import Format
 
+FORMAT = Format("calibration file", 1, RouteError, unnumbered=True)
+"""The service's own properties, which bear no number; a version that adds to them numbers them."""
 _FRACTIONAL = {"rx", "rzz"}
 """Reported for Heron processors, but our circuits are compiled without them."""
 _DT = 4e-9
@@ -46,7 +49,9 @@ def device_of(calibration: bytes, source: str) -> CalibratedDevice:
         RouteError: If it holds no properties of a device.
     """
     try:
-        properties = BackendProperties.from_dict(json.loads(calibration))
+        told = json.loads(calibration)
+        FORMAT.check(told.pop("format", None), source)
+        properties = BackendProperties.from_dict(told)
     except (ValueError, KeyError, TypeError, AttributeError, BackendPropertyError) as error:
         raise _no_calibration(source) from error
     try:

@@ -24,9 +24,9 @@ import numpy as np
 
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.files import atomic
+from qvit_qiskit.formats import Format
 
-FORMAT = 1
-"""Of run folders; a newer one is refused."""
+FORMAT = Format("run folder", 1, JobError)
 Event = dict[str, Any]
 
 
@@ -70,7 +70,7 @@ class Journal:
             raise taken from None
         except OSError as error:
             raise _unwritable(folder, error) from error
-        journal.append("created", format=FORMAT)
+        journal.append("created", format=FORMAT.number)
         return journal
 
     @classmethod
@@ -111,11 +111,8 @@ class Journal:
             JobError: If the folder has another format.
         """
         event = json.loads(line)
-        if not self.events and event["event"] == "created" and event["format"] != FORMAT:
-            raise JobError(
-                f"{self.folder} has the format {event['format']}, but this version reads {FORMAT}. "
-                "Use the version of qvit-qiskit that wrote it."
-            )
+        if not self.events and event["event"] == "created":
+            FORMAT.check(event.get("format"), self.folder)
         check = event.pop("check")
         if check != self._checksum(event) or (not self.events and event["event"] != "created"):
             raise ValueError(check)

@@ -67,7 +67,7 @@ class Terms:
         """The inverse of `record`; what a run begun earlier does not say has its default."""
         profile = record["profile"]
         kind = FakeProfile if profile["kind"] == "fake" else IbmProfile
-        return cls(**{**record, "profile": kind.create(**profile)})
+        return cls(**{**record, "profile": kind.restored(profile)})
 
 
 class HardwareRun:

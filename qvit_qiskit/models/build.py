@@ -19,9 +19,6 @@ CONFIGS: dict[str, type[ViTConfig] | type[ResNetConfig]] = {
     config.kind: config for config in (ViTConfig, ResNetConfig)
 }
 
-BEFORE: dict[str, dict[str, Any]] = {"vit": {"stem": "patch", "position": "learned"}}
-"""What files mean that were written before there were these options."""
-
 
 @overload
 def build_model(config: ViTConfig, seed: int | None = None) -> ViT: ...
@@ -49,4 +46,4 @@ def read_config(kind: str, values: Mapping[str, Any]) -> ModelConfig:
     """
     if kind not in CONFIGS:
         raise ConfigError(unknown("kind of model", kind, CONFIGS))
-    return CONFIGS[kind].create(**{**BEFORE.get(kind, {}), **values})
+    return CONFIGS[kind].restored(values)

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from qvit_qiskit.spec import Spec
+from qvit_qiskit.spec import Old, Spec
 from qvit_qiskit.suggest import unknown
 
 MAX_QUBITS = 20
@@ -22,6 +22,12 @@ class ViTConfig(Spec):
 
     kind_of_key = "model option"
     kind: ClassVar[str] = "vit"
+    later = {  # noqa: RUF012 - pydantic knows it as a class variable of the base
+        "distillation_token": Old(False, keyed=True),
+        "stem": Old("patch", keyed=True),
+        "stem_width": Old(4, keyed=True),
+        "position": Old("learned", keyed=True),
+    }
 
     channels: int = Field(default=1, ge=1)
     classes: int = Field(default=2, ge=2)

@@ -13,7 +13,7 @@ from qvit_qiskit.models import ViTConfig
 from qvit_qiskit.training import TrainConfig
 
 FORMAT = 1
-"""Of keys; another one makes every cell new."""
+"""Of keys; another one makes every cell new. New options need none: see `Spec.ingredients`."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ class Cell:
         """Everything that determines the trained model on the official splits."""
         return {
             "format": FORMAT,
-            "model": self.config.model_dump(mode="json"),
-            "train": self.train.model_dump(mode="json"),
+            "model": self.config.ingredients(),
+            "train": self.train.ingredients(),
             "md5": self.source.md5,
             "pretrain_md5": self.pretrain.md5 if self.pretrain else None,
             "teacher": [self.teacher.digest, self.teacher.preprocessing] if self.teacher else None,

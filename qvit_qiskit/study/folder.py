@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,12 @@ from typing import Any
 
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.files import write_text
+from qvit_qiskit.formats import Format
 from qvit_qiskit.study.lines import append, locked, now, read_lines
 
 PLAN, SPEC, SESSION, RESULT = "plan.json", "study.toml", "session", "result.json"
+FORMAT = Format("study folder", 1, JobError, unnumbered=True)
+"""Of the plan and of each result; keys have their own (`cells`)."""
 JOURNAL, TESTS = "journal.jsonl", "test-evaluations.jsonl"
 PATIENCE = 60.0
 """Seconds to wait for a process of an earlier call to leave a cell."""
@@ -43,16 +46,17 @@ class StudyFolder:
         """What a finished cell has written; none if it is not finished.
 
         Raises:
-            JobError: If the file is damaged.
+            JobError: If the file is damaged, or of a later format.
         """
         path = self.cell(key) / RESULT
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
+            FORMAT.check(found.get("format"), path)
             if found["key"] != key:
                 raise ValueError(f"it is that of the cell {found['key']}")
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise JobError(
                 f"{path} is not what this study wrote ({error}). Delete the cell's folder to "
                 "compute it again."
@@ -77,15 +81,31 @@ class StudyFolder:
         """What was asked last.
 
         Raises:
-            JobError: If the folder holds no study.
+            JobError: If the folder holds no study, or one of a later format.
         """
         try:
-            return dict(json.loads((self.path / PLAN).read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
+            found = dict(json.loads((self.path / PLAN).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
             raise JobError(
                 f"Expected the folder of a study, but {self.path} has no readable {PLAN}. Run the "
                 "study first, or name its folder with --out."
             ) from error
+        FORMAT.check(found.get("format"), self.path)
+        return found
+
+    def check_format(self, keys: Iterable[str]) -> None:
+        """Stop before anything is written into a folder of a later version.
+
+        Args:
+            keys: Of the cells that are asked.
+
+        Raises:
+            JobError: If it holds a plan or a result of a later format, or a damaged one.
+        """
+        if (self.path / PLAN).exists():
+            self.plan()
+        for key in keys:
+            self.result(key)
 
     def write_plan(self, spec: str, plan: dict[str, Any]) -> None:
         """Keep what is asked now: a copy of the spec and its cells."""

@@ -8,9 +8,11 @@ from pathlib import Path
 from qvit_qiskit import __version__
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.files import write_text
+from qvit_qiskit.formats import Format
 from qvit_qiskit.study.plan import Plan
 
 DEFAULT = "chosen.json"
+FORMAT = Format("frozen configuration", 1, JobError, unnumbered=True)
 
 
 def frozen_file(plan: Plan) -> Path:
@@ -32,6 +34,7 @@ def freeze(plan: Plan) -> Path:
         )
     if not path.exists():
         told = {
+            "format": FORMAT.number,
             "configuration": plan.configuration,
             "study": plan.path.name,
             "version": __version__,
@@ -69,8 +72,10 @@ def check_frozen(plan: Plan) -> None:
 
 def _read(path: Path) -> str:
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["configuration"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        FORMAT.check(found.get("format"), path)
+        return str(found["configuration"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise JobError(
             f"{path} is not what `qvit study --freeze` wrote ({type(error).__name__}). Restore it."
         ) from error

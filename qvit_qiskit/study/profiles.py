@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from qvit_qiskit.exceptions import ProfileError
 from qvit_qiskit.execution import registry
@@ -39,7 +38,7 @@ def open_profile(
         RouteError: If it costs QPU time, or is not for training.
     """
     route = registry.open(name, backends_dir=backends_dir, training=training)
-    said: dict[str, Any] = route.profile.model_dump(mode="json")
+    said = route.profile.ingredients()
     del said["description"]
     noise = said.get("noise") or ""
     if noise.startswith("run:") or noise.endswith(".json"):

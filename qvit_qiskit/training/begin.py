@@ -14,6 +14,7 @@ from qvit_qiskit.exceptions import CheckpointError, ConfigError, QvitError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.route import Route, refuse_training
 from qvit_qiskit.files import write_text
+from qvit_qiskit.formats import Format
 from qvit_qiskit.models import ModelConfig, ViTConfig, read_config
 from qvit_qiskit.training.loop import BEST, FitResult, Loop, OnEpoch
 from qvit_qiskit.training.phases import plan
@@ -21,8 +22,8 @@ from qvit_qiskit.training.settings import TrainConfig
 from qvit_qiskit.training.teachers import Teacher, TeacherLike, open_teacher
 
 SETTINGS = "train.json"
-BEFORE = {"augment": "none", "contrast": 0.0}
-"""What settings mean that were written before there were these options."""
+FORMAT = Format("training folder", 1, CheckpointError, unnumbered=True)
+"""Of training folders: the settings, ``state.pt`` and the history; checkpoints have their own."""
 
 
 def fit(
@@ -73,6 +74,7 @@ def fit(
     if folder is None:
         return training.run(on_epoch)
     settings = {
+        "format": FORMAT.number,
         "kind": config.kind,
         "model": config.model_dump(),
         "train": train.model_dump(),
@@ -126,8 +128,9 @@ def resume(
     """
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        FORMAT.check(settings.get("format"), folder)
         config = read_config(settings.get("kind", ViTConfig.kind), settings["model"])
-        train = TrainConfig.create(**{**BEFORE, **settings["train"]})
+        train = TrainConfig.restored(settings["train"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise CheckpointError(
             f"Expected a training folder with a readable {SETTINGS}, but got {folder} ({error}). "
@@ -139,7 +142,7 @@ def resume(
         name = train.distill.pretrain_dataset
         other = _same(folder, name, load_data, settings.get("pretrain_md5"))
     route = route or registry.open(train.backend, backends_dir=backends_dir, training=True)
-    if settings.get("profile") not in (None, route.profile.model_dump()):
+    if not _same_profile(settings.get("profile"), route):
         raise CheckpointError(
             f"{folder} was trained on a profile {train.backend!r} that said something else than "
             f"{route.path} does now. Restore it, or name its folder with --backends-dir."
@@ -159,6 +162,14 @@ def _trainable(route: Route) -> Route:
     if not route.trainable:
         raise refuse_training(route)
     return route
+
+
+def _same_profile(record: dict[str, Any] | None, route: Route) -> bool:
+    """Whether a profile says what the training's did; the first trainings did not keep theirs."""
+    try:
+        return record is None or type(route.profile).restored(record) == route.profile
+    except ConfigError:
+        return False
 
 
 def _same(

@@ -15,9 +15,10 @@ from safetensors.torch import save_file
 
 from qvit_qiskit.exceptions import CheckpointError, ConfigError
 from qvit_qiskit.files import atomic
+from qvit_qiskit.formats import Format
 from qvit_qiskit.models import Classifier, ViTConfig, build_model, read_config
 
-FORMAT = "qvit-checkpoint-1"
+FORMAT, PREFIX = Format("checkpoint", 1, CheckpointError), "qvit-checkpoint-"
 _PACKAGES = ("qiskit", "qiskit-aer", "qiskit-machine-learning", "qiskit-ibm-runtime", "torch")
 
 
@@ -40,7 +41,7 @@ def save_checkpoint(path: Path | str, model: Classifier, provenance: dict[str, A
         provenance: Anything JSON can hold; versions are added.
     """
     metadata = {
-        "format": FORMAT,
+        "format": f"{PREFIX}{FORMAT.number}",
         "kind": model.config.kind,
         "config": model.config.model_dump_json(),
         "provenance": json.dumps({**provenance, "versions": versions()}),
@@ -74,11 +75,7 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         raise CheckpointError(
             f"{path} is damaged or no safetensors file ({error}). Train again or restore a copy."
         ) from error
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(
-            f"Expected a checkpoint of format {FORMAT}, but {path} has "
-            f"{metadata.get('format')!r}. Save it with qvit_qiskit.save_checkpoint."
-        )
+    FORMAT.check(_number(metadata.get("format"), path), path)
     try:
         kind = metadata.get("kind", ViTConfig.kind)  # the only one before there were kinds
         config = read_config(kind, json.loads(metadata["config"]))
@@ -91,6 +88,21 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
             f"{path} does not hold a usable model: {reason}. Train again or restore a copy."
         ) from error
     return Checkpoint(model.eval(), provenance, path)
+
+
+def _number(told: str | None, path: Path) -> int:
+    """The number in a file's metadata, whose values are text.
+
+    Raises:
+        CheckpointError: If there is none: the file is not one of ours.
+    """
+    digits = (told or "").removeprefix(PREFIX)
+    if told is None or not told.startswith(PREFIX) or not (digits.isascii() and digits.isdigit()):
+        raise CheckpointError(
+            f"Expected a checkpoint of format {PREFIX}{FORMAT.number}, but {path} has {told!r}. "
+            "Save it with qvit_qiskit.save_checkpoint."
+        )
+    return int(digits)
 
 
 def versions() -> dict[str, str]:

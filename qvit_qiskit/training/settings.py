@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from qvit_qiskit.spec import Spec
+from qvit_qiskit.spec import Old, Spec
 
 
 class Distillation(Spec):
@@ -59,6 +59,15 @@ class TrainConfig(Spec):
     """Data, optimiser and seeds of one training."""
 
     kind_of_key = "training option"
+    later = {  # noqa: RUF012 - pydantic knows it as a class variable of the base
+        "optimizer": Old("adamw", keyed=True),
+        "augment": Old("none", keyed=True),
+        "contrast": Old(0.0, keyed=True),
+        "ema": Old(0.0, keyed=True),
+        "select": Old("best", keyed=True),
+        "distill": Old(None, keyed=True),
+        "threads": Old(1, keyed=True),
+    }
 
     dataset: str = "phantom"
     """A MedMNIST name, or ``"phantom"``."""

@@ -13,7 +13,7 @@ from qvit_qiskit.hardware.journal import pack_arrays
 from qvit_qiskit.models import Classifier, ViTConfig
 from qvit_qiskit.runs import evaluate
 from qvit_qiskit.study.cells import Cell
-from qvit_qiskit.study.folder import StudyFolder
+from qvit_qiskit.study.folder import FORMAT, StudyFolder
 from qvit_qiskit.study.profiles import Profile, same_profile
 from qvit_qiskit.study.results.flops import simulation_flops
 from qvit_qiskit.study.running.tasks import Task
@@ -30,6 +30,7 @@ def facts_of(cell: Cell, trained: FitResult) -> dict[str, Any]:
         circuit = build_circuit(config.circuit, config.head_width, config.circuit_layers)
         flops = cost.circuit_rows * simulation_flops(circuit)
     return {
+        "format": FORMAT.number,
         "key": cell.key,
         "label": cell.label,
         "recipe": cell.recipe(),

@@ -10,7 +10,7 @@ from typing import Any
 
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.study.cells import Cell
-from qvit_qiskit.study.folder import StudyFolder
+from qvit_qiskit.study.folder import FORMAT, StudyFolder
 from qvit_qiskit.study.frozen import check_frozen
 from qvit_qiskit.study.plan import Plan
 from qvit_qiskit.study.running.pool import Executor, in_process
@@ -79,6 +79,7 @@ def run_study(
         raise JobError(f"Expected 0 or more retries, but got {retry}.")
     check_frozen(plan)
     watcher, place = watcher or Watcher(), StudyFolder(Path(folder).absolute())
+    place.check_format(cell.key for cell in plan.cells)
     with place.session() as session:
         place.write_plan(plan.path.read_text(encoding="utf-8"), as_dict(plan))
         left = [cell for cell in plan.cells if _unfinished(place, plan, cell)]
@@ -134,6 +135,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
     """A plan as the folder keeps it, for tables that need neither data nor teachers."""
     names = ("dataset", "model", "heads", "qubits", "regime", "seed", "fold", "label", "key")
     return {
+        "format": FORMAT.number,
         "spec": plan.spec.model_dump(mode="json"),
         "configuration": plan.configuration,
         "profiles": [asdict(profile) for profile in plan.profiles],

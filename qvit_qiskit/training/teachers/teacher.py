@@ -118,7 +118,7 @@ def digest(model: nn.Module) -> str:
     """
     found = hashlib.sha256()
     if isinstance(model, Classifier):
-        found.update(f"{model.config.kind} {model.config.model_dump_json()}".encode())
+        found.update(f"{model.config.kind} {model.config.ingredients_json()}".encode())
     else:
         found.update(re.sub(r" at 0x[0-9a-f]+", "", repr(model)).encode())
         for kind in sorted({type(m) for m in model.modules()}, key=lambda kind: kind.__qualname__):
