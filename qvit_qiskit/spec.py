@@ -62,12 +62,14 @@ class Spec(BaseModel):
         Raises:
             ConfigError: If another field is missing, or a name or value does not fit.
         """
-        values = {name: old.value for name, old in cls.later.items()} | dict(record)
+        values = {**{name: old.value for name, old in cls.later.items()}, **record}
+        missing = [name for name in cls.model_fields if name not in values]
+        if missing and values.keys() <= cls.model_fields.keys():
+            raise ConfigError(f"The {cls.kind_of_key} {missing[0]!r} is missing.")
         for name, field in cls.model_fields.items():
-            if name not in values:
-                raise ConfigError(f"The {cls.kind_of_key} {name!r} is missing.")
             for part in (field.annotation, *get_args(field.annotation)):
-                if isinstance(part, type) and issubclass(part, Spec) and values[name] is not None:
+                nested = isinstance(part, type) and issubclass(part, Spec)
+                if nested and values.get(name) is not None:
                     values[name] = part.restored(values[name])
         return cls.create(**values)
 

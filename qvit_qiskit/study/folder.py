@@ -102,8 +102,9 @@ class StudyFolder:
         Raises:
             JobError: If it holds a plan or a result of a later format, or a damaged one.
         """
-        if (self.path / PLAN).exists():
-            self.plan()
+        if not (self.path / PLAN).exists():  # it is written before any result
+            return
+        self.plan()
         for key in keys:
             self.result(key)
 

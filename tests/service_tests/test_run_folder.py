@@ -245,7 +245,7 @@ def test_a_newer_format(sent: Path) -> None:
     path.write_bytes(b'{"event": "created", "format": 2}\n' + rest)
     before = contents(sent)
     for act in (status, on, cancel):
-        with pytest.raises(JobError, match="has the format 2, but this version reads 1"):
+        with pytest.raises(JobError, match=r"run folder of format 2, .* up to 1\. Upgrade"):
             act(sent)
     assert contents(sent) == before
 

@@ -148,10 +148,16 @@ def test_a_pickle_is_not_run(tmp_path):
     assert not (tmp_path / "trapped").exists()
 
 
-@pytest.mark.parametrize("found", [None, "qvit-checkpoint-99"])
+@pytest.mark.parametrize("found", [None, "qvit-checkpoint-", "qvit-checkpoint-²", "pt-1"])
 def test_other_formats_are_refused(saved, found):
     change(saved, format=found)
     with pytest.raises(CheckpointError, match=f"format qvit-checkpoint-1, but .* has {found!r}"):
+        load_checkpoint(saved)
+
+
+def test_a_later_format_is_refused(saved):
+    change(saved, format="qvit-checkpoint-99")
+    with pytest.raises(CheckpointError, match=r"checkpoint of format 99, .* up to 1\. Upgrade"):
         load_checkpoint(saved)
 
 
