@@ -93,7 +93,7 @@ class Spec(BaseModel):
             if old is not None and not old.keyed and value == old.value:
                 unsaid[name] = True
             elif isinstance(value, Spec):
-                unsaid[name] = value._unsaid()
+                unsaid[name] = value._unsaid()  # noqa: SLF001 - of another spec
         return unsaid
 
 

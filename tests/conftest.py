@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +26,6 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """A generator seeded by the test's id, the same on every machine and in any order."""
     digest = hashlib.sha256(request.node.nodeid.encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
-
-
-@pytest.fixture
-def narrow_convolutions() -> Iterator[None]:
-    """Without oneDNN: torch 2.13 crashes in its convolutions of fewer than eight channels on some
-    processors with AVX2."""
-    with torch.backends.mkldnn.flags(enabled=False):
-        yield
 
 
 @pytest.fixture

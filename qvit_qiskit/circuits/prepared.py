@@ -205,16 +205,16 @@ def _fresh(operation: Any) -> Any:
     ours = kind.__module__.startswith("qiskit.circuit.library")
     if isinstance(copied, ControlledGate):
         copied.base_gate = _fresh(copied.base_gate)
-    if copied._definition is not None:
+    if copied._definition is not None:  # noqa: SLF001 - the public one would make a definition that is missing
         if isinstance(copied, PauliEvolutionGate):
             if not _made_by_synthesis(copied):  # compilers ask the synthesis: show them this
-                return copied._definition.to_gate()
-            copied._definition = None
+                return copied._definition.to_gate()  # noqa: SLF001 - the public one would make a definition that is missing
+            copied._definition = None  # noqa: SLF001 - the public one would make a definition that is missing
         else:
-            definition = copied._definition.copy_empty_like()
-            for item in copied._definition.data:
+            definition = copied._definition.copy_empty_like()  # noqa: SLF001 - the public one would make a definition that is missing
+            for item in copied._definition.data:  # noqa: SLF001 - the public one would make a definition that is missing
                 definition.append(_fresh(item.operation), item.qubits, item.clbits)
-            copied._definition = definition
+            copied._definition = definition  # noqa: SLF001 - the public one would make a definition that is missing
     if not ours and kind.__module__ not in _KNOWN and copied.name in _STANDARD:
         copied.name = f"own_{copied.name}"
     return copied
@@ -230,7 +230,7 @@ def _made_by_synthesis(gate: PauliEvolutionGate) -> bool:
 
     One that was assigned instead, e.g. with more repetitions, has another number of gates.
     """
-    return len(gate._definition.data) == len(gate.synthesis.synthesize(gate).data)
+    return len(gate._definition.data) == len(gate.synthesis.synthesize(gate).data)  # noqa: SLF001 - the public one would make a definition that is missing
 
 
 def _without_measurements(circuit: QuantumCircuit) -> tuple[list[CircuitInstruction], set[object]]:

@@ -56,11 +56,11 @@ def page(comparison: Comparison) -> str:
     return environment.from_string(text).render(
         title=comparison.title,
         facts=comparison.facts,
-        sections=_numbered(sections(comparison)),
+        sections=numbered(sections(comparison)),
     )
 
 
-def _numbered(found: list[Section]) -> list[_Shown]:
+def numbered(found: list[Section]) -> list[_Shown]:
     """Figures drawn, and numbered through the page like the tables."""
     figures = tables = 0
     shown = []

@@ -80,7 +80,7 @@ class RowEstimator(BaseEstimatorV2):
                 "Leave it out for the profile's shots, or use an exact profile, e.g. aer-exact."
             )
         job = PrimitiveJob(self._run, coerced, self._begin(len(coerced)))
-        job._submit()
+        job._submit()  # noqa: SLF001 - how Qiskit's own estimators start a PrimitiveJob
         return job
 
     def _begin(self, count: int) -> Any:

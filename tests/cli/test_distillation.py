@@ -107,7 +107,7 @@ def test_a_stopped_training_goes_on_with_a_teacher_that_has_moved(
 ):
     from qvit_qiskit.training import loop
 
-    calls, step = [], loop.Loop._step
+    calls, step = [], loop.Loop._step  # noqa: SLF001 - a step that nothing public does alone
 
     def interrupted(*args):
         calls.append(0)

@@ -341,7 +341,7 @@ def test_letters_that_the_font_lacks_are_told():
 def test_a_dollar_is_a_dollar():
     figure = style.canvas(1, 2)
     text = figure.text(0, 0, style.plain("a $b$"))
-    cleaned, mathematical = text._preprocess_math(text.get_text())
+    cleaned, mathematical = text._preprocess_math(text.get_text())  # noqa: SLF001 - what matplotlib makes of it is told nowhere else
     assert (cleaned, mathematical) == ("a $b$", False)
 
 

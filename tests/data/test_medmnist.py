@@ -94,7 +94,7 @@ def test_an_unreadable_medmnist_package_is_said_so(monkeypatch, tmp_path, text):
         spec = importlib.util.spec_from_file_location("medmnist", tmp_path / "__init__.py")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     with pytest.raises(DataError, match="pip install 'medmnist>=3"):
-        medmnist._read_info()
+        medmnist._read_info()  # noqa: SLF001 - a step that nothing public does alone
 
 
 # --- files -----------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ def test_aer_reads_the_same_readout_errors():
     region = compile_region(ry_ring(3, 1).circuit, bundled_device("fake_torino"), seed=1)
     model = NoiseModel.from_backend(region.backend())
     for wire, confusion in zip(region.outputs, region.readout(), strict=True):
-        theirs = model._local_readout_errors[(wire,)].probabilities  # [prepared, read]
+        theirs = model._local_readout_errors[(wire,)].probabilities  # [prepared, read]  # noqa: SLF001 - Aer tells its noise nowhere else
         np.testing.assert_allclose(confusion, theirs.T, atol=1e-12)
 
 

@@ -482,11 +482,11 @@ def test_a_disk_that_is_full_is_still_told(tmp_path, monkeypatch):
 def test_signals_without_a_name(monkeypatch):
     from qvit_qiskit.study.running import workers
 
-    assert "SIGKILL" in workers._epitaph(-9)
-    assert "signal 40" in workers._epitaph(-40)
-    assert "exit code 3" in workers._epitaph(3)
+    assert "SIGKILL" in workers._epitaph(-9)  # noqa: SLF001 - a step that nothing public does alone
+    assert "signal 40" in workers._epitaph(-40)  # noqa: SLF001 - a step that nothing public does alone
+    assert "exit code 3" in workers._epitaph(3)  # noqa: SLF001 - a step that nothing public does alone
     monkeypatch.delattr(signal, "pthread_sigmask")
-    with workers._deaf():
+    with workers._deaf():  # noqa: SLF001 - a step that nothing public does alone
         pass
 
 

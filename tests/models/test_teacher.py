@@ -1,5 +1,7 @@
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -9,8 +11,6 @@ from qvit_qiskit.exceptions import ConfigError, DataError
 from qvit_qiskit.models import ResNet, ResNetConfig, build_model, read_config
 
 TINY = ResNetConfig(channels=3, classes=5, width=3, blocks=(1, 2))
-
-pytestmark = pytest.mark.usefixtures("narrow_convolutions")
 
 
 def images(rng, config, count=2):
@@ -140,3 +140,22 @@ def test_a_config_is_read_back_by_its_kind():
         assert read_config("resnet", values) == config
     with pytest.raises(ConfigError, match=r"kind of model 'resent'\. Did you mean 'resnet'"):
         read_config("resent", {})
+
+
+@pytest.mark.parametrize(("width", "stages"), [(2, 2), (4, 3), (6, 2), (8, 2)])
+def test_a_narrow_network_trains_where_onednn_would_crash(width, stages):
+    """In a process of its own: without care, torch 2.13 ends it on processors with AVX2 only."""
+    code = f"""
+import torch
+from qvit_qiskit.models.config import ResNetConfig
+from qvit_qiskit.models.resnet import ResNet
+
+torch.set_num_threads(1)
+model = ResNet(ResNetConfig(width={width}, blocks=(1,) * {stages}))
+for batch in (2, 3, 32):
+    model(torch.randn(batch, 1, 28, 28)).sum().backward()
+print(model.stem.weight.is_contiguous(memory_format=torch.channels_last), "ended well")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("ended well\n")

@@ -64,7 +64,7 @@ def test_conv_stem_axial_positions_and_pools(rng, pool, token, side):
     close(here[side + 1], model.rows[1, 0] + model.columns[0, 1])
     close(here[1], model.rows[0, 0] + model.columns[0, 1])
     tokens = torch.randn(2, config.tokens, 4)
-    pooled = model._pool(tokens)
+    pooled = model._pool(tokens)  # noqa: SLF001 - a step that nothing public does alone
     own = tokens[:, config.extra_tokens :]
     if pool == "cls":
         close(pooled, tokens[:, 0])

@@ -92,7 +92,7 @@ def test_weights_are_stored_once():
     layer = connector("pullback", circuit)
     assert list(layer.state_dict()) == ["weight"]
     assert [name for name, _ in layer.named_parameters()] == ["weight"]
-    assert layer.weight is layer._parameters["weight"]
+    assert layer.weight is dict(layer.named_parameters())["weight"]
     stock = TorchConnector(stock_network(circuit))
     assert sorted(stock.state_dict()) == ["_weights", "weight"]
     other = connector("pullback", circuit)

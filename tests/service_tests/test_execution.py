@@ -71,7 +71,7 @@ def by_aer(properties: Any, circuit: QuantumCircuit, table: np.ndarray, *, reado
             known = properties.qubit_property(qubits[0])
             p01, p10 = known["prob_meas1_prep0"][0], known["prob_meas0_prep1"][0]
             noise.add_readout_error([[1 - p01, p01], [p10, 1 - p10]], qubits)
-        elif name in ("sx", "x", "cz") and qubits not in noise._local_quantum_errors.get(name, {}):
+        elif name in ("sx", "x", "cz") and qubits not in noise._local_quantum_errors.get(name, {}):  # noqa: SLF001 - Aer tells its noise nowhere else
             noise.add_quantum_error(gate_noise(properties, name, qubits), name, qubits)
     simulator = AerSimulator(noise_model=noise, max_parallel_threads=1)
     bound = [circuit.assign_parameters(row) for row in table]

@@ -98,5 +98,5 @@ def test_a_cell_that_kills_every_worker_has_failed(tmp_path):
 
     made = make_plan(write_spec(tmp_path / "a.toml", seeds=[0], models={"vit": {}}))
     task = Task(made.cells[0], tmp_path, "", made.profiles, made.places, made.configuration)
-    found = dask._outcome(Future(), task)
+    found = dask._outcome(Future(), task)  # noqa: SLF001 - a step that nothing public does alone
     assert (found.state, found.reason) == ("failed", "Killed: Attempted to run it on 4 workers.")

@@ -32,8 +32,6 @@ SOFT, HARD = Distillation(temperature=2.0), Distillation(kind="hard")
 TWO_PHASES = Distillation(pretrain_epochs=2)
 OTHER_SET = Distillation(pretrain_epochs=2, pretrain_dataset="toy")
 
-pytestmark = pytest.mark.usefixtures("narrow_convolutions")
-
 
 def toy(classes=3, channels=1, count=18):
     """Another set, whose classes are brightnesses."""
@@ -130,7 +128,7 @@ def test_each_image_gets_its_own_answer(monkeypatch, subset):
         seen.extend(teacher.tolist())
         return call(self, heads, labels, teacher)
 
-    images, steps = [], loop.Loop._step
+    images, steps = [], loop.Loop._step  # noqa: SLF001 - a step that nothing public does alone
 
     def watch(self, batch, moves):
         images.extend(self.images[batch])
@@ -245,7 +243,7 @@ def test_the_teacher_may_go_on_beside_the_labels():
 
 
 def test_fine_tuning_begins_where_pre_training_ended(monkeypatch):
-    weights, enter = [], loop.Loop._enter
+    weights, enter = [], loop.Loop._enter  # noqa: SLF001 - a step that nothing public does alone
 
     def snapshot(training):
         weights.append({n: t.clone() for n, t in training.model.state_dict().items()})

@@ -88,9 +88,9 @@ def test_colours_need_a_model_of_colours(hub):
     hub.found["model"] = Model(channels=1)
     assert open_teacher("hf:grey").logits(DATA).shape == (70, 2)
     colours = Split(np.zeros((2, 28, 28, 3), np.uint8), np.zeros(2, np.int64))
-    assert huggingface._pictures(colours, 3, "it").shape == (2, 28, 28, 3)
+    assert huggingface._pictures(colours, 3, "it").shape == (2, 28, 28, 3)  # noqa: SLF001 - a step that nothing public does alone
     with pytest.raises(DataError, match=r"1 channel\(s\) for the teacher it, but got 3"):
-        huggingface._pictures(colours, 1, "it")
+        huggingface._pictures(colours, 1, "it")  # noqa: SLF001 - a step that nothing public does alone
 
 
 def test_a_model_that_is_not_there_is_told_in_one_sentence(hub):
@@ -126,7 +126,7 @@ def folder(tmp_path, monkeypatch):
     if importlib.util.find_spec("transformers") is None:
         pytest.skip("transformers is not installed: pip install 'qvit-qiskit[teachers]'")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with huggingface._without_torchvision():
+    with huggingface._without_torchvision():  # noqa: SLF001 - a step that nothing public does alone
         from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
     config = ViTConfig(
         hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,

@@ -195,7 +195,7 @@ def as_html(report: Report) -> str:
     )
     template = resources.files("qvit_qiskit.comparison").joinpath(page.TEMPLATE)
     return environment.from_string(template.read_text(encoding="utf-8")).render(
-        title=report.title, facts=report.facts, sections=page._numbered(report.sections)
+        title=report.title, facts=report.facts, sections=page.numbered(report.sections)
     )
 
 

@@ -86,7 +86,7 @@ def terms(seconds: float, **keys: object) -> Terms:
 def finished(folder: Path, terms: Terms, rows: Rows, *errors: float, device: Device) -> HardwareRun:
     run = HardwareRun.at(folder, terms)
     if errors:
-        run._sender = Drifting(terms.profile, device, list(errors))
+        run._sender = Drifting(terms.profile, device, list(errors))  # noqa: SLF001 - a device that changes stands in
     number = run.write_stage(rows)
     run.advance(number)
     run.wait(number)
