@@ -17,6 +17,7 @@ from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
 
 if TYPE_CHECKING:
     from qvit_qiskit.comparison import Comparison
+    from qvit_qiskit.comparison.findings.scores import ModelDifference
     from qvit_qiskit.runs.run_folder import Source
 
 BACKENDS = ["aer-shots", "aer-boston"]
@@ -58,6 +59,8 @@ def compare(
 
     Example: qvit compare runs/hello-hardware-20261122-160000 --out report
     """
+    from qvit_qiskit.comparison.builder import model_differences
+
     checkpoints = checkpoint or []
     _check(runs or [], checkpoints, out, {"dataset": dataset, "split": split, "subset": subset})
     options: dict[str, Any] = {"draws": draws, "seed": seed, "batch_size": batch_size}
@@ -67,14 +70,15 @@ def compare(
         options["backends"] = backend or BACKENDS
     found = _build(runs or [], checkpoints, options)
     names = _names(checkpoints)
+    between = model_differences(found, names) if len(found) > 1 else ()
     if json:
-        _as_json(found, names)
+        _as_json(found, between)
     else:
         for one in found:
             comparison.show(one)
-        if len(found) > 1:
-            comparison.show_models(found, names)
-    for path in _write(found, names, out) if out else []:
+        if between:
+            comparison.show_models(between)
+    for path in _write(found, names, between, out) if out else []:
         if not json:
             print(f"report: {path}")
 
@@ -179,7 +183,12 @@ def _steps() -> Iterator[Callable[[str], None]]:
         yield lambda step: status.update(f"comparing: {step}")
 
 
-def _write(found: Sequence[Comparison], names: Sequence[str], out: Path) -> list[Path]:
+def _write(
+    found: Sequence[Comparison],
+    names: Sequence[str],
+    between: Sequence[ModelDifference],
+    out: Path,
+) -> list[Path]:
     """Files of every comparison, what needs no drawing first; the reports."""
     from qvit_qiskit.comparison.export import write_models, write_report, write_tables
     from qvit_qiskit.comparison.tables import model_frame
@@ -187,13 +196,13 @@ def _write(found: Sequence[Comparison], names: Sequence[str], out: Path) -> list
     folders = [out]
     if len(found) > 1:
         folders = [out / name for name in names]
-        write_models(model_frame(found, names), out)
+        write_models(model_frame(between), out)
     for one, folder in zip(found, folders, strict=True):
         write_tables(one, folder)
     return [write_report(one, folder) for one, folder in zip(found, folders, strict=True)]
 
 
-def _as_json(found: Sequence[Comparison], names: Sequence[str]) -> None:
+def _as_json(found: Sequence[Comparison], between: Sequence[ModelDifference]) -> None:
     from qvit_qiskit.comparison.export import as_dict, records
     from qvit_qiskit.comparison.tables import model_frame
 
@@ -201,4 +210,4 @@ def _as_json(found: Sequence[Comparison], names: Sequence[str]) -> None:
     if len(told) == 1:
         screen.as_json(told[0])
     else:
-        screen.as_json({"comparisons": told, "models": records(model_frame(found, names))})
+        screen.as_json({"comparisons": told, "models": records(model_frame(between))})

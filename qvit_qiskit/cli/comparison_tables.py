@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from qvit_qiskit.cli import screen
 
 if TYPE_CHECKING:
     from qvit_qiskit.comparison import Comparison
     from qvit_qiskit.comparison.data import Rung
+    from qvit_qiskit.comparison.findings.scores import ModelDifference
+    from qvit_qiskit.comparison.findings.systematic import Hypothesis
     from qvit_qiskit.statistics.differences import Difference
     from qvit_qiskit.statistics.intervals import Interval
 
 
 def show(comparison: Comparison) -> None:
     """Scores, distances from the exact rung, cost, attribution and tests."""
-    from qvit_qiskit.comparison.scores import scores
-
-    found = scores(comparison)
+    found = comparison.scores
     print(comparison.title)
     for name, told in comparison.facts.items():
         print(f"{name}: {told}")
@@ -52,33 +52,31 @@ def show(comparison: Comparison) -> None:
         _costs(paid)
     _attributions(comparison)
     recorded = {rung.name for rung in comparison.rungs if rung.kind == "hardware"}
-    tests = [row for row in comparison.tests().to_dict("records") if row["rung"] in recorded]
+    known = [one.test for one in comparison.biases] + [one.test for one in comparison.drifts]
+    tests = [_test(one) for one in known if one and one.rung in recorded]
     if tests:
-        screen.table("Bias and drift of outputs, chi-square tests", [_test(row) for row in tests])
+        screen.table("Bias and drift of outputs, chi-square tests", tests)
 
 
 def _attributions(comparison: Comparison) -> None:
-    from qvit_qiskit.comparison.scores import share_intervals
-
-    for name, attribution in comparison.attributions.items():
-        shares = share_intervals(attribution)
-        parts = [f"layer {k}" for k in range(1, len(shares))] + ["interaction"]
+    for name in comparison.attributions:
         screen.table(
             f"What moved the logits of {name}, with 95 % intervals over test images",
             [
-                {"quantum layer": part, "share": _fixed(share).replace("\n", " ")}
-                for part, share in zip(parts, shares, strict=True)
+                {"quantum layer": one.part, "share": _fixed(one.share).replace("\n", " ")}
+                for one in comparison.layer_shares
+                if one.rung == name
             ],
         )
 
 
-def _test(row: Mapping[Hashable, Any]) -> dict[str, str]:
+def _test(found: Hypothesis) -> dict[str, str]:
     return {
-        "rung": str(row["rung"]),
-        "quantum layer": str(row["layer"]),
-        "hypothesis": str(row["hypothesis"]),
-        "χ² (degrees)": f"{row['chi-square']:.1f} ({row['degrees of freedom']})",
-        "p": f"{row['p']:.2g}",
+        "rung": found.rung,
+        "quantum layer": str(found.layer),
+        "hypothesis": found.claim,
+        "χ² (degrees)": f"{found.chi_square:.1f} ({found.freedom})",
+        "p": f"{found.p:.2g}",
     }
 
 
@@ -100,21 +98,18 @@ def _costs(rungs: Sequence[Rung]) -> None:
     )
 
 
-def show_models(found: Sequence[Comparison], names: Sequence[str]) -> None:
+def show_models(differences: Sequence[ModelDifference]) -> None:
     """The exact rungs of several models against the first."""
-    from qvit_qiskit.comparison.tables import model_frame
-
     screen.table(
-        f"Exact rungs less that of {names[0]}, with 95 % intervals over test images",
+        f"Exact rungs less that of {differences[0].than}, with 95 % intervals over test images",
         [
             {
-                "checkpoint": row["model"],
-                "metric": row["metric"],
-                "difference": f"{row['difference']:.3f} "
-                f"[{row['difference low']:.3f}, {row['difference high']:.3f}]",
-                "p": f"{row['p']:.2g}",
+                "checkpoint": one.model,
+                "metric": one.difference.metric,
+                "difference": _fixed(one.difference.interval).replace("\n", " "),
+                "p": f"{one.difference.p:.2g}",
             }
-            for row in model_frame(found, names).to_dict("records")
+            for one in differences
         ],
     )
 

@@ -81,7 +81,13 @@ def attribute(
         deltas: From `residuals`.
         total: Logits of the pass with the errors of all layers, shape (n, classes).
         batch_size: Images per forward pass.
+
+    Returns:
+        The effects of the layers; that of an only layer is the whole, without another pass.
     """
+    if len(deltas) == 1:
+        moved = total - exact.logits
+        return Attribution(exact.logits, moved[None], moved)
     first = exact.values[0]
     effects = []
     for place in range(len(deltas)):

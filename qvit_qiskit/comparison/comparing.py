@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from qvit_qiskit.comparison.attention import attention_of, has_attention, most_moved
+from qvit_qiskit.comparison.builder import build as build_comparison
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.data import Anchors, Attribution, Rung
+from qvit_qiskit.comparison.data import Anchors, Attribution, Evidence, Rung
 from qvit_qiskit.comparison.facts import (
     CHECKED,
     checkpoint_facts,
@@ -22,6 +22,7 @@ from qvit_qiskit.comparison.facts import (
     common_facts,
     run_facts,
 )
+from qvit_qiskit.comparison.findings.attention import attention_of, has_attention, most_moved
 from qvit_qiskit.comparison.propagation import DRAWS
 from qvit_qiskit.comparison.recorded import Recorded, anchors_of, check_same, read_recorded
 from qvit_qiskit.comparison.rungs import (
@@ -89,7 +90,8 @@ def compare(
     build.climb(found, [_opened(b, backends_dir) for b in backends])
     facts = common_facts(given, source)
     facts |= run_facts(found, list(build.attributions)) if found else checkpoint_facts(loaded)
-    return build.comparison(source, facts | build.notes)
+    tell("scores")
+    return build_comparison(build.evidence(source, facts | build.notes))
 
 
 def _subject(
@@ -203,8 +205,8 @@ class _Build:
         tries = [name, *(f"{name} ({k})" for k in range(2, len(taken) + 2))]
         return next(one for one in tries if one not in taken)
 
-    def comparison(self, source: Source, facts: dict[str, str]) -> Comparison:
-        """All of it."""
+    def evidence(self, source: Source, facts: dict[str, str]) -> Evidence:
+        """All rungs, with what was recorded of them."""
         hardware = [rung for rung in self.rungs if rung.kind == "hardware"]
         recorded = [rung for rung in hardware if rung.name in self.attributions]
         top = [*recorded, *hardware, self.rungs[-1]][0]
@@ -216,7 +218,7 @@ class _Build:
         classes = self.rungs[0].logits.shape[1]
         against = "the exact rung" if len(self.rungs) > 2 else "exact"
         what = [facts["data"].split(",")[0], *([facts[CHECKED]] if CHECKED in facts else [])]
-        return Comparison(
+        return Evidence(
             title=f"{', '.join(what)}: {top.name} against {against}",
             facts=facts,
             images=source.images.to(torch.float32).numpy(),

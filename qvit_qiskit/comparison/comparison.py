@@ -1,51 +1,81 @@
-"""A comparison with its tables."""
+"""A comparison: the rungs of a model, and every number that is told of them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qvit_qiskit.comparison.data import ComparisonData
-from qvit_qiskit.comparison.tables import (
-    attribution_frame,
-    bias_frame,
-    difference_frame,
-    drift_frame,
-    hypothesis_frame,
-    layer_frame,
-    rung_frame,
-)
+from qvit_qiskit.comparison import tables
+from qvit_qiskit.comparison.data import Evidence
+from qvit_qiskit.comparison.findings.attention import AttentionMaps
+from qvit_qiskit.comparison.findings.curves import Band
+from qvit_qiskit.comparison.findings.parts import LayerError
+from qvit_qiskit.comparison.findings.points import Points
+from qvit_qiskit.comparison.findings.predictions import Confusion, Reliability
+from qvit_qiskit.comparison.findings.scores import Scores
+from qvit_qiskit.comparison.findings.shares import Share
+from qvit_qiskit.comparison.findings.systematic import Bias, Drift
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Comparison(ComparisonData):
-    """One model on the same images, rung by rung, as data and as tables."""
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Evidence):
+    """One model on the same images, rung by rung, with what follows from it.
+
+    `builder.build` works the numbers out, once; terminal, JSON, CSV, page and notebook show them.
+    The methods are the same numbers as pandas frames. To compare with other evidence, build again:
+    ``dataclasses.replace`` leaves the numbers as they are.
+    """
+
+    scores: tuple[Scores, ...]
+    """Of every rung: AUC, ACC and distances from the exact rung."""
+    layer_errors: tuple[LayerError, ...]
+    """Of every noisy rung and quantum layer: the error of its outputs, and its parts."""
+    layer_shares: tuple[Share, ...]
+    """Of every recorded rung and quantum layer: its share of what moved the logits."""
+    largest_shares: dict[str, Share]
+    """By recorded rung the largest of them; empty where nothing moved."""
+    biases: tuple[Bias, ...]
+    """Mean errors by output, physical qubit and copy on the chip."""
+    drifts: tuple[Drift, ...]
+    """Mean errors from job to job."""
+    points: dict[str, tuple[Points, ...]]
+    """By noisy rung and for each quantum layer: every output, measured and exact."""
+    curves: dict[str, Band]
+    """By rung: its ROC curve."""
+    reliabilities: dict[str, Reliability]
+    """By rung: how often its predicted probabilities came true."""
+    confusions: dict[str, Confusion]
+    """By rung: images by true and predicted class."""
+    maps: AttentionMaps
+    """The attention that patches receive."""
 
     def table(self) -> pd.DataFrame:
         """One line for each rung: AUC, ACC, agreement, KL, output error, cost, with intervals."""
-        return rung_frame(self)
+        return tables.rung_frame(self.scores)
 
     def differences(self) -> pd.DataFrame:
         """Paired differences of AUC and ACC from the exact rung."""
-        return difference_frame(self)
+        return tables.difference_frame(self.scores)
 
     def layers(self) -> pd.DataFrame:
         """The error of each quantum layer's outputs, and what it is made of."""
-        return layer_frame(self)
+        return tables.layer_frame(self.layer_errors)
 
     def shares(self) -> pd.DataFrame:
         """Which quantum layer moved the logits of a recorded run."""
-        return attribution_frame(self)
+        return tables.share_frame(self.layer_shares)
 
     def bias(self) -> pd.DataFrame:
         """Mean errors by output, physical qubit and copy on the chip."""
-        return bias_frame(self)
+        return tables.bias_frame(self.biases)
 
     def drift(self) -> pd.DataFrame:
         """Mean errors from job to job."""
-        return drift_frame(self)
+        return tables.drift_frame(self.drifts)
 
     def tests(self) -> pd.DataFrame:
         """Chi-square tests of bias and drift."""
-        return hypothesis_frame(self)
+        return tables.hypothesis_frame([*self.biases, *self.drifts])

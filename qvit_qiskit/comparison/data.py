@@ -1,4 +1,4 @@
-"""What a comparison is: one model, the same images, several rungs."""
+"""What a comparison is made from: one model, the same images, several rungs."""
 
 from __future__ import annotations
 
@@ -106,8 +106,8 @@ class Anchors:
 
 
 @dataclass(frozen=True)
-class ComparisonData:
-    """One model on the same images, rung by rung; `Comparison` has its tables, too."""
+class Evidence:
+    """One model on the same images, rung by rung, before anything is worked out of it."""
 
     title: str
     facts: dict[str, str]
@@ -136,3 +136,14 @@ class ComparisonData:
     def exact(self) -> Rung:
         """The rung that every other is compared with."""
         return self.rungs[0]
+
+    @property
+    def errors_known(self) -> tuple[Rung, ...]:
+        """The rungs but the exact one whose outputs are compared with exact ones."""
+        return tuple(rung for rung in self.rungs[1:] if rung.deltas is not None)
+
+    @property
+    def recorded_anchors(self) -> dict[str, tuple[Anchors, ...]]:
+        """Repeated rows by rung; where no rung is named they are of the first recorded one."""
+        first = next(iter(self.attributions), "hardware")
+        return self.anchors_by_rung or {first: self.anchors}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from qvit_qiskit.statistics.intervals import Interval
+if TYPE_CHECKING:
+    from qvit_qiskit.statistics.intervals import Interval
 
 NOTHING = "–"
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -59,11 +61,19 @@ def limits(value: float, low: float, high: float) -> Cell:
     return Cell(f"{told}{times}", f"[{', '.join(ends)}]{times}")
 
 
-def cell(interval: Interval | None) -> Cell:
-    """An interval as a cell; a dash where there is none."""
+def cell(interval: Interval | None, scale: float = 1.0) -> Cell:
+    """An interval as a cell, times a scale; a dash where there is none.
+
+    Args:
+        interval: A value with its limits, or nothing.
+        scale: One over the unit of the table, e.g. 1000 for thousandths.
+
+    Returns:
+        The cell.
+    """
     if interval is None:
         return Cell(NOTHING)
-    return limits(interval.value, interval.low, interval.high)
+    return limits(*(scale * one for one in (interval.value, interval.low, interval.high)))
 
 
 def unchanged(interval: Interval, draws: int) -> str:

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
 
-from qvit_qiskit.comparison.attention import most_moved
+from qvit_qiskit.comparison.builder import build
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.data import (
     Anchors,
     Attribution,
+    Evidence,
     Executions,
     Rung,
 )
+from qvit_qiskit.comparison.findings.attention import most_moved
 from qvit_qiskit.data.phantom import phantom
 from qvit_qiskit.hardware.outputs import Outputs
 from qvit_qiskit.hardware.stage import Group, Rows
@@ -69,7 +72,7 @@ def make_comparison(
     rungs = tuple(_rung(kind, exact, inputs, draws, rng) for kind in kinds)
     hardware = extras and "hardware" in kinds
     shares = _attribution(exact, rungs[-1].logits, layers, rng) if hardware else None
-    return Comparison(
+    evidence = Evidence(
         title=f"synthetic: {rungs[-1].name} against the exact rung",
         facts={
             "data": f"synthetic, test split, {n} images",
@@ -90,6 +93,12 @@ def make_comparison(
         anchors=tuple(_anchors(rng) for _ in range(layers)) if hardware else (),
         seed=seed,
     )
+    return build(evidence)
+
+
+def rebuilt(comparison: Comparison, **changes: Any) -> Comparison:
+    """A comparison of other evidence, its numbers worked out anew."""
+    return build(replace(comparison, **changes))
 
 
 def _shares(classes: int) -> np.ndarray:
@@ -231,7 +240,7 @@ def with_hostile_names(comparison: Comparison) -> Comparison:
     """The same with texts that would break a page or a figure that takes them as they are."""
     bad = '<script>alert("1")</script>'
     names = (f"{bad} & $x", "_hidden $\\frac{1$", *comparison.class_names[2:])
-    return replace(
+    return rebuilt(
         comparison,
         title=f"{bad} {{{{ 7 * 7 }}}}",
         facts={"<b>data</b>": "<img src=x onerror=alert(1)>", "link": "https://example.org/a.js"},

@@ -12,8 +12,8 @@ from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveResult, PubResu
 
 from qvit_qiskit.comparison.attribution import attribute, residuals
 from qvit_qiskit.comparison.data import Attribution
+from qvit_qiskit.comparison.findings.shares import share_intervals
 from qvit_qiskit.comparison.rungs import shots_estimator
-from qvit_qiskit.comparison.scores import share_intervals
 from qvit_qiskit.execution import registry
 from qvit_qiskit.inference.passes import run_pass
 from qvit_qiskit.inference.prediction import predict

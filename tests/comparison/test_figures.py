@@ -20,32 +20,27 @@ from sklearn.metrics import roc_curve
 
 from qvit_qiskit import metrics
 from qvit_qiskit.comparison.figures import (
-    attention_maps as attention,
-)
-from qvit_qiskit.comparison.figures import (
     attribution_plot as attribution,
 )
 from qvit_qiskit.comparison.figures import (
     bias_plot as bias,
 )
 from qvit_qiskit.comparison.figures import (
-    budget_plot as budget,
-)
-from qvit_qiskit.comparison.figures import (
-    confusion,
     drift,
-    roc,
     scatter,
     style,
 )
 from qvit_qiskit.comparison.figures import (
-    reliability as calibration,
+    parts_plot as parts,
 )
 from qvit_qiskit.comparison.figures import (
     rung_plot as ladder,
 )
 from qvit_qiskit.comparison.figures.embed import embed
-from qvit_qiskit.comparison.scores import scores
+from qvit_qiskit.comparison.findings.attention import noisy_rung, received
+from qvit_qiskit.comparison.findings.curves import GRID, band
+from qvit_qiskit.comparison.findings.predictions import confusion as confusion_of
+from qvit_qiskit.comparison.findings.predictions import reliability
 from qvit_qiskit.statistics.intervals import wilson
 from qvit_qiskit.statistics.resampling import replicates
 
@@ -53,7 +48,7 @@ MODULES = (
     "attention_maps",
     "attribution_plot",
     "bias_plot",
-    "budget_plot",
+    "parts_plot",
     "reliability",
     "confusion",
     "drift",
@@ -65,7 +60,7 @@ LABELLED = {
     "attention_maps": "received attention",
     "attribution_plot": "share of what moved the logits",
     "bias_plot": "physical qubit",
-    "budget_plot": "mean square error",
+    "parts_plot": "mean square error",
     "reliability": "predicted probability",
     "confusion": "predicted class",
     "drift": "job, in the order of time",
@@ -148,8 +143,8 @@ def test_the_four_rungs_differ_in_grey(two):
 
 
 def test_the_ladder_shows_values_and_intervals(two):
-    found = scores(two)
-    axes = ladder.draw(two, found).axes
+    found = two.scores
+    axes = ladder.draw(two).axes
     for panel, intervals in (
         (axes[0], [one.auc for one in found]),
         (axes[1], [one.acc for one in found]),
@@ -166,12 +161,12 @@ def test_the_ladder_shows_values_and_intervals(two):
 
 def test_the_roc_curve_is_that_of_scikit_learn(two):
     for rung in two.rungs:
-        found = roc.band(two, rung, 100, 0.95)
+        found = band(two.labels, rung, two.seed, 100)
         scored = metrics.softmax(rung.logits)[:, 1]
         rates, curve, _ = roc_curve(two.labels, scored, drop_intermediate=False)
         np.testing.assert_allclose(found.rates, rates)
         np.testing.assert_allclose(found.curve, curve)
-        middle = np.interp(roc.GRID, rates, curve)
+        middle = np.interp(GRID, rates, curve)
         assert (found.low <= middle).mean() > 0.95
         assert (found.high >= middle).mean() > 0.95
 
@@ -184,31 +179,31 @@ def test_roc_bands_are_quantiles_of_curves_of_resampled_images(two):
     curves = []
     for counts in replicates(labels, lambda counts: counts, draws, two.seed).astype(int):
         rates, curve, _ = roc_curve(np.repeat(labels, counts), np.repeat(scored, counts))
-        curves.append(np.interp(roc.GRID, rates, curve))
+        curves.append(np.interp(GRID, rates, curve))
     low, high = np.quantile(curves, [0.1, 0.9], axis=0)
-    found = roc.band(two, coarse, draws, 0.8)
+    found = band(labels, coarse, two.seed, draws, 0.8)
     np.testing.assert_allclose(found.low, low, atol=1e-12)
     np.testing.assert_allclose(found.high, high, atol=1e-12)
 
 
 def test_the_mean_curve_has_the_official_area(five):
     rung = five.rungs[-1]
-    found = roc.band(five, rung, 100, 0.95)
+    found = band(five.labels, rung, five.seed, 100)
     area = float(np.trapezoid(found.curve, found.rates))
     assert abs(area - metrics.auc(five.labels, metrics.softmax(rung.logits))) < 0.01
     assert ((found.low <= found.curve) & (found.curve <= found.high)).mean() > 0.95
 
 
 def test_labels_of_one_class_have_no_roc_curve(two):
-    alone = replace(two, labels=np.zeros_like(two.labels))
-    assert np.isnan(roc.band(alone, two.exact, 100, 0.95).curve).all()
+    alone = np.zeros_like(two.labels)
+    assert np.isnan(band(alone, two.exact, two.seed, 100).curve).all()
 
 
 @pytest.mark.parametrize("which", ["two", "five"])
 def test_reliability_counts_what_came_true(which, request):
     comparison = request.getfixturevalue(which)
     rung = comparison.rungs[-1]
-    found = calibration.reliability(comparison, rung)
+    found = reliability(comparison.labels, rung)
     bins: dict[int, list[tuple[float, bool]]] = {}
     for label, row in zip(comparison.labels, metrics.softmax(rung.logits), strict=True):
         chance = row[1] if len(row) == 2 else row.max()
@@ -227,7 +222,7 @@ def test_reliability_counts_what_came_true(which, request):
 def test_confusion_agrees_with_the_official_accuracy(which, request):
     comparison = request.getfixturevalue(which)
     for rung in comparison.rungs:
-        table = confusion.counts(comparison, rung)
+        table = comparison.confusions[rung.name].counts
         acc = metrics.accuracy(comparison.labels, metrics.softmax(rung.logits))
         assert np.trace(table) / table.sum() == pytest.approx(acc)
         assert table.sum(axis=1).tolist() == [
@@ -237,35 +232,36 @@ def test_confusion_agrees_with_the_official_accuracy(which, request):
 
 def test_a_probability_of_one_half_is_no_second_class(two):
     even = replace(two.exact, logits=np.zeros_like(two.exact.logits))
-    assert confusion.counts(two, even)[:, 1].tolist() == [0, 0]
+    assert confusion_of(two.labels, even).counts[:, 1].tolist() == [0, 0]
 
 
 def test_received_attention_is_relative_to_uniform():
-    np.testing.assert_allclose(attention.received(np.full((2, 3, 16, 16), 1 / 16)), 1.0)
+    np.testing.assert_allclose(received(np.full((2, 3, 16, 16), 1 / 16)), 1.0)
     towards = np.zeros((1, 1, 16, 16))
     towards[..., 6] = 1.0  # second row, third column
-    found = attention.received(towards)[0, 0]
+    found = received(towards)[0, 0]
     assert found[1, 2] == 16
     assert found.sum() == 16
 
 
 def test_a_class_token_is_no_patch(rng):
     weights = rng.random((1, 2, 17, 17))
-    found = attention.received(weights)
+    found = received(weights)
     assert found.shape == (1, 2, 4, 4)
     assert found[0, 1, 0, 0] == pytest.approx(17 * weights[0, 1, :, 1].mean())
 
 
 def test_attention_is_shown_of_the_first_hardware_rung(two):
-    assert attention.noisy_rung(two) is two.rungs[-1]
-    assert attention.noisy_rung(replace(two, rungs=two.rungs[:3])) is two.rungs[2]
-    assert attention.noisy_rung(replace(two, rungs=two.rungs[:1])) is None
+    assert noisy_rung(two) is two.maps.rung is two.rungs[-1]
+    assert noisy_rung(replace(two, rungs=two.rungs[:3])) is two.rungs[2]
+    assert noisy_rung(replace(two, rungs=two.rungs[:1])) is None
 
 
 def test_points_are_exact_at_the_angles_that_were_run(two):
     rung = two.rungs[-1]
     for layer, outputs in enumerate(rung.layers):
-        exact, measured = scatter.points(rung, layer)
+        points = two.points[rung.name][layer]
+        exact, measured = points.exact, points.measured
         expected = np.concatenate([outputs_of(out.parameters).ravel() for out in outputs])
         np.testing.assert_allclose(exact, expected, atol=1e-12)
         np.testing.assert_array_equal(
@@ -277,7 +273,7 @@ def test_bands_of_shot_noise_hold_what_shots_do(two):
     """The dashed lines are drawn where they say: 95 % of a perfect device's outputs are within."""
     rung = two.rungs[1]
     figure = scatter.draw(two)
-    exact, measured = scatter.points(rung, 0)
+    exact, measured = two.points[rung.name][0].exact, two.points[rung.name][0].measured
     lines = [line for line in figure.axes[0].lines if line.get_linestyle() == "--"]
     low, high = (np.interp(exact, line.get_xdata(), line.get_ydata()) for line in lines)
     assert abs(np.mean((low <= measured) & (measured <= high)) - 0.95) < 0.01
@@ -310,14 +306,15 @@ def test_error_bars_are_the_frames_intervals(module, frame, name, two):
     lines = getattr(two, frame)()
     expected = ends(lines, name)
     assert len(expected) > 2
-    assert bars(module.draw(two, lines)) == expected
+    assert bars(module.draw(two)) == expected
 
 
-def test_the_budget_shows_every_part(two):
+def test_every_part_of_the_errors_is_shown(two):
     lines = two.layers()
-    expected = set.union(*(ends(lines, part) for part in budget.PARTS))
+    columns = ("shots", "reported errors", "the rest")
+    expected = set.union(*(ends(lines, f"square from {part}") for part in columns))
     assert len(expected) > 6
-    assert bars(budget.draw(two, lines)) == expected
+    assert bars(parts.draw(two)) == expected
 
 
 @pytest.mark.parametrize("text", ["$x", "a $b$ c", "_hidden", "\x00\x1b[31m", "a\nb"])

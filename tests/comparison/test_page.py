@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 from importlib import resources
 
 import numpy as np
 import pytest
-from comparison.comparisons import RETINA, make_comparison, with_hostile_names
+from comparison.comparisons import RETINA, make_comparison, rebuilt, with_hostile_names
 
 from qvit_qiskit.comparison.page import page
 from qvit_qiskit.pages.table import Cell, fixed, limits, listed, p_value
@@ -192,7 +191,7 @@ def test_the_exact_rung_alone():
 
 def test_a_run_without_extras_and_labels_of_one_class():
     bare = make_comparison(n=24, kinds=("exact", "hardware"), layers=1, extras=False, shown=0)
-    alone = replace(bare, labels=np.zeros_like(bare.labels))
+    alone = rebuilt(bare, labels=np.zeros_like(bare.labels))
     document = Document(page(alone))
     assert "roc" not in document.sections
     assert "attribution" not in document.sections

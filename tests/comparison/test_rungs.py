@@ -22,9 +22,7 @@ from qvit_qiskit.comparison.attribution import residuals
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.data import Rung
 from qvit_qiskit.comparison.export import as_dict, write_comparison
-from qvit_qiskit.comparison.figures.attention_maps import noisy_rung
 from qvit_qiskit.comparison.recorded import read_recorded
-from qvit_qiskit.comparison.sections.base import Contents
 from qvit_qiskit.comparison.sections.ladder import over_shots
 from qvit_qiskit.comparison.sections.layers import attribution
 from qvit_qiskit.comparison.sections.reading import reading
@@ -256,12 +254,12 @@ def test_runs_on_other_qubits_of_one_device(small: Path, folder: Path) -> None:
     one, two = found.rungs[2:4]
     assert np.abs(one.logits - two.logits).max() > 1e-6
     assert found.title.endswith(": rehearsal on fake_torino against the exact rung")
-    chosen = noisy_rung(found)
+    chosen = found.maps.rung
     assert chosen is not None
     assert chosen.name == "rehearsal on fake_torino"
     assert [rung.resilience_level for rung in found.rungs[4:]] == [0, 1, 0]
     assert "resilience level 0" in found.rungs[4].backend
-    (about,) = [t for t in reading(Contents(found)).text if "without error mitigation" in t]
+    (about,) = [t for t in reading(found).text if "without error mitigation" in t]
     assert "rehearsal on fake_torino (level 1)" in about
     assert "(level 0)" not in about
 
@@ -282,9 +280,7 @@ def test_redraws_that_change_nothing() -> None:
 
 
 def test_one_quantum_layer_has_no_section_of_shares() -> None:
-    sections = [
-        attribution(Contents(make_comparison(n=24, layers=layers, draws=6))) for layers in (1, 2)
-    ]
+    sections = [attribution(make_comparison(n=24, layers=layers, draws=6)) for layers in (1, 2)]
     assert sections[0] is None
     assert sections[1] is not None
 

@@ -11,13 +11,20 @@ import torch
 from scipy import stats
 
 from qvit_qiskit import metrics
-from qvit_qiskit.comparison.bias import Errors, Means, anchor_drift, errors_of, same_bias, zero_bias
+from qvit_qiskit.comparison.builder import build
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.data import Anchors, Attribution, Executions, Rung
+from qvit_qiskit.comparison.data import Anchors, Attribution, Evidence, Executions, Rung
 from qvit_qiskit.comparison.export import as_dict
+from qvit_qiskit.comparison.findings.bias import (
+    Errors,
+    Means,
+    anchor_drift,
+    errors_of,
+    same_bias,
+    zero_bias,
+)
+from qvit_qiskit.comparison.findings.scores import divergence
 from qvit_qiskit.comparison.rungs import Ladder, shots_estimator
-from qvit_qiskit.comparison.scores import divergence, scores
-from qvit_qiskit.comparison.tables import hypothesis_frame
 from qvit_qiskit.models import ViTConfig, build_model
 
 SHOTS, IMAGES = 200, 12
@@ -66,7 +73,7 @@ def comparison(ladder: Ladder) -> Comparison:
     found = Attribution(exact.logits, (0.8 * total)[None], total)
     values = rng.normal(0, 0.1, (3, 4, 2))
     anchors = Anchors(values, np.tile(0.01 * np.eye(2), (3, 4, 1, 1)), np.zeros((4, 2)))
-    return Comparison(
+    evidence = Evidence(
         title="forged",
         facts={},
         images=ladder.images.numpy(),
@@ -77,6 +84,7 @@ def comparison(ladder: Ladder) -> Comparison:
         attributions={"device": found},
         anchors=(anchors,),
     )
+    return build(evidence)
 
 
 def test_every_value_has_its_interval(comparison: Comparison) -> None:
@@ -169,12 +177,14 @@ def test_biases_by_output_qubit_and_copy(comparison: Comparison) -> None:
 
 
 def test_an_empty_comparison_has_empty_frames(comparison: Comparison) -> None:
-    alone = replace(
-        comparison, rungs=comparison.rungs[:1], attribution=None, attributions={}, anchors=()
+    alone = build(
+        replace(
+            comparison, rungs=comparison.rungs[:1], attribution=None, attributions={}, anchors=()
+        )
     )
     assert len(alone.table()) == 1
     for frame in (alone.differences(), alone.layers(), alone.shares(), alone.bias(),
-                  alone.drift(), hypothesis_frame(alone)):  # fmt: skip
+                  alone.drift(), alone.tests()):  # fmt: skip
         assert isinstance(frame, pd.DataFrame)
         assert len(frame) == 0
 
@@ -240,5 +250,5 @@ def test_divergence_of_equal_and_of_certain_answers() -> None:
 
 
 def test_scores_of_the_exact_rung_have_no_distance(comparison: Comparison) -> None:
-    first = scores(comparison)[0]
+    first = comparison.scores[0]
     assert first.kl is first.error is first.agreement is first.auc_difference is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isqrt
 from typing import Any
 
 import matplotlib as mpl
@@ -34,13 +33,13 @@ def draw(comparison: Comparison, place: int = 0, rung: Rung | None = None) -> Fi
     Args:
         comparison: What is compared, with attention of the exact and of another rung.
         place: Which of the shown images.
-        rung: The rung beside the exact one; that of `noisy_rung` if not given.
+        rung: The rung beside the exact one; that of ``comparison.maps`` if not given.
     """
-    rung = rung or noisy_rung(comparison)
+    rung = rung or comparison.maps.rung
     names = [comparison.exact.name, *([rung.name] if rung else [])]
-    maps = [received(comparison.attention[name][place]) for name in names]
+    maps = [comparison.maps.received[name][place] for name in names]
     if rung:
-        maps.append(maps[1] - maps[0])
+        maps.append(comparison.maps.more[rung.name][place])
     layers, heads = maps[0].shape[:2]
     titles = [f"layer {layer + 1}\nhead {h + 1}" for layer in range(layers) for h in range(heads)]
     flat = [found.reshape(layers * heads, *found.shape[2:])[:GREATEST] for found in maps]
@@ -62,33 +61,6 @@ def draw(comparison: Comparison, place: int = 0, rung: Rung | None = None) -> Fi
     return figure
 
 
-def noisy_rung(comparison: Comparison) -> Rung | None:
-    """The rung whose attention is shown; None if only the exact rung has maps.
-
-    The first that was recorded, else the first of kind hardware, else the last.
-    """
-    found = [rung for rung in comparison.rungs[1:] if rung.name in comparison.attention]
-    hardware = [rung for rung in found if rung.kind == "hardware"]
-    recorded = [rung for rung in hardware if rung.name in comparison.attributions]
-    return next(iter([*recorded, *hardware, *found[-1:]]), None)
-
-
-def received(weights: np.ndarray) -> np.ndarray:
-    """Attention that each patch receives, relative to uniform attention.
-
-    Args:
-        weights: Rows sum to one, shape (layers, heads, N, N); tokens that are no patches, a class
-            or a distillation token, stand first.
-
-    Returns:
-        Shape (layers, heads, side, side); 1 everywhere if attention is uniform.
-    """
-    mean = weights.mean(axis=-2) * weights.shape[-1]  # (layers, heads, N), over queries
-    side = isqrt(mean.shape[-1])
-    patches = mean[..., mean.shape[-1] - side * side :]
-    return np.asarray(patches.reshape(*mean.shape[:-1], side, side))
-
-
 def _picture(image: np.ndarray) -> np.ndarray:
     """An image (C, H, W) of any range as RGB (H, W, 3) between 0 and 1."""
     low, high = float(image.min()), float(image.max())
@@ -98,15 +70,13 @@ def _picture(image: np.ndarray) -> np.ndarray:
 
 def _scales(comparison: Comparison, names: list[str]) -> list[Any]:
     """One scale for all maps of attention and one for all differences, of all shown images."""
-    all_maps = [
-        np.stack([received(weights) for weights in comparison.attention[name]]) for name in names
-    ]
+    all_maps = [comparison.maps.received[name] for name in names]
     low = min(float(found.min()) for found in all_maps)
     high = max(float(found.max()) for found in all_maps)
     level = mpl.cm.ScalarMappable(mpl.colors.LogNorm(low, high), "viridis")
     if len(names) == 1:
         return [level]
-    apart = max(float(np.abs(all_maps[1] - all_maps[0]).max()), 1e-3)
+    apart = max(float(np.abs(comparison.maps.more[names[1]]).max()), 1e-3)
     return [level, level, mpl.cm.ScalarMappable(mpl.colors.Normalize(-apart, apart), "PuOr")]
 
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.figures.style import WIDTH, canvas, looks, short
-from qvit_qiskit.comparison.tables import attribution_frame
 
 
-def draw(comparison: Comparison, frame: pd.DataFrame | None = None) -> Figure:
+def draw(comparison: Comparison) -> Figure:
     """A panel for each recorded rung: shares with 95 % intervals over the test images.
 
     Args:
-        comparison: What is compared.
-        frame: Its `tables.attribution_frame`, if it is at hand; not empty.
+        comparison: What is compared; its `shares` are not empty.
     """
-    frame = attribution_frame(comparison) if frame is None else frame
+    frame = comparison.shares()
     rungs = list(frame["rung"].unique())
     parts = list(frame["part"].unique())
     style = looks(comparison)

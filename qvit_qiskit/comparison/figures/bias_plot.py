@@ -10,20 +10,18 @@ from matplotlib.figure import Figure
 
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.figures.style import Look, canvas, looks, short
-from qvit_qiskit.comparison.tables import bias_frame
 
 AXES = {"output": "output", "qubit": "physical qubit", "copy": "copy on the chip"}
 WIDTHS = {"output": 1.0, "qubit": 2.4, "copy": 1.2}
 
 
-def draw(comparison: Comparison, frame: pd.DataFrame | None = None) -> Figure:
+def draw(comparison: Comparison) -> Figure:
     """A line of panels for each quantum layer: mean error with its 95 % interval.
 
     Args:
-        comparison: What is compared.
-        frame: Its `tables.bias_frame`, if it is at hand; not empty.
+        comparison: What is compared; its `bias` is not empty.
     """
-    frame = bias_frame(comparison) if frame is None else frame
+    frame = comparison.bias()
     kinds = [by for by in AXES if (frame["by"] == by).any()]
     layers = sorted(frame["layer"].unique())
     style = looks(comparison)

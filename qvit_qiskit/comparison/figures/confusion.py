@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from sklearn.metrics import confusion_matrix
 
-from qvit_qiskit import metrics
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.data import Rung
 from qvit_qiskit.comparison.figures.style import canvas, folded
+from qvit_qiskit.comparison.findings.predictions import Confusion
 
 MANY = 7
 """Classes from which on a cell holds its count alone."""
@@ -34,7 +32,7 @@ def draw(comparison: Comparison) -> Figure:
     figure = canvas((side + head) * rows + foot, side * columns + 1.35)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for panel, rung, title in zip(axes, comparison.rungs, titles, strict=False):
-        image = _matrix(panel, counts(comparison, rung))
+        image = _matrix(panel, comparison.confusions[rung.name])
         panel.set_title(title, fontsize="medium")
     for panel in axes[len(comparison.rungs) :]:
         panel.set_axis_off()
@@ -47,20 +45,8 @@ def draw(comparison: Comparison) -> Figure:
     return figure
 
 
-def counts(comparison: Comparison, rung: Rung) -> np.ndarray:
-    """Images by true and predicted class, shape (classes, classes).
-
-    For two classes the second is predicted where its probability is above 0.5, as in ACC.
-    """
-    probabilities = metrics.softmax(rung.logits)
-    classes = probabilities.shape[1]
-    predicted = metrics.answers(probabilities)
-    return np.asarray(confusion_matrix(comparison.labels, predicted, labels=range(classes)))
-
-
-def _matrix(panel: Any, table: np.ndarray) -> Any:
-    totals = table.sum(axis=1, keepdims=True)
-    shares = np.divide(table, totals, out=np.zeros(table.shape), where=totals > 0)
+def _matrix(panel: Any, found: Confusion) -> Any:
+    table, shares = found.counts, found.shares
     image = panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     many = len(table) >= MANY
     for (row, column), count in np.ndenumerate(table):

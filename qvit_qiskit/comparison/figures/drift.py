@@ -11,22 +11,20 @@ from matplotlib.figure import Figure
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.figures.bias_plot import legend
 from qvit_qiskit.comparison.figures.style import Look, canvas, looks, short
-from qvit_qiskit.comparison.tables import drift_frame
 
 COLUMNS = 3
 
 
-def draw(comparison: Comparison, frame: pd.DataFrame | None = None) -> Figure:
+def draw(comparison: Comparison) -> Figure:
     """A panel for each quantum layer: mean error of each job with its 95 % interval.
 
     Filled marks are means of the rows that happened to run in a job, open ones of the same rows
     repeated in every job.
 
     Args:
-        comparison: What is compared.
-        frame: Its `tables.drift_frame`, if it is at hand; not empty.
+        comparison: What is compared; its `drift` is not empty.
     """
-    frame = drift_frame(comparison) if frame is None else frame
+    frame = comparison.drift()
     layers = sorted(frame["layer"].unique())
     columns = min(len(layers), COLUMNS)
     rows = -(-len(layers) // columns)

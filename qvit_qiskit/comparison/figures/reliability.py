@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from qvit_qiskit import metrics
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.data import Rung
 from qvit_qiskit.comparison.figures.style import Look, canvas, folded, looks, short
-from qvit_qiskit.statistics.intervals import wilson
-
-BINS = 10
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """Predicted probabilities in bins of equal width; bins without images are left out."""
-
-    edges: np.ndarray  # shape: (bins + 1,)
-    counts: np.ndarray  # shape: (bins,), with the empty ones
-    predicted: np.ndarray  # shape: (used,), mean in each bin that has images
-    observed: np.ndarray  # shape: (used,), share of images for which it came true
-    low: np.ndarray  # shape: (used,), of the Wilson interval
-    high: np.ndarray  # shape: (used,)
+from qvit_qiskit.comparison.findings.predictions import Reliability
 
 
 def draw(comparison: Comparison) -> Figure:
@@ -39,7 +22,7 @@ def draw(comparison: Comparison) -> Figure:
             test images.
     """
     style = looks(comparison)
-    found = {rung.name: reliability(comparison, rung) for rung in comparison.rungs}
+    found = comparison.reliabilities
     columns = min(len(found), 4)
     blocks = -(-len(found) // columns)
     figure = canvas(2.75 * blocks + 0.3, 1.75 * columns + 0.5)
@@ -65,30 +48,6 @@ def draw(comparison: Comparison) -> Figure:
     what = f"class “{short(comparison.class_names[1])}”" if two else "the predicted class"
     figure.supxlabel(f"predicted probability of {what}", fontsize="medium")
     return figure
-
-
-def reliability(comparison: Comparison, rung: Rung, bins: int = BINS) -> Reliability:
-    """Bin the predictions of one rung."""
-    probabilities = metrics.softmax(rung.logits)
-    if probabilities.shape[1] == 2:
-        chance, hit = probabilities[:, 1], comparison.labels == 1
-    else:
-        chance = probabilities.max(axis=1)
-        hit = probabilities.argmax(axis=1) == comparison.labels
-    edges = np.linspace(0, 1, bins + 1)
-    place = np.clip(np.digitize(chance, edges) - 1, 0, bins - 1)
-    counts = np.bincount(place, minlength=bins)
-    used = counts > 0
-    hits = np.bincount(place, hit, bins)[used].astype(int)
-    intervals = [wilson(int(k), int(n)) for k, n in zip(hits, counts[used], strict=True)]
-    return Reliability(
-        edges,
-        counts,
-        np.bincount(place, chance, bins)[used] / counts[used],
-        hits / counts[used],
-        np.array([interval.low for interval in intervals]),
-        np.array([interval.high for interval in intervals]),
-    )
 
 
 def _diagram(panel: Any, part: Reliability, look: Look) -> None:

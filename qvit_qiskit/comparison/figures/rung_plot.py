@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.figures.style import Look, canvas, looks, short
-from qvit_qiskit.comparison.scores import Scores, scores
-from qvit_qiskit.statistics.intervals import Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qvit_qiskit.comparison.findings.scores import Scores
+    from qvit_qiskit.statistics.intervals import Interval
 
 
-def draw(comparison: Comparison, found: Sequence[Scores] | None = None) -> Figure:
+def draw(comparison: Comparison) -> Figure:
     """Rungs from top to bottom; values above, paired differences from the exact rung below.
 
     Thin bars are intervals over all that varies, thick bars over the shots alone. The dashed line
@@ -22,9 +25,8 @@ def draw(comparison: Comparison, found: Sequence[Scores] | None = None) -> Figur
 
     Args:
         comparison: What is compared.
-        found: Its `scores`, if they are at hand.
     """
-    found = found or scores(comparison)
+    found = comparison.scores
     style = looks(comparison)
     others = found[1:]
     heights = [len(found) + 0.5, len(others) + 0.5] if others else [1]

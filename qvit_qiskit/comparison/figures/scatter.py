@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.data import Rung
 from qvit_qiskit.comparison.figures.style import Look, canvas, folded, looks
+from qvit_qiskit.comparison.findings.points import VALUES, Points
 
 MANY = 1500
 """Points from which on a panel counts them in hexagons."""
@@ -28,21 +28,22 @@ def draw(comparison: Comparison, layer: int = 0) -> Figure:
         layer: Which quantum layer, counted from 0.
     """
     style = looks(comparison)
-    shown = measured(comparison)
+    shown = comparison.errors_known
     columns = min(len(shown), COLUMNS)
     blocks = -(-len(shown) // columns)
-    pairs = [points(rung, layer) for rung in shown]
-    reach = max((float(np.abs(y - x).max()) for x, y in pairs), default=0.0) * 1.05 or 1.0
+    points = [comparison.points[rung.name][layer] for rung in shown]
+    reach = max((float(np.abs(p.error).max()) for p in points), default=0.0) * 1.05 or 1.0
     figure = canvas(3.1 * blocks + 0.4, 2.25 * columns + 0.5)
     axes = figure.subplots(
         2 * blocks, columns, sharex=True, squeeze=False, height_ratios=[2.2, 1] * blocks
     )
-    for place, (rung, (x, y)) in enumerate(zip(shown, pairs, strict=True)):
+    for place, (rung, found) in enumerate(zip(shown, points, strict=True)):
         row, column = divmod(place, columns)
         top, below = axes[2 * row, column], axes[2 * row + 1, column]
-        _cloud(top, x, y, style[rung.name], (-1.05, 1.05, -1.05, 1.05))
-        _cloud(below, x, y - x, style[rung.name], (-1.05, 1.05, -reach, reach))
-        _expected(top, below, rung)
+        x, look = found.exact, style[rung.name]
+        _cloud(top, x, found.measured, look, (-1.05, 1.05, -1.05, 1.05))
+        _cloud(below, x, found.error, look, (-1.05, 1.05, -reach, reach))
+        _expected(top, below, found)
         top.set_title(folded(rung.name, 22), fontsize="medium")
         top.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05))
         below.set_ylim(-reach, reach)
@@ -61,18 +62,6 @@ def draw(comparison: Comparison, layer: int = 0) -> Figure:
         fontsize="medium",
     )
     return figure
-
-
-def measured(comparison: Comparison) -> list[Rung]:
-    """The rungs that know what their outputs are off by."""
-    return [rung for rung in comparison.rungs[1:] if rung.deltas is not None]
-
-
-def points(rung: Rung, layer: int) -> tuple[np.ndarray, np.ndarray]:
-    """All outputs of one layer, exact at the same angles and measured."""
-    assert rung.deltas is not None  # see `measured`
-    y = np.concatenate([out.values.ravel() for out in rung.layers[layer]])
-    return y - np.concatenate([delta.ravel() for delta in rung.deltas[layer]]), y
 
 
 def _cloud(panel: Any, x: np.ndarray, y: np.ndarray, look: Look, extent: Any) -> None:
@@ -101,13 +90,14 @@ def shades(color: str) -> Any:
     return LinearSegmentedColormap.from_list("shades", [*tones, 0.35 * full])
 
 
-def _expected(top: Any, below: Any, rung: Rung) -> None:
-    x = np.linspace(-1, 1, 201)
+def _expected(top: Any, below: Any, found: Points) -> None:
+    x = VALUES
     color = mpl.rcParams["text.color"]
     top.plot(x, x, color=color, linewidth=0.8, alpha=0.65)
     below.axhline(0, color=color, linewidth=0.8, alpha=0.65)
-    if rung.shots:
-        spread = 1.96 * np.sqrt((1 - x**2) / rung.shots)
+    if found.reach is not None:
         for panel, middle in ((top, x), (below, 0 * x)):
             for side in (-1, 1):
-                panel.plot(x, middle + side * spread, color=color, linewidth=0.8, linestyle="--")
+                panel.plot(
+                    x, middle + side * found.reach, color=color, linewidth=0.8, linestyle="--"
+                )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.sections.answers import attention, calibration, confusion, roc
-from qvit_qiskit.comparison.sections.base import Contents, Drawn, Section
+from qvit_qiskit.comparison.sections.base import Drawn, Section
 from qvit_qiskit.comparison.sections.ladder import ladder
-from qvit_qiskit.comparison.sections.layers import attribution, bias, budget, drift, outputs
+from qvit_qiskit.comparison.sections.layers import attribution, bias, drift, outputs, parts
 from qvit_qiskit.comparison.sections.reading import reading
 
 __all__ = ["Drawn", "Section", "sections"]
@@ -14,7 +14,7 @@ __all__ = ["Drawn", "Section", "sections"]
 ORDER = (
     ladder,
     attribution,
-    budget,
+    parts,
     outputs,
     bias,
     drift,
@@ -32,5 +32,4 @@ def sections(comparison: Comparison) -> list[Section]:
     Args:
         comparison: What is compared.
     """
-    contents = Contents(comparison)
-    return [found for make in ORDER if (found := make(contents)) is not None]
+    return [found for make in ORDER if (found := make(comparison)) is not None]

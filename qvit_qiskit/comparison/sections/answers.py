@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from qvit_qiskit.comparison.attention import most_moved
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.data import Rung
 from qvit_qiskit.comparison.figures import attention_maps as attention_figure
 from qvit_qiskit.comparison.figures import confusion as confusion_figure
 from qvit_qiskit.comparison.figures import reliability as calibration_figure
 from qvit_qiskit.comparison.figures import roc as roc_figure
-from qvit_qiskit.comparison.scores import covered
-from qvit_qiskit.comparison.sections.base import Contents, Drawn, Section
+from qvit_qiskit.comparison.sections.base import Drawn, Section
 from qvit_qiskit.pages.table import Cell, Table, cell, listed
-from qvit_qiskit.statistics.intervals import wilson
 
 
-def roc(contents: Contents) -> Section | None:
+def roc(comparison: Comparison) -> Section | None:
     """ROC curves with bands."""
-    comparison = contents.comparison
     if len(set(comparison.labels.tolist())) < 2:
         return None
     names = comparison.class_names
@@ -40,17 +36,17 @@ def roc(contents: Contents) -> Section | None:
     return Section("roc", "ROC curves", text, [drawn])
 
 
-def calibration(contents: Contents) -> Section:
+def calibration(comparison: Comparison) -> Section:
     """Reliability diagrams."""
-    two = len(contents.comparison.class_names) == 2
+    two = len(comparison.class_names) == 2
     drawn = Drawn(
-        calibration_figure.draw(contents.comparison),
+        calibration_figure.draw(comparison),
         "Reliability diagrams of every rung, with histograms of the predicted probabilities",
         "Above, the observed share against the mean predicted probability in ten bins of equal "
         "width; error bars are 95 % Wilson intervals over the test images of a bin. Below, the "
         "number of images in each bin.",
     )
-    name = contents.comparison.class_names[1]
+    name = comparison.class_names[1]
     text = [
         f"Do images belong to class “{name}” as often as its predicted probability says? On the "
         "diagonal they do."
@@ -61,25 +57,19 @@ def calibration(contents: Contents) -> Section:
     return Section("calibration", "Calibration", text, [drawn])
 
 
-def confusion(contents: Contents) -> Section:
+def confusion(comparison: Comparison) -> Section:
     """Confusion matrices and recall."""
-    comparison = contents.comparison
     drawn = Drawn(
         confusion_figure.draw(comparison),
         "Confusion matrices of every rung",
         "Images by true and predicted class: counts, and as colour their share of the true class. "
         "Counts of these images have no error bars; the table tells how far the recalls carry.",
     )
-    tables = {rung.name: confusion_figure.counts(comparison, rung) for rung in comparison.rungs}
-    rows = []
-    for k, name in enumerate(comparison.class_names):
-        images = int((comparison.labels == k).sum())
-        line = [Cell(name), Cell(f"{images}")]
-        for rung in comparison.rungs:
-            hits = int(tables[rung.name][k, k])
-            known = wilson(hits, images, covers=covered(rung)) if images else None
-            line.append(cell(known))
-        rows.append(tuple(line))
+    found = [comparison.confusions[rung.name] for rung in comparison.rungs]
+    rows = [
+        (Cell(name), Cell(f"{found[0].images[k]}"), *(cell(one.recalls[k]) for one in found))
+        for k, name in enumerate(comparison.class_names)
+    ]
     table = Table(
         "Recall of each class with 95 % Wilson intervals over the test images and their shots.",
         ("class", "images", *(rung.name for rung in comparison.rungs)),
@@ -94,7 +84,7 @@ def _chosen(comparison: Comparison, rung: Rung) -> str:
     shown = comparison.shown
     are = "are images" if len(shown) > 1 else "is image"
     told = f"Shown {are} {listed([str(image) for image in shown])}, counted from 0"
-    if len(shown) > 1 and shown == most_moved(comparison.exact, rung, len(shown) - 1):
+    if comparison.maps.most_moved:
         return (
             f"{told}: those whose predicted probabilities moved most from exact to {rung.name}, "
             "and last the one that moved least."
@@ -102,12 +92,11 @@ def _chosen(comparison: Comparison, rung: Rung) -> str:
     return f"{told}."
 
 
-def attention(contents: Contents) -> Section | None:
+def attention(comparison: Comparison) -> Section | None:
     """Attention maps over the shown images."""
-    comparison = contents.comparison
     if comparison.exact.name not in comparison.attention or not comparison.shown:
         return None
-    rung = attention_figure.noisy_rung(comparison)
+    rung = comparison.maps.rung
     text = [
         "The attention that each patch receives, averaged over the queries, over the image. 1 is "
         "what a patch receives if attention is uniform."

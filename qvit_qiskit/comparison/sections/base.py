@@ -1,16 +1,11 @@
-"""The parts of a report, and what its sections share."""
+"""The parts of a report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 
-import pandas as pd
 from matplotlib.figure import Figure
 
-from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.scores import Scores, scores
 from qvit_qiskit.pages.table import Table
 
 
@@ -33,31 +28,3 @@ class Section:
     title: str
     text: list[str]
     pieces: list[Drawn | Table] = field(default_factory=list)
-
-
-@dataclass
-class Contents:
-    """A comparison with what several sections need, worked out once."""
-
-    comparison: Comparison
-
-    @cached_property
-    def scores(self) -> list[Scores]:
-        """Of every rung."""
-        return scores(self.comparison)
-
-    @cached_property
-    def tests(self) -> pd.DataFrame:
-        """Of bias and drift."""
-        return self.comparison.tests()
-
-    @property
-    def images(self) -> int:
-        """How many."""
-        return len(self.comparison.labels)
-
-
-def lines(frame: pd.DataFrame) -> Iterator[pd.Series]:
-    """The lines of a frame."""
-    for _, line in frame.iterrows():
-        yield line

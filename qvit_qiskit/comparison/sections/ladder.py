@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from qvit_qiskit.comparison.data import Rung
+from typing import TYPE_CHECKING
+
+from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.figures import rung_plot as figure
-from qvit_qiskit.comparison.scores import Scores
-from qvit_qiskit.comparison.sections.base import Contents, Drawn, Section
+from qvit_qiskit.comparison.sections.base import Drawn, Section
 from qvit_qiskit.pages.table import (
     NOTHING,
     Cell,
@@ -16,17 +17,23 @@ from qvit_qiskit.pages.table import (
     p_value,
     unchanged,
 )
-from qvit_qiskit.statistics.differences import Difference
-from qvit_qiskit.statistics.intervals import Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qvit_qiskit.comparison.data import Rung
+    from qvit_qiskit.comparison.findings.scores import Scores
+    from qvit_qiskit.statistics.differences import Difference
+    from qvit_qiskit.statistics.intervals import Interval
 
 
-def ladder(contents: Contents) -> Section:
+def ladder(comparison: Comparison) -> Section:
     """The first section of a report."""
-    found = contents.scores
+    found = comparison.scores
     names = listed([one.rung.name for one in found])
     text = [
-        f"One model with one set of weights, evaluated on the same {contents.images} images in "
-        f"every way: {names}."
+        f"One model with one set of weights, evaluated on the same {len(comparison.labels)} "
+        f"images in every way: {names}."
     ]
     if found[1:]:
         text.append(_apart(found[1:]))
@@ -44,14 +51,12 @@ def ladder(contents: Contents) -> Section:
             "Below, paired differences from it: all rungs saw the same images, so a difference is "
             "known better than the overlap of two bars suggests."
         )
-    drawn = Drawn(
-        figure.draw(contents.comparison, found), f"AUC and ACC of every rung. {said}", caption
-    )
+    drawn = Drawn(figure.draw(comparison), f"AUC and ACC of every rung. {said}", caption)
     tables = [_scores(found), *_differences(found), *_distances(found), _costs(found)]
     return Section("ladder", "The ladder", text, [drawn, *tables])
 
 
-def _apart(found: list[Scores]) -> str:
+def _apart(found: Sequence[Scores]) -> str:
     """Which rungs differ from the exact one, as far as these images tell."""
     told = [
         *_told("AUC", [(one.rung.name, one.auc_difference) for one in found]),
@@ -71,7 +76,7 @@ def _told(metric: str, differences: list[tuple[str, Difference | None]]) -> list
     return [f"{metric} is {word} for {listed(names)}" for word, names in sides if names]
 
 
-def _scores(found: list[Scores]) -> Table:
+def _scores(found: Sequence[Scores]) -> Table:
     shots = any(one.auc_shots or one.acc_shots for one in found)
     heads: tuple[str, ...] = ("rung", "AUC", "ACC")
     if shots:
@@ -93,7 +98,7 @@ def over_shots(interval: Interval | None, rung: Rung) -> Cell:
     return Cell("", unchanged(interval, len(rung.draws)) or cell(interval).interval)
 
 
-def _differences(found: list[Scores]) -> list[Table]:
+def _differences(found: Sequence[Scores]) -> list[Table]:
     rows = [
         (
             Cell(one.rung.name),
@@ -110,7 +115,7 @@ def _differences(found: list[Scores]) -> list[Table]:
     return [Table(caption, heads, rows)] if rows else []
 
 
-def _distances(found: list[Scores]) -> list[Table]:
+def _distances(found: Sequence[Scores]) -> list[Table]:
     rows = [
         (Cell(one.rung.name), cell(one.agreement), cell(one.kl), cell(one.error))
         for one in found[1:]
@@ -124,7 +129,7 @@ def _distances(found: list[Scores]) -> list[Table]:
     return [Table(caption, heads, rows)] if rows else []
 
 
-def _costs(found: list[Scores]) -> Table:
+def _costs(found: Sequence[Scores]) -> Table:
     paid = any(one.rung.qpu_seconds is not None for one in found)
     heads: tuple[str, ...] = ("rung", "backend", "shots a row")
     heads += ("QPU seconds", "price (USD)") if paid else ()

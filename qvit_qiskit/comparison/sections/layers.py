@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.figures import attribution_plot as attribution_figure
 from qvit_qiskit.comparison.figures import bias_plot as bias_figure
-from qvit_qiskit.comparison.figures import budget_plot as budget_figure
 from qvit_qiskit.comparison.figures import drift as drift_figure
+from qvit_qiskit.comparison.figures import parts_plot as parts_figure
 from qvit_qiskit.comparison.figures import scatter
-from qvit_qiskit.comparison.sections.base import Contents, Drawn, Section, lines
-from qvit_qiskit.pages.table import Cell, Table, columns, p_value
+from qvit_qiskit.comparison.sections.base import Drawn, Section
+from qvit_qiskit.pages.table import Cell, Table, cell, p_value
+
+if TYPE_CHECKING:
+    from qvit_qiskit.comparison.findings.systematic import Hypothesis
 
 
-def attribution(contents: Contents) -> Section | None:
+def attribution(comparison: Comparison) -> Section | None:
     """Which layer moved the logits of the recorded rungs; None where there is only one layer."""
-    if all(len(found.effects) < 2 for found in contents.comparison.attributions.values()):
+    if all(len(found.effects) < 2 for found in comparison.attributions.values()):
         return None
-    frame = contents.comparison.shares()
-    if frame.empty or frame["share"].isna().all():
+    if not comparison.largest_shares:
         return None
     said = []
-    for rung, part in frame.groupby("rung", sort=False):
-        most = part.iloc[int(part["share"].abs().argmax())]
-        share = columns(most, "share")
+    for rung, most in comparison.largest_shares.items():
+        share = cell(most.share)
         said.append(
-            f"For {rung} the largest share is {_of(most['part'])}: {share.text} {share.interval}."
+            f"For {rung} the largest share is {_of(most.part)}: {share.text} {share.interval}."
         )
     text = [
         "The recorded errors of one quantum layer at a time are added to an exact pass. A layer's "
@@ -38,18 +41,18 @@ def attribution(contents: Contents) -> Section | None:
         "with their shots as they fell."
     )
     drawn = Drawn(
-        attribution_figure.draw(contents.comparison, frame),
+        attribution_figure.draw(comparison),
         "Share of each quantum layer in what moved the logits. " + " ".join(said),
         caption,
     )
     rows = [
         (
-            Cell(str(line["part"])),
-            Cell(str(line["rung"])),
-            columns(line, "share"),
-            columns(line, "effect on logits"),
+            Cell(one.part),
+            Cell(one.rung),
+            cell(one.share),
+            cell(one.effect),
         )
-        for line in lines(frame)
+        for one in comparison.layer_shares
     ]
     table = Table(
         "Shares, and the root mean square by which each part alone moves the logits, with 95 % "
@@ -68,10 +71,10 @@ def _of(part: str) -> str:
     )
 
 
-def budget(contents: Contents) -> Section | None:
+def parts(comparison: Comparison) -> Section | None:
     """What the errors of the layers' outputs are made of."""
-    frame = contents.comparison.layers()
-    if frame.empty or frame["square from shots"].isna().all():
+    known = [one.parts for one in comparison.layer_errors if one.parts]
+    if not known:
         return None
     text = [
         "The mean square of output minus exact output is the sum of three parts: the variance that "
@@ -79,24 +82,24 @@ def budget(contents: Contents) -> Section | None:
         "rest holds drift, crosstalk, idle decoherence and whatever else is not reported. Parts "
         "are estimates and may come out negative.",
     ]
-    if frame["square from reported errors"].isna().any():
+    if len([one for one in known if one.reported]) < len(comparison.layer_errors):
         text.append(
             "Where no reported errors belong to a rung, all that shots do not explain is in the "
             "rest."
         )
     drawn = Drawn(
-        budget_figure.draw(contents.comparison, frame),
+        parts_figure.draw(comparison),
         "Parts of the mean square error of each quantum layer's outputs",
         "Parts of the mean square error, outputs being between −1 and 1. Bars: 95 % intervals over "
         "the test images and their shots.",
     )
     rows = [
         (
-            Cell(f"{line['rung']}, layer {line['layer']}"),
-            columns(line, "output error"),
-            *(columns(line, part, 1e3) for part in budget_figure.PARTS),
+            Cell(f"{one.rung}, layer {one.layer}"),
+            cell(one.error),
+            *(cell(part, 1e3) for part in parts_figure.parts_of(one)),
         )
-        for line in lines(frame)
+        for one in comparison.layer_errors
     ]
     table = Table(
         "Root mean square error of the outputs, and the parts of its square in units of 10⁻³, with "
@@ -104,16 +107,16 @@ def budget(contents: Contents) -> Section | None:
         (
             "rung and layer",
             "output error",
-            *(f"{p} (10⁻³)" for p in budget_figure.PARTS.values()),
+            *(f"{p} (10⁻³)" for p in parts_figure.PARTS),
         ),
         rows,
     )
     return Section("budget", "What the errors are made of", text, [drawn, table])
 
 
-def outputs(contents: Contents) -> Section | None:
+def outputs(comparison: Comparison) -> Section | None:
     """Measured against exact outputs."""
-    rungs = scatter.measured(contents.comparison)
+    rungs = comparison.errors_known
     if not rungs:
         return None
     text = [
@@ -133,7 +136,7 @@ def outputs(contents: Contents) -> Section | None:
     )
     pieces = [
         Drawn(
-            scatter.draw(contents.comparison, layer),
+            scatter.draw(comparison, layer),
             f"Measured against exact expectation values of quantum layer {layer + 1}",
             f"Quantum layer {layer + 1}; {caption}",
         )
@@ -142,10 +145,9 @@ def outputs(contents: Contents) -> Section | None:
     return Section("outputs", "Outputs of the quantum layers", text, [*pieces])
 
 
-def bias(contents: Contents) -> Section | None:
+def bias(comparison: Comparison) -> Section | None:
     """Systematic errors by output, qubit and copy."""
-    frame = contents.comparison.bias()
-    if frame.empty:
+    if not comparison.biases:
         return None
     text = [
         "Mean errors of the outputs, in units of the outputs. By output and by physical qubit the "
@@ -153,21 +155,19 @@ def bias(contents: Contents) -> Section | None:
         "from copy to copy. They cover these rows; a simulated rung without shots has none."
     ]
     drawn = Drawn(
-        bias_figure.draw(contents.comparison, frame),
+        bias_figure.draw(comparison),
         "Mean error by output, physical qubit and copy on the chip",
         "Mean error of the outputs with 95 % intervals; outputs and copies are counted from 0.",
     )
-    found = contents.tests
-    about = found[~found["hypothesis"].str.contains("jobs")] if not found.empty else found
-    return Section("bias", "Bias by output, qubit and copy", text, [drawn, *_tests(about)])
+    tests = _tests([one.test for one in comparison.biases])
+    return Section("bias", "Bias by output, qubit and copy", text, [drawn, *tests])
 
 
-def drift(contents: Contents) -> Section | None:
+def drift(comparison: Comparison) -> Section | None:
     """Systematic errors from job to job."""
-    frame = contents.comparison.drift()
-    if frame.empty:
+    if not comparison.drifts:
         return None
-    if (frame["from"] == "repeated rows").any():
+    if any(one.source == "repeated rows" for one in comparison.drifts):
         told = (
             "Mean errors from job to job tell of drift. Rows that ran once differ between jobs, "
             "and with them their mean error; rows repeated in every job do not differ, so what "
@@ -181,34 +181,34 @@ def drift(contents: Contents) -> Section | None:
         )
         over = "over rows and shots."
     drawn = Drawn(
-        drift_figure.draw(contents.comparison, frame),
+        drift_figure.draw(comparison),
         "Mean error of each job in the order of time",
-        f"Mean error of the outputs by job with 95 % intervals, {over}{_when(frame)}",
+        f"Mean error of the outputs by job with 95 % intervals, {over}{_when(comparison)}",
     )
-    found = contents.tests
-    about = found[found["hypothesis"].str.contains("jobs")] if not found.empty else found
-    return Section("drift", "Drift from job to job", [told], [drawn, *_tests(about)])
+    tests = _tests([one.test for one in comparison.drifts])
+    return Section("drift", "Drift from job to job", [told], [drawn, *tests])
 
 
-def _when(frame: pd.DataFrame) -> str:
-    times = sorted(str(time) for time in frame["time"] if time)
+def _when(comparison: Comparison) -> str:
+    times = sorted(time for one in comparison.drifts for time in one.times if time)
     if not times:
         return ""
     first, last = (time[:16].replace("T", " ") for time in (times[0], times[-1]))
     return f" Jobs from {first} to {last} UTC."
 
 
-def _tests(found: pd.DataFrame) -> list[Table]:
+def _tests(found: Sequence[Hypothesis | None]) -> list[Table]:
     rows = [
         (
-            Cell(str(line["hypothesis"])),
-            Cell(str(line["rung"])),
-            Cell(str(line["layer"])),
-            Cell(f"{line['chi-square']:,.1f}"),
-            Cell(str(line["degrees of freedom"])),
-            Cell(p_value(float(line["p"]))),
+            Cell(one.claim),
+            Cell(one.rung),
+            Cell(str(one.layer)),
+            Cell(f"{one.chi_square:,.1f}"),
+            Cell(str(one.freedom)),
+            Cell(p_value(one.p)),
         )
-        for line in lines(found)
+        for one in found
+        if one is not None
     ]
     heads = ("hypothesis", "rung", "layer", "chi-square", "degrees of freedom", "p")
     caption = "Chi-square tests. A small p speaks against the hypothesis."

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from qvit_qiskit.comparison.sections.base import Contents, Section
+from typing import TYPE_CHECKING
+
+from qvit_qiskit.comparison.comparison import Comparison
+from qvit_qiskit.comparison.sections.base import Section
 from qvit_qiskit.pages.table import Cell, Table, listed
-from qvit_qiskit.statistics.intervals import Interval
+
+if TYPE_CHECKING:
+    from qvit_qiskit.statistics.intervals import Interval
 
 
-def reading(contents: Contents) -> Section:
+def reading(comparison: Comparison) -> Section:
     """The last section of a report."""
-    simulated = [r.name for r in contents.comparison.rungs if r.kind == "device noise"]
+    simulated = [r.name for r in comparison.rungs if r.kind == "device noise"]
     text = []
     if simulated:
         named = listed([f"“{name}”" for name in simulated])
@@ -21,7 +26,7 @@ def reading(contents: Contents) -> Section:
         )
         mitigated = [
             f"{rung.name} (level {rung.resilience_level})"
-            for rung in contents.comparison.rungs
+            for rung in comparison.rungs
             if rung.resilience_level
         ]
         if mitigated:
@@ -34,13 +39,13 @@ def reading(contents: Contents) -> Section:
         "One trained model was evaluated. How much its scores owe to the training seed is not "
         "covered by any interval here."
     )
-    return Section("reading", "What the intervals cover", text, [_methods(contents)])
+    return Section("reading", "What the intervals cover", text, [_methods(comparison)])
 
 
-def _methods(contents: Contents) -> Table:
+def _methods(comparison: Comparison) -> Table:
     """Every kind of interval with its method; rungs that share one are named together."""
     known: dict[tuple[str, str, str], list[str]] = {}
-    for one in contents.scores:
+    for one in comparison.scores:
         intervals: dict[str, Interval | None] = {
             "AUC": one.auc,
             "AUC over shots": one.auc_shots,

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from qvit_qiskit import metrics
-from qvit_qiskit.comparison.data import Attribution, ComparisonData, Rung
+from qvit_qiskit.comparison.data import Evidence, Rung
 from qvit_qiskit.statistics.differences import Difference, acc_difference, auc_difference
 from qvit_qiskit.statistics.intervals import (
     IMAGES,
@@ -47,20 +47,29 @@ class Scores:
     acc_difference: Difference | None
 
 
-def scores(comparison: ComparisonData) -> list[Scores]:
+@dataclass(frozen=True)
+class ModelDifference:
+    """The exact rung of one model less that of another, on the same images."""
+
+    model: str
+    than: str
+    difference: Difference
+
+
+def scores(evidence: Evidence) -> tuple[Scores, ...]:
     """Every rung of a comparison, the exact one first."""
-    return [_score(comparison, rung) for rung in comparison.rungs]
+    return tuple(_score(evidence, rung) for rung in evidence.rungs)
 
 
-def _score(comparison: ComparisonData, rung: Rung) -> Scores:
-    labels, exact = comparison.labels, comparison.exact
+def _score(evidence: Evidence, rung: Rung) -> Scores:
+    labels, exact = evidence.labels, evidence.exact
     found, reference = metrics.softmax(rung.logits), metrics.softmax(exact.logits)
     covers = covered(rung)
     first = rung is exact
     agreement = int(np.sum(metrics.answers(found) == metrics.answers(reference)))
     return Scores(
         rung=rung,
-        auc=auc_interval(labels, found, covers=covers, seed=comparison.seed),
+        auc=auc_interval(labels, found, covers=covers, seed=evidence.seed),
         acc=acc_interval(labels, found, covers=covers),
         auc_shots=_over_shots(rung, partial(metrics.auc, labels), _smallest_step(labels)),
         acc_shots=_over_shots(rung, partial(metrics.accuracy, labels), 1 / len(labels)),
@@ -118,19 +127,3 @@ def output_error(rung: Rung, images: int, layer: int | None = None) -> Interval 
     chosen = rung.deltas if layer is None else [rung.deltas[layer]]
     by_image = [delta.reshape(images, -1) for deltas in chosen for delta in deltas]
     return rms_interval(np.concatenate(by_image, axis=1), covers=covered(rung))
-
-
-def share_intervals(attribution: Attribution) -> list[Interval]:
-    """Each layer's share of what moved the logits, and last the interaction's, over test images.
-
-    A share is a ratio of two sums over images; its interval is that of the mean of its
-    linearisation.
-    """
-    parts = np.concatenate([attribution.effects, attribution.interaction[None]])
-    along = np.einsum("lnc,nc->ln", parts, attribution.total)
-    size = np.sum(attribution.total**2, axis=1)
-    found = []
-    for share, each in zip(attribution.shares(), along, strict=True):
-        linear = share + (each - share * size) / size.mean() if size.any() else size * np.nan
-        found.append(mean_interval(linear, scale="identity"))
-    return found

@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.figures.style import canvas, folded, looks
-from qvit_qiskit.comparison.tables import layer_frame
 
-PARTS = {
-    "square from shots": "shots",
-    "square from reported errors": "reported errors",
-    "square from the rest": "the rest",
-}
+if TYPE_CHECKING:
+    from qvit_qiskit.comparison.findings.parts import LayerError
+    from qvit_qiskit.statistics.intervals import Interval
+
+PARTS = ("shots", "reported errors", "the rest")
 
 
-def draw(comparison: Comparison, frame: pd.DataFrame | None = None) -> Figure:
+def parts_of(found: LayerError) -> tuple[Interval | None, ...]:
+    """The parts of an error in the order of `PARTS`; None for what is not known."""
+    parts = found.parts
+    return (parts.shots, parts.reported, parts.rest) if parts else (None,) * len(PARTS)
+
+
+def draw(comparison: Comparison) -> Figure:
     """A panel for each rung with shots: parts of the mean square error, with 95 % intervals.
 
     Args:
-        comparison: What is compared.
-        frame: Its `tables.layer_frame`, if it is at hand; some rung has shots.
+        comparison: What is compared; some rung has shots.
     """
-    frame = layer_frame(comparison) if frame is None else frame
-    frame = frame[frame["square from shots"].notna()]
-    rungs = list(frame["rung"].unique())
-    layers = sorted(frame["layer"].unique())
+    known = {(one.rung, one.layer): one for one in comparison.layer_errors if one.parts}
+    rungs = list(dict.fromkeys(rung for rung, _ in known))
+    layers = sorted({layer for _, layer in known})
     style = looks(comparison)
     figure = canvas(0.27 * len(PARTS) * len(layers) + 0.95)
     axes = figure.subplots(1, len(rungs), squeeze=False, sharey=True, sharex=True)[0]
-    rows = [(layer, part) for layer in layers for part in PARTS]
+    rows = [(layer, k) for layer in layers for k in range(len(PARTS))]
     for panel, rung in zip(axes, rungs, strict=True):
         look = style[rung]
-        for row, (layer, part) in enumerate(rows):
-            mine = frame[(frame["rung"] == rung) & (frame["layer"] == layer)]
-            value, low, high = (float(mine[part + end].iloc[0]) for end in ("", " low", " high"))
-            if np.isnan(value):
+        for row, (layer, k) in enumerate(rows):
+            part = parts_of(known[rung, layer])[k]
+            if part is None:
                 continue  # nothing was reported for this rung
+            value, low, high = part.value, part.low, part.high
             panel.barh(row, value, height=0.66, color=look.color, alpha=0.45)
             panel.errorbar(
                 value,
@@ -54,9 +58,7 @@ def draw(comparison: Comparison, frame: pd.DataFrame | None = None) -> Figure:
         for edge in range(1, len(layers)):
             panel.axhline(edge * len(PARTS) - 0.5, color="0.8", linewidth=0.8)
         panel.set_title(folded(rung, max(12, 46 // len(rungs))), fontsize="medium")
-        panel.set_yticks(
-            range(len(rows)), [f"layer {layer}: {PARTS[part]}" for layer, part in rows]
-        )
+        panel.set_yticks(range(len(rows)), [f"layer {layer}: {PARTS[k]}" for layer, k in rows])
         panel.set_ylim(len(rows) - 0.4, -0.6)
         panel.tick_params(axis="y", length=0)
     axes[0].locator_params(axis="x", nbins=4)

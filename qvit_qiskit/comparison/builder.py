@@ -1,0 +1,71 @@
+"""From the evidence of a comparison to the comparison: every number, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+from qvit_qiskit import metrics
+from qvit_qiskit.comparison.comparison import Comparison
+from qvit_qiskit.comparison.data import Evidence
+from qvit_qiskit.comparison.findings.attention import attention_maps
+from qvit_qiskit.comparison.findings.curves import band
+from qvit_qiskit.comparison.findings.parts import layer_errors
+from qvit_qiskit.comparison.findings.points import points_of
+from qvit_qiskit.comparison.findings.predictions import confusion, reliability
+from qvit_qiskit.comparison.findings.scores import ModelDifference, scores
+from qvit_qiskit.comparison.findings.shares import largest_shares, layer_shares
+from qvit_qiskit.comparison.findings.systematic import biases_and_drifts
+from qvit_qiskit.statistics.differences import acc_difference, auc_difference
+
+
+def build(evidence: Evidence) -> Comparison:
+    """Work out what follows from the rungs of a model.
+
+    Args:
+        evidence: The rungs and what was recorded of them. Of a `Comparison` its numbers are left
+            aside and worked out anew.
+
+    Returns:
+        The same with scores, intervals, error parts, biases, drifts and curves.
+    """
+    known = {one.name: getattr(evidence, one.name) for one in fields(Evidence)}
+    rungs, labels = evidence.rungs, evidence.labels
+    told = scores(evidence)
+    shares = layer_shares(evidence.attributions)
+    biases, drifts = biases_and_drifts(evidence)
+    return Comparison(
+        **known,
+        scores=told,
+        layer_errors=layer_errors(evidence, told),
+        layer_shares=shares,
+        largest_shares=largest_shares(shares),
+        biases=biases,
+        drifts=drifts,
+        points={rung.name: points_of(rung) for rung in evidence.errors_known},
+        curves={rung.name: band(labels, rung, evidence.seed) for rung in rungs},
+        reliabilities={rung.name: reliability(labels, rung) for rung in rungs},
+        confusions={rung.name: confusion(labels, rung) for rung in rungs},
+        maps=attention_maps(evidence),
+    )
+
+
+def model_differences(
+    comparisons: Sequence[Comparison], names: Sequence[str]
+) -> tuple[ModelDifference, ...]:
+    """Paired differences of the exact rungs of several models from that of the first.
+
+    Args:
+        comparisons: Of several models on the same images.
+        names: Of the models.
+
+    Returns:
+        AUC and ACC of every model but the first.
+    """
+    labels = comparisons[0].labels
+    first, *others = (metrics.softmax(comparison.exact.logits) for comparison in comparisons)
+    return tuple(
+        ModelDifference(name, names[0], difference(labels, first, other))
+        for name, other in zip(names[1:], others, strict=True)
+        for difference in (auc_difference, acc_difference)
+    )

@@ -1,0 +1,95 @@
+"""ROC curves with pointwise bands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qvit_qiskit import metrics
+from qvit_qiskit.comparison.data import Rung
+from qvit_qiskit.statistics.resampling import replicates
+
+GRID = np.linspace(0.0, 1.0, 101)
+"""False positive rates at which bands, and means over classes, are computed."""
+DRAWS = 1000
+"""Bootstrap samples of the images, within each class; every rung and class sees the same ones."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """A ROC curve and the band that holds each of its points with the confidence asked for."""
+
+    rates: np.ndarray  # shape: (points,), false positive rates of the curve
+    curve: np.ndarray  # shape: (points,), true positive rates
+    low: np.ndarray  # shape: (len(GRID),), at the rates of GRID
+    high: np.ndarray  # shape: (len(GRID),)
+
+
+def band(
+    labels: np.ndarray, rung: Rung, seed: int, draws: int = DRAWS, confidence: float = 0.95
+) -> Band:
+    """The curve of one rung and its band, from a stratified bootstrap over images.
+
+    For two classes the curve is that of class 1. For more it is the mean, at each false positive
+    rate, of the one-versus-rest curves; the area under it is the official AUC. Classes without
+    images, or with all of them, have no curve and are left out, as in the metric.
+
+    Args:
+        labels: Classes, shape (n,).
+        rung: Evaluated on the same images.
+        seed: Of the bootstrap.
+        draws: Bootstrap samples.
+        confidence: Of the pointwise percentile band. It covers the choice of test images, and with
+            an image the shots of its circuits.
+    """
+    scores = metrics.softmax(rung.logits)
+    classes = [1] if scores.shape[1] == 2 else range(scores.shape[1])
+    known = [k for k in classes if 0 < np.count_nonzero(labels == k) < len(labels)]
+    sides = [_Side.of(labels == k, scores[:, k]) for k in known]
+    if not sides:
+        nothing = np.full(len(GRID), np.nan)
+        return Band(GRID, nothing, nothing, nothing)
+    whole = np.ones(len(labels))
+    if len(sides) == 1:
+        rates, curve = sides[0].points(whole)
+    else:
+        rates, curve = GRID, np.mean([side.at(whole) for side in sides], axis=0)
+    samples = replicates(
+        labels,
+        lambda counts: np.mean([[side.at(row) for row in counts] for side in sides], axis=0),
+        draws,
+        seed,
+    )
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(samples, [tail, 1 - tail], axis=0)
+    return Band(rates, curve, low, high)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One class against the rest: images from the highest score down, ties together."""
+
+    order: np.ndarray  # shape: (n,)
+    positive: np.ndarray  # shape: (n,), in that order
+    ends: np.ndarray  # the last image of each distinct score
+
+    @classmethod
+    def of(cls, positive: np.ndarray, scores: np.ndarray) -> _Side:
+        order = np.argsort(-scores, kind="stable")
+        ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+        return cls(order, positive[order], ends)
+
+    def points(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """False and true positive rates where every image counts as often as its weight."""
+        ordered = weights[self.order]
+        right = np.cumsum(ordered * self.positive)[self.ends]
+        wrong = np.cumsum(ordered * ~self.positive)[self.ends]
+        return (
+            np.concatenate([[0.0], wrong / wrong[-1]]),
+            np.concatenate([[0.0], right / right[-1]]),
+        )
+
+    def at(self, weights: np.ndarray) -> np.ndarray:
+        """True positive rates at the rates of GRID; the upper end of a vertical step."""
+        return np.interp(GRID, *self.points(weights))

@@ -1,0 +1,97 @@
+"""What predicted probabilities are worth: reliability and confusion of a rung's answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qvit_qiskit import metrics
+from qvit_qiskit.comparison.data import Rung
+from qvit_qiskit.comparison.findings.scores import covered
+from qvit_qiskit.statistics.intervals import Interval, wilson
+
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Predicted probabilities in bins of equal width; bins without images are left out."""
+
+    edges: np.ndarray  # shape: (bins + 1,)
+    counts: np.ndarray  # shape: (bins,), with the empty ones
+    predicted: np.ndarray  # shape: (used,), mean in each bin that has images
+    observed: np.ndarray  # shape: (used,), share of images for which it came true
+    low: np.ndarray  # shape: (used,), of the Wilson interval
+    high: np.ndarray  # shape: (used,)
+
+
+def reliability(labels: np.ndarray, rung: Rung, bins: int = BINS) -> Reliability:
+    """Bin the predictions of one rung.
+
+    For two classes the probability is that of class 1, for more that of the predicted class.
+
+    Args:
+        labels: Classes, shape (n,).
+        rung: Evaluated on the same images.
+        bins: How many, of equal width.
+    """
+    probabilities = metrics.softmax(rung.logits)
+    if probabilities.shape[1] == 2:
+        chance, hit = probabilities[:, 1], labels == 1
+    else:
+        chance = probabilities.max(axis=1)
+        hit = probabilities.argmax(axis=1) == labels
+    edges = np.linspace(0, 1, bins + 1)
+    place = np.clip(np.digitize(chance, edges) - 1, 0, bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    used = counts > 0
+    hits = np.bincount(place, hit, bins)[used].astype(int)
+    intervals = [wilson(int(k), int(n)) for k, n in zip(hits, counts[used], strict=True)]
+    return Reliability(
+        edges,
+        counts,
+        np.bincount(place, chance, bins)[used] / counts[used],
+        hits / counts[used],
+        np.array([interval.low for interval in intervals]),
+        np.array([interval.high for interval in intervals]),
+    )
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Images by true and predicted class."""
+
+    counts: np.ndarray  # shape: (classes, classes)
+    shares: np.ndarray  # shape: (classes, classes), of the true class; 0 where it has no image
+    images: tuple[int, ...]
+    """Of each class."""
+    recalls: tuple[Interval | None, ...]
+    """Of each class; None where it has no image."""
+
+
+def confusion(labels: np.ndarray, rung: Rung) -> Confusion:
+    """Count the answers of one rung.
+
+    For two classes the second is predicted where its probability is above 0.5, as in ACC.
+
+    Args:
+        labels: Classes, shape (n,).
+        rung: Evaluated on the same images.
+    """
+    probabilities = metrics.softmax(rung.logits)
+    classes = probabilities.shape[1]
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (labels, metrics.answers(probabilities)), 1)
+    totals, covers = counts.sum(axis=1), covered(rung)
+    wide = totals[:, None]
+    shares = np.divide(counts, wide, out=np.zeros(counts.shape), where=wide > 0)
+    return Confusion(
+        counts,
+        shares,
+        tuple(int(total) for total in totals),
+        tuple(
+            wilson(int(counts[k, k]), int(total), covers=covers) if total else None
+            for k, total in enumerate(totals)
+        ),
+    )
