@@ -17,6 +17,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2
 from qiskit.transpiler import InstructionProperties, Target
 
+from qvit_qiskit.devices.cnot_search import Place
 from qvit_qiskit.devices.reported import WORST_GATE, WORST_READOUT, Costs, middle
 from qvit_qiskit.devices.resynthesis import resynthesise
 from qvit_qiskit.devices.transpiler import transpile
@@ -32,6 +33,8 @@ MAX_STATES = 1_000_000
 """Steps of one search for mappings, a second."""
 MAX_PER_QUBIT = 100
 """Embeddings kept for each qubit, the best ones."""
+SEARCHES = 36
+"""Searches for short CNOT blocks, shared by the graphs: about five seconds at eight qubits."""
 SHAPE_TRIALS = 8
 """Transpilations of which a shape keeps the best."""
 
@@ -50,17 +53,23 @@ class Shape:
     couplers: Graph
     """One node per wire; what an embedding has to connect."""
 
-    def cost(self, qubits: np.ndarray, costs: Costs) -> np.ndarray:
+    def cost(
+        self, qubits: np.ndarray, costs: Costs, reads: Sequence[float] | None = None
+    ) -> np.ndarray:
         """−log of the probability that no gate and no readout fails.
 
         Args:
             qubits: Shape (m, n), int: the qubit under each wire.
             costs: Of the device.
+            reads: How often the readout of each virtual qubit counts; by default once.
 
         Returns:
             Shape (m,).
         """
-        total = costs.readout[qubits].sum(axis=1)
+        if reads is None:
+            total = costs.readout[qubits].sum(axis=1)
+        else:
+            total = costs.readout[qubits[:, list(self.outputs)]] @ np.asarray(reads, dtype=float)
         for item in self.circuit.data:
             wires = [qubits[:, self.circuit.find_bit(q).index] for q in item.qubits]
             two = len(wires) == 2
@@ -78,17 +87,27 @@ class Embeddings:
     qubits: np.ndarray
     """Shape (m, n): the qubit under each wire."""
     cost: np.ndarray
-    """Shape (m,), ascending: −log of the probability that nothing fails."""
+    """Shape (m,), ascending: −log of the probability that nothing fails, each readout as often as
+    it is used."""
+    loss: np.ndarray
+    """Shape (m,): the same with each readout once."""
 
     def __len__(self) -> int:
         return len(self.cost)
 
     def only(self, kept: np.ndarray) -> Embeddings:
         """Those that a mask or indices keep."""
-        return Embeddings(self.shapes, self.shape[kept], self.qubits[kept], self.cost[kept])
+        return Embeddings(
+            self.shapes, self.shape[kept], self.qubits[kept], self.cost[kept], self.loss[kept]
+        )
 
 
-def embed(circuit: QuantumCircuit, device: BackendV2, seed: int = 0) -> Embeddings:
+def embed(
+    circuit: QuantumCircuit,
+    device: BackendV2,
+    seed: int = 0,
+    reads: Sequence[float] | None = None,
+) -> Embeddings:
     """Find where a circuit can run: transpile it to a few shapes, lay them everywhere, score.
 
     Deterministic for a seed and a calibration.
@@ -97,6 +116,7 @@ def embed(circuit: QuantumCircuit, device: BackendV2, seed: int = 0) -> Embeddin
         circuit: n qubits, nothing but gates and barriers; parameters may be unbound.
         device: With reported errors of gates and readout.
         seed: Of the transpiler.
+        reads: How often the readout of each qubit of the circuit counts; by default once.
 
     Raises:
         CircuitError: If the circuit measures or resets.
@@ -109,7 +129,7 @@ def embed(circuit: QuantumCircuit, device: BackendV2, seed: int = 0) -> Embeddin
             f"The calibration of {device.name} reports no qubit with a readout error below "
             f"{WORST_READOUT}. Choose another device or another calibration."
         )
-    found = [_lay(shape, costs) for shape in shapes(circuit, device, costs, seed)]
+    found = [_lay(shape, costs, reads) for shape in shapes(circuit, device, costs, seed)]
     if not any(len(each) for each in found):
         raise RouteError(
             f"The circuit fits nowhere on {device.name}: it needs {circuit.num_qubits} connected "
@@ -148,13 +168,17 @@ def shapes(
     logical = QuantumCircuit(circuit.num_qubits)
     logical.compose(circuit, logical.qubits, inplace=True)  # without classical registers
 
+    graphs = _graphs(logical, costs)
+    rounds = max(2, SEARCHES // len(graphs)) if graphs else 0
+
     def compiled(graph: Graph, seeds: Sequence[int]) -> Shape:
-        return _compile(logical, graph, _small_target(device.target, graph, costs), seeds, costs)
+        rewritten = resynthesise(logical, list(graph.edge_list()), rounds)
+        target = _small_target(device.target, graph, costs)
+        return _compile(logical, rewritten, graph, target, seeds, costs)
 
     def cost(shape: Shape) -> tuple[float, int]:
         return costs.typical(shape.circuit)
 
-    graphs = _graphs(logical, costs)
     if len(graphs) > MAX_SHAPES:
         graphs = sorted(graphs, key=lambda graph: cost(compiled(graph, seeds[:1])))[:MAX_SHAPES]
     return tuple(sorted((compiled(graph, seeds) for graph in graphs), key=cost))
@@ -176,14 +200,18 @@ def _small_target(target: Target, graph: Graph, costs: Costs) -> Target:
 
 
 def _compile(
-    circuit: QuantumCircuit, graph: Graph, target: Target, seeds: Sequence[int], costs: Costs
+    circuit: QuantumCircuit,
+    rewritten: tuple[QuantumCircuit, Place] | None,
+    graph: Graph,
+    target: Target,
+    seeds: Sequence[int],
+    costs: Costs,
 ) -> Shape:
     """The cheapest of several ways to run a circuit on a small graph, and the couplers it uses."""
     tries = []
     for seed in seeds:
         isa = transpile(circuit, target=target, optimization_level=3, seed_transpiler=seed)
         tries.append((plain(isa), outputs_of(isa)))
-    rewritten = resynthesise(circuit, list(graph.edge_list()))
     if rewritten is not None:
         logical, ends = rewritten
         isa = transpile(
@@ -270,7 +298,7 @@ def _mappings(lattice: Graph, graph: Graph) -> Iterator[Mapping[int, int]]:
     yield from rx.vf2_mapping(lattice, graph, subgraph=True, induced=False, call_limit=MAX_STATES)
 
 
-def _lay(shape: Shape, costs: Costs) -> Embeddings:
+def _lay(shape: Shape, costs: Costs, reads: Sequence[float] | None) -> Embeddings:
     """The usable embeddings of one shape, all of them unless the lattice has too many.
 
     Then as many around each qubit: in the window of qubits that are nearest to it by errors.
@@ -280,9 +308,10 @@ def _lay(shape: Shape, costs: Costs) -> Embeddings:
         share = MAX_MAPPINGS // costs.lattice.num_nodes()
         windows = _windows(costs.lattice, 2 * shape.circuit.num_qubits)
         rows = np.concatenate([_rows(window, shape.couplers, share) for window in windows])
-    cost = shape.cost(rows, costs)
-    usable = np.isfinite(cost)
-    return Embeddings((shape,), np.zeros(usable.sum(), int), rows[usable], cost[usable])
+    loss = shape.cost(rows, costs)
+    rows, loss = rows[np.isfinite(loss)], loss[np.isfinite(loss)]
+    cost = loss if reads is None else shape.cost(rows, costs, reads)
+    return Embeddings((shape,), np.zeros(len(rows), int), rows, cost, loss)
 
 
 def _windows(lattice: Graph, size: int) -> Iterator[Graph]:
@@ -310,6 +339,7 @@ def _best(found: Sequence[Embeddings]) -> Embeddings:
         np.repeat(np.arange(len(found)), [len(each) for each in found]),
         np.concatenate([each.qubits for each in found]),
         np.concatenate([each.cost for each in found]),
+        np.concatenate([each.loss for each in found]),
     )
     every = every.only(np.argsort(every.cost, kind="stable"))
     _, first = np.unique(np.sort(every.qubits, axis=1), axis=0, return_index=True)

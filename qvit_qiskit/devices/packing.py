@@ -8,6 +8,7 @@ nothing but the circuit, the calibration and the seed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,6 +68,7 @@ def pack(
     buffer: int = 0,
     min_fidelity: float = 0.0,
     seed: int = 0,
+    reads: Sequence[float] | None = None,
     embeddings: Embeddings | None = None,
 ) -> Packing:
     """Choose disjoint regions for copies of a circuit by the reported errors.
@@ -80,18 +82,21 @@ def pack(
             as neighbours all the same.
         min_fidelity: Of each copy, at least.
         seed: Of the transpiler.
-        embeddings: What `embed` returned for this circuit and device, to choose from it again.
+        reads: How often the readout of each qubit of the circuit counts in the choice; by default
+            once, as in the fidelities.
+        embeddings: What `embed` returned for this circuit, device and reads, to choose from it
+            again.
 
     Raises:
         CircuitError: If the circuit measures or resets.
         RouteError: If fewer than k copies fit, or none, or an argument is out of range.
     """
     _check(k, buffer, min_fidelity)
-    found = embed(circuit, device, seed) if embeddings is None else embeddings
+    found = embed(circuit, device, seed, reads) if embeddings is None else embeddings
     neighbours = _neighbours(device.target)
-    best = float(np.exp(-found.cost[0]))
+    best = float(np.exp(-found.loss.min()))
     while True:
-        good = found.only(np.exp(-found.cost) >= min_fidelity)
+        good = found.only(np.exp(-found.loss) >= min_fidelity)
         if not len(good):
             raise RouteError(
                 f"No region of {device.name} reaches a fidelity of {min_fidelity:g}; the best "
@@ -110,21 +115,27 @@ def pack(
         found = good.only(np.delete(np.arange(len(good)), chosen[low]))
 
 
-def place(circuit: QuantumCircuit, device: BackendV2, seed: int = 0) -> Region:
+def place(
+    circuit: QuantumCircuit,
+    device: BackendV2,
+    seed: int = 0,
+    reads: Sequence[float] | None = None,
+) -> Region:
     """The best place for one circuit: all places by reported errors, or a few transpilations.
 
     Args:
         circuit: Nothing but gates and barriers; parameters may be unbound.
         device: Where.
         seed: Of the transpiler.
+        reads: How often the readout of each qubit of the circuit counts; by default once.
 
     Raises:
         CircuitError: If the circuit measures or resets.
         RouteError: If the device is too small or reports no place for it.
     """
     if circuit.num_qubits > MAX_SEARCHED_QUBITS:
-        return best_region(circuit, device, seed)
-    return pack(circuit, device, k=1, seed=seed).regions[0]
+        return best_region(circuit, device, seed, reads)
+    return pack(circuit, device, k=1, seed=seed, reads=reads).regions[0]
 
 
 def _check(k: int | str, buffer: int, min_fidelity: float) -> None:

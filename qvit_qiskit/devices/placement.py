@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,14 +30,21 @@ class Placement:
         """Whether there may be several copies."""
         return self.k != 1
 
-    def regions(self, circuit: QuantumCircuit, device: BackendV2) -> list[Region]:
+    def regions(
+        self, circuit: QuantumCircuit, device: BackendV2, reads: Sequence[float] | None = None
+    ) -> list[Region]:
         """Where the copies of a circuit go, best first.
+
+        Args:
+            circuit: Gates alone; parameters may be unbound.
+            device: The device.
+            reads: How often the readout of each qubit of the circuit counts; by default once.
 
         Raises:
             RouteError: If the device is too small, or fewer copies fit than are asked for.
         """
         if not self.packs:
-            return [place(circuit, device, self.seed)]
+            return [place(circuit, device, self.seed, reads)]
         found = pack(
             circuit,
             device,
@@ -44,5 +52,6 @@ class Placement:
             buffer=self.buffer,
             min_fidelity=self.min_fidelity,
             seed=self.seed,
+            reads=reads,
         )
         return list(found.regions)

@@ -92,6 +92,14 @@ class Placed:
         """The circuit with its virtual qubits measured, in their order, into ``meas``.
 
         Args:
+            fold: See `folded`.
+        """
+        return self._read_out(self.folded(fold))
+
+    def folded(self, fold: int) -> QuantumCircuit:
+        """The circuit with more two-qubit gates that do nothing but err.
+
+        Args:
             fold: Run every two-qubit gate this odd number of times, its inverse in between.
         """
         gates = QuantumCircuit(self.circuit.num_qubits)
@@ -102,7 +110,7 @@ class Placed:
                 for gate in (item.operation.inverse(), item.operation):
                     gates.barrier(wires)
                     gates.append(gate, wires)
-        return self._read_out(gates)
+        return gates
 
     def calibration(self) -> QuantumCircuit:
         """Nothing but the measurements, on the same qubits."""
@@ -126,14 +134,19 @@ class Region(Placed):
         where = ", ".join(str(q) for q in self.qubits)
         return f"{device}, qubits {where}, {self.two_qubit_gates()} two-qubit gates"
 
-    def fidelity(self) -> float:
-        """The probability that no gate and no readout fails, by the device's reported errors."""
+    def fidelity(self, reads: Sequence[float] | None = None) -> float:
+        """The probability that no gate and no readout fails, by the device's reported errors.
+
+        Args:
+            reads: How often the readout of each virtual qubit counts; by default once.
+        """
         kept = 1.0
         for item in self.circuit.data:
             wires = tuple(self.circuit.find_bit(q).index for q in item.qubits)
             kept *= 1 - _error(self.target, item.operation.name, wires)
-        for wire in self.outputs:
-            kept *= 1 - _error(self.target, "measure", (wire,))
+        for qubit, wire in enumerate(self.outputs):
+            read = 1 - _error(self.target, "measure", (wire,))
+            kept *= read if reads is None else read ** reads[qubit]
         return kept
 
     def backend(self) -> BackendV2:
@@ -187,15 +200,23 @@ LAYOUT_TRIALS = 8
 """Transpilations of which the best is kept: the number of two-qubit gates depends on the seed."""
 
 
-def best_region(circuit: QuantumCircuit, device: BackendV2, seed: int) -> Region:
+def best_region(
+    circuit: QuantumCircuit, device: BackendV2, seed: int, reads: Sequence[float] | None = None
+) -> Region:
     """The best of several transpilations by reported errors; the first of equals.
+
+    Args:
+        circuit: Gates alone; parameters may be unbound.
+        device: Where.
+        seed: Of the transpiler.
+        reads: How often the readout of each qubit of the circuit counts; by default once.
 
     Raises:
         RouteError: If the device has too few qubits.
     """
     seeds = np.random.SeedSequence(seed).generate_state(LAYOUT_TRIALS, dtype=np.uint32) >> 1
     regions = [compile_region(circuit, device, int(s)) for s in seeds]
-    return max(regions, key=Region.fidelity)
+    return max(regions, key=lambda region: region.fidelity(reads))
 
 
 def compile_region(circuit: QuantumCircuit, device: BackendV2, seed: int) -> Region:

@@ -4,7 +4,8 @@ Between layers of one-qubit gates a circuit of CNOTs is a linear map of bits: an
 over GF(2). On a small graph the shortest CNOT sequence for every matrix is found by breadth-first
 search. Which wire a qubit sits on between two blocks is free, since one-qubit gates can follow it;
 dynamic programming over these places picks the cheapest way through all blocks. A transpiler keeps
-each CNOT and swaps qubits instead: a ring of four takes 7 CNOTs and SWAPs on a star, here 6.
+each CNOT and swaps qubits instead: a ring of four takes 7 CNOTs and SWAPs on a star, here 6. Five
+to eight qubits have too many matrices to list, and are searched (`cnot_search`).
 """
 
 from __future__ import annotations
@@ -15,39 +16,45 @@ from itertools import pairwise, permutations
 
 from qiskit.circuit import Instruction, QuantumCircuit
 
-MAX_QUBITS = 4
-"""GL(4, 2) has 20,160 elements, GL(5, 2) ten million."""
+from qvit_qiskit.devices.cnot_search import MAX_QUBITS, Pairs, Place, search
+
+MAX_LISTED = 4
+"""GL(4, 2) has 20,160 elements, GL(5, 2) ten million: the shortest sequences are listed up to here,
+and searched up to `cnot_search.MAX_QUBITS`."""
+
+ROUNDS = 6
+"""Searches of a circuit of five qubits or more on one graph."""
 
 Matrix = tuple[int, ...]
 """Row i as bits: what wire i becomes, as a sum of wires."""
-Pairs = tuple[tuple[int, int], ...]
-"""CNOTs as (control, target)."""
 Layer = list[tuple[Instruction, int]]
 """One-qubit gates with their qubit, in order."""
 
 
 def resynthesise(
-    circuit: QuantumCircuit, edges: Sequence[tuple[int, int]]
-) -> tuple[QuantumCircuit, tuple[int, ...]] | None:
+    circuit: QuantumCircuit, edges: Sequence[tuple[int, int]], rounds: int = ROUNDS
+) -> tuple[QuantumCircuit, Place] | None:
     """A circuit with its CNOT blocks rewritten for a connected graph.
 
     Args:
-        circuit: Of at most `MAX_QUBITS` qubits; one-qubit gates, CX and SWAP.
+        circuit: Of at most `cnot_search.MAX_QUBITS` qubits; one-qubit gates, CX and SWAP.
         edges: Couplers between its wires.
+        rounds: Searches of wide circuits; each takes some hundredths of a second.
 
     Returns:
         The circuit with every CX on a coupler, and the wire on which each qubit ends; None if it
-        is too wide or holds other gates.
+        is too wide or holds other gates, or no short sequence was seen.
     """
     n = circuit.num_qubits
-    if n > MAX_QUBITS:
-        return None
-    split = _split(circuit)
+    split = _split(circuit) if n <= MAX_QUBITS else None
     if split is None:
         return None
     layers, blocks = split
-    shortest = _shortest(n, tuple(sorted((min(e), max(e)) for e in edges)))
-    places, sequences = _cheapest(blocks, shortest, n)
+    known = tuple(sorted((min(e), max(e)) for e in edges))
+    way = _cheapest(blocks, known, n) if n <= MAX_LISTED else _search(tuple(blocks), known, rounds)
+    if way is None:
+        return None
+    places, sequences = way
     out = QuantumCircuit(n)
     for k, layer in enumerate(layers):
         for gate, qubit in layer:
@@ -119,14 +126,22 @@ def _shortest(n: int, edges: Pairs) -> dict[Matrix, Pairs]:
     return found
 
 
+@lru_cache(maxsize=64)
+def _search(
+    blocks: tuple[Matrix, ...], edges: Pairs, rounds: int
+) -> tuple[Sequence[Place], Sequence[Pairs]] | None:
+    """As `_cheapest`, but the shortest that was seen."""
+    way = search(blocks, edges, rounds) if blocks else None
+    return (way.places, way.sequences) if way else None
+
+
 def _cheapest(
-    blocks: Sequence[Matrix], shortest: dict[Matrix, Pairs], n: int
-) -> tuple[list[tuple[int, ...]], list[Pairs]]:
+    blocks: Sequence[Matrix], edges: Pairs, n: int
+) -> tuple[Sequence[Place], Sequence[Pairs]]:
     """Where each qubit sits before and after every block, and the CNOTs of each block."""
+    shortest = _shortest(n, edges)
     every = list(permutations(range(n)))
-    best: dict[tuple[int, ...], tuple[int, tuple[tuple[int, ...], ...]]] = {
-        place: (0, (place,)) for place in every
-    }
+    best: dict[Place, tuple[int, tuple[Place, ...]]] = {place: (0, (place,)) for place in every}
     for block in blocks:
         best = {
             after: min(
@@ -140,10 +155,10 @@ def _cheapest(
         shortest[_moved(block, before, after)]
         for block, (before, after) in zip(blocks, pairwise(path), strict=True)
     ]
-    return list(path), sequences
+    return path, sequences
 
 
-def _moved(block: Matrix, before: tuple[int, ...], after: tuple[int, ...]) -> Matrix:
+def _moved(block: Matrix, before: Place, after: Place) -> Matrix:
     """A linear map of qubits as one of wires: qubit q comes from ``before[q]``."""
     rows = [0] * len(block)
     for qubit, row in enumerate(block):

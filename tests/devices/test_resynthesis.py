@@ -10,7 +10,8 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import Statevector
 
 from qvit_qiskit.circuits import build_circuit
-from qvit_qiskit.devices.resynthesis import resynthesise
+from qvit_qiskit.devices.cnot_search import search
+from qvit_qiskit.devices.resynthesis import _split, resynthesise
 
 GRAPHS = {
     "pair": (2, [(0, 1)]),
@@ -55,6 +56,65 @@ def test_the_same_circuit_on_the_couplers(name: str, rng: np.random.Generator) -
             if len(item.qubits) == 2:
                 wires = tuple(rewritten.find_bit(q).index for q in item.qubits)
                 assert wires in edges or wires[::-1] in edges
+
+
+WIDE = {
+    "path": (5, [(k, k + 1) for k in range(4)]),
+    "spider": (6, [(0, 1), (0, 2), (0, 3), (1, 4), (2, 5)]),
+    "cycle": (6, [(k, (k + 1) % 6) for k in range(6)]),
+    "long-legged": (8, [(0, 1), (0, 2), (0, 3), (1, 4), (2, 5), (3, 6), (4, 7)]),
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_wide_circuits_are_the_same_on_the_couplers(name: str, rng: np.random.Generator) -> None:
+    n, edges = WIDE[name]
+    for _ in range(3):
+        circuit = random_circuit(rng, n, 12)
+        found = resynthesise(circuit, edges, rounds=1)
+        assert found is not None
+        rewritten, ends = found
+        np.testing.assert_allclose(
+            probabilities(rewritten, ends), probabilities(circuit), atol=1e-12
+        )
+        for item in rewritten.data:
+            if len(item.qubits) == 2:
+                wires = tuple(rewritten.find_bit(q).index for q in item.qubits)
+                assert wires in edges or wires[::-1] in edges
+
+
+@pytest.mark.parametrize(
+    ("graph", "layers", "most"),
+    [("long-legged", 1, 16), ("long-legged", 2, 32), ("spider", 1, 10), ("cycle", 1, 6)],
+)
+def test_wide_rings(graph: str, layers: int, most: int) -> None:
+    n, edges = WIDE[graph]
+    circuit = build_circuit("ry-ring", n, layers).canonical
+    found = resynthesise(circuit, edges)
+    assert found is not None
+    assert found[0].count_ops()["cx"] <= most
+    again = resynthesise(circuit, edges)
+    assert again is not None
+    assert found[0] == again[0]
+
+
+def test_the_search_sees_what_the_list_knows(rng: np.random.Generator) -> None:
+    """Blocks of four qubits: rarely a CNOT more than the fewest, and never fewer."""
+    n, edges = GRAPHS["star"]
+    gaps = []
+    for _ in range(10):
+        circuit = QuantumCircuit(n)
+        for _ in range(8):
+            circuit.cx(*rng.choice(n, 2, replace=False).tolist())
+        layers = _split(circuit)
+        assert layers is not None
+        listed = resynthesise(circuit, edges)
+        way = search(layers[1], edges, rounds=2)
+        assert listed is not None
+        assert way is not None
+        gaps.append(way.cost - listed[0].count_ops().get("cx", 0))
+    assert min(gaps) == 0
+    assert sum(gaps) <= 1
 
 
 def fewest(circuit: QuantumCircuit, edges: list[tuple[int, int]], most: int) -> int:
@@ -106,8 +166,9 @@ def test_rings_of_four(graph: str, layers: int, most: int) -> None:
 
 
 def test_what_it_leaves_alone() -> None:
-    wide = QuantumCircuit(5)
+    wide = QuantumCircuit(9)
+    wide.cx(0, 8)
     other = QuantumCircuit(2)
     other.rzz(0.3, 0, 1)
-    assert resynthesise(wide, [(k, k + 1) for k in range(4)]) is None
+    assert resynthesise(wide, [(k, k + 1) for k in range(8)]) is None
     assert resynthesise(other, [(0, 1)]) is None
