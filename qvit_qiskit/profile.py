@@ -23,11 +23,15 @@ Shots = Annotated[int, Field(ge=1, le=10_000_000)]
 
 class _Profile(Spec):
     kind_of_key = "key"
+    later = {"readout": Old("gates")}  # noqa: RUF012 - pydantic knows it as a class variable
 
     description: str = ""
     """One line for ``qvit backends``."""
     seed: int = Field(default=0, ge=0)
     """Seeds shots and layouts; runs draw independent streams from it."""
+    readout: Literal["gates", "parity", "auto"] = "gates"
+    """Whether the CNOTs and SWAPs that end a circuit run (``"gates"``) or are left out and done on
+    the bits that are read (``"parity"``); ``"auto"`` for what has the smaller predicted error."""
 
 
 class AerProfile(_Profile):
@@ -72,6 +76,7 @@ class _Measured(_Profile):
         "k": Old(1, keyed=True),
         "buffer": Old(0, keyed=True),
         "min_fidelity": Old(0.0, keyed=True),
+        "readout": Old("gates"),
     }
 
     shots: Shots = 1024

@@ -156,7 +156,7 @@ class LaterViT(ViTConfig):
 class LaterProfile(AerProfile):
     """The same of a profile."""
 
-    later = {"method": Old("auto")}  # noqa: RUF012
+    later = {**AerProfile.later, "method": Old("auto")}  # noqa: RUF012
     method: Literal["auto", "tensor"] = "tensor"
 
 

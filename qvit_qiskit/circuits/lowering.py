@@ -234,6 +234,11 @@ def _is_matrix(gate: Instruction) -> bool:
     return kind in _MATRICES or kind.__module__.startswith(_STANDARD)
 
 
+def made_of(gate: Instruction) -> QuantumCircuit | None:
+    """What a gate of the user's own is made of; None for the standard gates."""
+    return None if _is_matrix(gate) else _definition(gate)
+
+
 def _definition(gate: Instruction) -> QuantumCircuit | None:
     """What a gate is made of; None if it does not say.
 

@@ -11,6 +11,7 @@ import numpy as np
 from qiskit import QuantumCircuit, qpy
 from qiskit.providers import BackendV2
 
+from qvit_qiskit.circuits.reading import Readout, reading
 from qvit_qiskit.circuits.readout import Basis, measurement_bases
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import Timing, timing
@@ -34,6 +35,8 @@ class Compiled:
     in the order of its own parameters."""
     fidelities: tuple[float, ...]
     """For each copy the probability that no gate and no readout fails, by reported errors."""
+    readout: Readout = "gates"
+    """Whether the circuit's last gates run, or the basis's terms are parities of earlier bits."""
 
     @property
     def k(self) -> int:
@@ -53,16 +56,16 @@ class Compiled:
     def describe(self) -> str:
         """One line for people: qubits, gates and expected fidelity."""
         first = self.copies[0]
+        gates = f"{first.two_qubit_gates()} two-qubit gates"
+        if self.readout == "parity":
+            gates += ", outputs read as parities"
         if self.k > 1:
             return (
-                f"{self.k} copies on {self.qubits} qubits, {first.two_qubit_gates()} two-qubit "
-                f"gates, expected fidelity {self.fidelity:.3f} (worst {min(self.fidelities):.3f})"
+                f"{self.k} copies on {self.qubits} qubits, {gates}, expected fidelity "
+                f"{self.fidelity:.3f} (worst {min(self.fidelities):.3f})"
             )
         where = ", ".join(str(q) for q in first.qubits)
-        return (
-            f"qubits {where}, {first.two_qubit_gates()} two-qubit gates, expected fidelity "
-            f"{self.fidelity:.3f}"
-        )
+        return f"qubits {where}, {gates}, expected fidelity {self.fidelity:.3f}"
 
     def narrow(self, copy: int, fold: int | None) -> QuantumCircuit:
         """One copy on its own qubits, measured; its calibration if ``fold`` is None."""
@@ -83,7 +86,7 @@ class Compiled:
             "qubits": [list(copy.qubits) for copy in self.copies],
             "outputs": [list(copy.outputs) for copy in self.copies],
             "fidelities": list(self.fidelities),
-        }
+        } | ({"readout": self.readout} if self.readout != "gates" else {})
 
     @classmethod
     def from_record(cls, record: dict[str, Any], circuits: Sequence[QuantumCircuit]) -> Compiled:
@@ -95,11 +98,16 @@ class Compiled:
             tuple(Placed(c, tuple(q), tuple(o)) for c, q, o in placed),
             tuple(tuple(c) for c in record["columns"]),
             tuple(record["fidelities"]),
+            record.get("readout", "gates"),
         )
 
 
 def compile_bases(
-    circuit: QuantumCircuit, terms: Terms, device: BackendV2, placement: Placement
+    circuit: QuantumCircuit,
+    terms: Terms,
+    device: BackendV2,
+    placement: Placement,
+    readout: Readout = "gates",
 ) -> list[Compiled]:
     """Compile a circuit once per measurement basis of its observables.
 
@@ -108,6 +116,7 @@ def compile_bases(
         terms: Its observables.
         device: A device or a snapshot of one.
         placement: On how many regions, and how they are chosen.
+        readout: Whether the circuit's last gates run, or are done on the bits.
 
     Raises:
         RouteError: If the device is too small.
@@ -115,13 +124,15 @@ def compile_bases(
     order = {parameter: k for k, parameter in enumerate(circuit.parameters)}
     found = []
     for basis in measurement_bases(terms):
-        regions = placement.regions(circuit.compose(basis.rotation()), device)
+        read = reading(circuit, basis, readout)
+        regions = placement.regions(read.circuit, device, read.reads)
         found.append(
             Compiled(
-                basis,
+                read.basis,
                 tuple(regions),
                 tuple(tuple(order[p] for p in r.circuit.parameters) for r in regions),
                 tuple(r.fidelity() for r in regions),
+                readout,
             )
         )
     fewest = min(c.k for c in found)  # one row stands in one place in all bases

@@ -61,7 +61,7 @@ class Shape:
         Args:
             qubits: Shape (m, n), int: the qubit under each wire.
             costs: Of the device.
-            reads: How often the readout of each virtual qubit counts; by default once.
+            reads: What the readout of each virtual qubit counts; by default once.
 
         Returns:
             Shape (m,).
@@ -116,7 +116,7 @@ def embed(
         circuit: n qubits, nothing but gates and barriers; parameters may be unbound.
         device: With reported errors of gates and readout.
         seed: Of the transpiler.
-        reads: How often the readout of each qubit of the circuit counts; by default once.
+        reads: What the readout of each qubit of the circuit counts; by default once.
 
     Raises:
         CircuitError: If the circuit measures or resets.

@@ -82,7 +82,7 @@ def pack(
             as neighbours all the same.
         min_fidelity: Of each copy, at least.
         seed: Of the transpiler.
-        reads: How often the readout of each qubit of the circuit counts in the choice; by default
+        reads: What the readout of each qubit of the circuit counts in the choice; by default
             once, as in the fidelities.
         embeddings: What `embed` returned for this circuit, device and reads, to choose from it
             again.
@@ -127,7 +127,7 @@ def place(
         circuit: Nothing but gates and barriers; parameters may be unbound.
         device: Where.
         seed: Of the transpiler.
-        reads: How often the readout of each qubit of the circuit counts; by default once.
+        reads: What the readout of each qubit of the circuit counts; by default once.
 
     Raises:
         CircuitError: If the circuit measures or resets.

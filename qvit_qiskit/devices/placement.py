@@ -38,7 +38,7 @@ class Placement:
         Args:
             circuit: Gates alone; parameters may be unbound.
             device: The device.
-            reads: How often the readout of each qubit of the circuit counts; by default once.
+            reads: What the readout of each qubit of the circuit counts; by default once.
 
         Raises:
             RouteError: If the device is too small, or fewer copies fit than are asked for.

@@ -15,6 +15,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
 from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2
 from qiskit.transpiler import Target
@@ -99,6 +100,14 @@ class Mitigation:
     def calibration_rows(self) -> int:
         """Extra rows per job, to calibrate the readout."""
         return 0 if self.level == 0 else 1
+
+
+def extrapolation(factors: Sequence[int]) -> np.ndarray:
+    """What each noise factor's value counts in the value at zero noise, on a straight line."""
+    if len(factors) == 1:
+        return np.ones(1)
+    design = np.stack([np.ones(len(factors)), np.asarray(factors, float)], axis=1)
+    return np.asarray(np.linalg.pinv(design)[0])
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ class Region(Placed):
         """The probability that no gate and no readout fails, by the device's reported errors.
 
         Args:
-            reads: How often the readout of each virtual qubit counts; by default once.
+            reads: What the readout of each virtual qubit counts; by default once.
         """
         kept = 1.0
         for item in self.circuit.data:
@@ -209,7 +209,7 @@ def best_region(
         circuit: Gates alone; parameters may be unbound.
         device: Where.
         seed: Of the transpiler.
-        reads: How often the readout of each qubit of the circuit counts; by default once.
+        reads: What the readout of each qubit of the circuit counts; by default once.
 
     Raises:
         RouteError: If the device has too few qubits.

@@ -12,6 +12,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2
 
 from qvit_qiskit.circuits.pubs import FlatPub
+from qvit_qiskit.circuits.reading import reading
 from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.devices.compiled import Compiled
 from qvit_qiskit.devices.regions import Region, region_target
@@ -37,7 +38,7 @@ class AsCompiled:
         Raises:
             RouteError: If the stage did not measure this circuit in this basis.
         """
-        compiled = self._find(circuit, basis)
+        compiled, read = self._find(circuit, basis)
         placed = compiled.copies[self.copy]
         parameters = list(circuit.parameters)
         wanted = [parameters[column] for column in compiled.columns[self.copy]]
@@ -47,14 +48,16 @@ class AsCompiled:
         target = region_target(self.device, placed.qubits)
         region = Region(named, placed.qubits, placed.outputs, target)
         where = f"{region.describe(self.device.name)}, as a run compiled it"
-        return compile_noisy(region, parameters, basis, columns, where)
+        return compile_noisy(region, parameters, read, columns, where)
 
-    def _find(self, circuit: QuantumCircuit, basis: Basis) -> Compiled:
+    def _find(self, circuit: QuantumCircuit, basis: Basis) -> tuple[Compiled, Basis]:
+        """The stage's program, and the basis as the bits that it measures give it."""
         for group, programs in zip(self.stage.rows.groups, _programs(self.stage), strict=True):
             if _same(group.circuit, circuit):
                 for compiled in programs:
-                    if compiled.basis == basis:
-                        return compiled
+                    read = reading(circuit, basis, compiled.readout).basis
+                    if compiled.basis == read:
+                        return compiled, read
         raise _other_circuit()
 
 

@@ -21,7 +21,9 @@ from qvit_qiskit.simulation.exact.engine import Engine
 from qvit_qiskit.simulation.exact.estimator import ExactEstimator
 from qvit_qiskit.simulation.exact.gradient import AdjointGradient
 from qvit_qiskit.simulation.noise.compiler import noisy
+from qvit_qiskit.simulation.noise.readout_choice import READOUTS, ChosenReadout
 from qvit_qiskit.simulation.reference import AerEstimator
+from qvit_qiskit.simulation.row_estimator import RowEstimator
 from qvit_qiskit.simulation.shifts import ParameterShiftGradient, SPSAGradient
 
 
@@ -80,7 +82,9 @@ def open_route(name: str, profile: AnyProfile, path: Path) -> Route:
     return Route(name, profile, path, estimator, _gradient(profile, estimator))
 
 
-def _gradient(profile: AerProfile, estimator: BaseEstimatorV2) -> BaseEstimatorGradient:
+def _gradient(profile: AerProfile, estimator: BaseEstimatorV2) -> BaseEstimatorGradient | None:
+    if isinstance(estimator, ChosenReadout):
+        return None
     if profile.gradient == "spsa":
         return SPSAGradient(estimator, profile.spsa_samples, seed=profile.seed)
     if profile.gradient == "auto" and isinstance(estimator, ExactEstimator):
@@ -91,10 +95,21 @@ def _gradient(profile: AerProfile, estimator: BaseEstimatorV2) -> BaseEstimatorG
 def _aer_estimator(profile: AerProfile, path: Path) -> BaseEstimatorV2:
     if profile.engine == "aer":
         return AerEstimator(profile.seed)
-    if profile.noise:
-        exact = noisy(noise_device(profile.noise, path.parent), profile.seed)
-    else:
-        exact = ExactEstimator(Engine(single=profile.precision == "single"))
+    if profile.noise is None:
+        return _shots(ExactEstimator(Engine(single=profile.precision == "single")), profile)
+    device = noise_device(profile.noise, path.parent)
+    if profile.readout == "auto":
+        gates, parity = (noisy(device, profile.seed, way) for way in READOUTS)
+        return ChosenReadout(
+            {"gates": _shots(gates, profile), "parity": _shots(parity, profile)},
+            {"gates": gates, "parity": parity},
+            profile.shots,
+        )
+    return _shots(noisy(device, profile.seed, profile.readout), profile)
+
+
+def _shots(exact: ExactEstimator, profile: AerProfile) -> RowEstimator:
+    """The same values from as many bitstrings as the profile asks for; exact ones without."""
     if profile.shots is None:
         return exact
     return BitstringEstimator(exact.engine, exact.compiler, profile.shots, profile.seed)
@@ -130,6 +145,11 @@ def run_route(name: str, profile: AnyProfile, path: Path, budget: float, run: Pa
 
 def refuse_training(route: Route) -> RouteError:
     """Why a route does not train, and what to do."""
+    if route.profile.kind == "aer":
+        return RouteError(
+            f'The profile {route.name!r} says readout = "auto", which chooses for the weights that '
+            'a model has, and training changes them. Train with readout = "gates" or "parity".'
+        )
     return RouteError(
         f"The profile {route.name!r} is of kind {route.profile.kind!r}, which only evaluates: "
         "training would send thousands of jobs. Train on a profile of kind 'aer', e.g. "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.devices.prices import extrapolation
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,7 @@ def extrapolate(
     """
     if len(factors) == 1:
         return found[0]
-    design = np.stack([np.ones(len(factors)), np.asarray(factors, float)], axis=1)
-    weights = np.linalg.pinv(design)[0]
+    weights = extrapolation(factors)
     mean = sum(w * m for w, (m, _) in zip(weights, found, strict=True))
     covariance = sum(w * w * c for w, (_, c) in zip(weights, found, strict=True))
     return np.asarray(mean), np.asarray(covariance)

@@ -14,7 +14,7 @@ from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.circuits.memo import Memo
 from qvit_qiskit.circuits.prepared import prepare_with
 from qvit_qiskit.circuits.pubs import FlatPub
-from qvit_qiskit.devices.compiled import Compiled, Terms, compile_bases
+from qvit_qiskit.devices.compiled import Compiled, Terms
 from qvit_qiskit.devices.prices import Timing
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.hardware.counts import Counts
@@ -22,6 +22,7 @@ from qvit_qiskit.hardware.journal import locked
 from qvit_qiskit.hardware.run import Answers, HardwareRun
 from qvit_qiskit.hardware.stage import Chunk, Layout, Piece, Rows, seat, values_of
 from qvit_qiskit.ibm.local import LocalSender
+from qvit_qiskit.simulation.noise.readout_choice import compile_readout
 from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator, shots_for
 
 _SAME = 1e-3
@@ -77,21 +78,27 @@ class RehearsalEstimator(_MeasuringEstimator):
     def describe(self, circuit: QNNCircuit) -> str:
         """One line: on which qubits a circuit runs."""
         prepared, terms = prepare_with(circuit.canonical, circuit.pauli_terms)
-        return describe(self._programs_of(prepared.circuit, terms), self.sender)
+        nothing = np.zeros((0, prepared.circuit.num_parameters))
+        return describe(self._programs_of(prepared.circuit, terms, nothing), self.sender)
 
-    def _programs_of(self, circuit: QuantumCircuit, terms: Terms) -> list[Compiled]:
-        sender = self.sender
+    def _programs_of(
+        self, circuit: QuantumCircuit, terms: Terms, rows: np.ndarray
+    ) -> list[Compiled]:
+        """A circuit compiled; where that depends on what runs, for the rows (R, P) of this call."""
+        sender, profile = self.sender, self.sender.profile
 
         def make(circuit: QuantumCircuit, _: object) -> list[Compiled]:
-            return compile_bases(circuit, terms, sender.device, sender.profile.placement)
+            return compile_readout(circuit, terms, rows, sender.device, profile.placement,
+                                   profile.readout, sender.mitigation, profile.shots)  # fmt: skip
 
-        key = tuple(tuple(sorted(observable.items())) for observable in terms)
+        asked = rows.tobytes() if profile.readout == "auto" else b""
+        key = (asked, *(tuple(sorted(observable.items())) for observable in terms))
         return self._compiled.get(circuit, key, make)
 
     def _measure(self, flats: Sequence[FlatPub], shots: int | None) -> Answers:
         rows = Rows.gather(flats)
         groups, mitigation = rows.groups, self.sender.mitigation
-        programs = [self._programs_of(g.circuit, g.terms) for g in groups]
+        programs = [self._programs_of(g.circuit, g.terms, g.rows) for g in groups]
         seed = int(self._streams.spawn(1)[0].generate_state(1)[0])
         seats = [seat(len(g.rows), p[0].k, seed) for g, p in zip(groups, programs, strict=True)]
         pieces = tuple(Piece(g, 0, len(rows)) for g, rows in enumerate(seats) if len(rows))

@@ -34,6 +34,7 @@ from qvit_qiskit.ibm.calls import Patience
 from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.ibm.senders import Sender, ServiceSender
 from qvit_qiskit.profile import FakeProfile, IbmProfile
+from qvit_qiskit.simulation.noise.readout_choice import compile_readout
 
 __all__ = ["Answers", "HardwareRun", "Terms"]
 
@@ -191,13 +192,18 @@ class HardwareRun:
     def _compile(self, stage: StoredStage) -> None:
         sender, profile, mitigation = self.sender, self.terms.profile, self.terms.mitigation
         groups, device = stage.rows.groups, sender.device
-        programs = [compile_bases(g.circuit, g.terms, device, profile.placement) for g in groups]
+        programs = [
+            compile_readout(g.circuit, g.terms, g.rows, device, profile.placement,
+                            profile.readout, mitigation, self.terms.shots)
+            for g in groups
+        ]  # fmt: skip
         counts = [len(g.rows) for g in groups]
         packed = any(p[0].k > 1 for p in programs)
         controls = sample_rows(groups, self.terms.control_rows if packed else 0, profile.seed)
         for g, picked in controls.items():
             alone = Placement(profile.placement.seed)
-            programs.append(compile_bases(groups[g].circuit, groups[g].terms, device, alone))
+            way = programs[g][0].readout
+            programs.append(compile_bases(groups[g].circuit, groups[g].terms, device, alone, way))
             counts.append(len(picked))
         seats = [
             seat(count, p[0].k, profile.seed) for count, p in zip(counts, programs, strict=True)

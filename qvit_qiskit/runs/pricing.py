@@ -10,6 +10,7 @@ from qiskit.providers import BackendV2
 from torch import nn
 
 from qvit_qiskit.circuits import QNNCircuit
+from qvit_qiskit.circuits.reading import Readout, reading
 from qvit_qiskit.circuits.readout import measurement_bases
 from qvit_qiskit.devices.compiled import Compiled, compile_bases, longest_timing
 from qvit_qiskit.devices.embeddings import embed
@@ -163,10 +164,16 @@ def _compiled(
 ) -> tuple[list[list[Compiled]], Timing]:
     """Each circuit in every basis, and the timing of the longest."""
     programs = [
-        compile_bases(c.canonical, c.pauli_terms, device, profile.placement) for c in circuits
+        compile_bases(c.canonical, c.pauli_terms, device, profile.placement, _dearer(profile))
+        for c in circuits
     ]
     placed = [copy for program in programs for compiled in program for copy in compiled.copies]
     return programs, longest_timing(placed, device, profile.rep_delay)
+
+
+def _dearer(profile: IbmProfile | FakeProfile) -> Readout:
+    """The readout that is priced: gates for ``"auto"``, since they take longer."""
+    return "parity" if profile.readout == "parity" else "gates"
 
 
 def price_circuit(circuit: QNNCircuit, profile: IbmProfile) -> tuple[Compiled, Estimate]:
@@ -194,8 +201,9 @@ def packing_choices(
         RouteError: If the circuit fits nowhere, or not as often as the profile wants.
     """
     basis = measurement_bases(circuit.pauli_terms)[0]
-    measured = circuit.canonical.compose(basis.rotation())
-    found = embed(measured, device, profile.seed)
+    read = reading(circuit.canonical, basis, _dearer(profile))
+    measured = read.circuit
+    found = embed(measured, device, profile.seed, read.reads)
     free: dict[str, Any] = {"buffer": profile.buffer, "seed": profile.seed, "embeddings": found}
     floor = profile.min_fidelity
     most = len(pack(measured, device, k="auto", min_fidelity=floor, **free))

@@ -67,8 +67,8 @@ class BitstringEstimator(RowEstimator, Generic[P]):
         chunks = [slice(a, min(a + step, rows)) for a in range(0, rows, step)]
         columns = varying_columns(flat.circuit, flat.values)
         for basis in measurement_bases(flat.observables):
-            self.compiler.program(flat.circuit, basis, columns)  # refuses what is too wide
-            diagonal = basis.diagonal(count)
+            program = self.compiler.program(flat.circuit, basis, columns)  # or refuses it
+            diagonal = program.basis.diagonal(count)  # of the bits that are measured
             for chunk, stream in zip(chunks, seed.spawn(len(chunks)), strict=True):
                 probabilities = self._probabilities(flat.circuit, basis, flat.values[chunk])
                 frequencies = draw(probabilities, shots, stream)

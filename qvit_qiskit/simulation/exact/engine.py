@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.simulation.exact.columns import SplitAngles
 from qvit_qiskit.simulation.exact.program import Program, torch_dtype
 from qvit_qiskit.simulation.exact.stages import (
@@ -44,6 +45,10 @@ class Compiled(Protocol):
     @property
     def angles(self) -> SplitAngles:
         """Which parameters vary by row."""
+
+    @property
+    def basis(self) -> Basis:
+        """The terms, as parities of the bits that `RowEngine.probabilities` is about."""
 
     def diagonals(self, num_observables: int) -> np.ndarray:
         """The basis' observables on the states that the engine ends in, (2**n, observables)."""

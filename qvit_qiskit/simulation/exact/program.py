@@ -11,6 +11,7 @@ from qiskit.circuit import QuantumCircuit
 
 from qvit_qiskit.circuits.lowering import Lowered, Rotation, lower, merge_rotations
 from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.circuits.tail import without_tail
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.simulation.exact.columns import SplitAngles
 from qvit_qiskit.simulation.exact.schedule import LocalLayer, Plan, RowRotations, Shared, schedule
@@ -100,7 +101,8 @@ def compile_program(
             f"Expected at most {MAX_QUBITS} qubits for exact simulation, but got "
             f"{circuit.num_qubits}. Use more heads or a narrower model."
         )
-    lowered = lower(circuit.compose(basis.rotation()))
+    # Bits that are only moved before they are read permute a diagonal observable's entries.
+    lowered, tail = without_tail(lower(circuit.compose(basis.rotation())))
     angles = SplitAngles.of(lowered, row_columns)
     plan = schedule(lowered, angles.row_rotations)
     shared_parts = [part for part in plan.parts if isinstance(part, Shared)]
@@ -110,11 +112,6 @@ def compile_program(
         angles = SplitAngles.of(lowered, row_columns)
         plan = schedule(lowered, angles.row_rotations, greedy=True)
     stages, segments = _stages(plan, frozenset(angles.row_rotations), pays)
-    order = None
-    if isinstance(last := stages[-1], MonomialStage):
-        # A permutation with phases in front of a diagonal observable permutes its entries.
-        order = last.source.numpy()
-        stages.pop()
     return Program(
         num_qubits=lowered.num_qubits,
         stages=tuple(stages),
@@ -122,7 +119,7 @@ def compile_program(
         angles=angles,
         real=_is_real(lowered),
         basis=basis,
-        order=order,
+        order=None if tail.trivial else tail.order(),
     )
 
 
