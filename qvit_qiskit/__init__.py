@@ -16,6 +16,7 @@ _HOMES = {
     "registry": "execution",
     "QuantumLinear": "qnn",
     "QuantumProjections": "qnn",
+    "convert": "qnn",
     "ViTConfig": "models",
     "build_model": "models",
     "Distillation": "training",
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from qvit_qiskit.data import load
     from qvit_qiskit.execution import registry
     from qvit_qiskit.models import ViTConfig, build_model
-    from qvit_qiskit.qnn import QuantumLinear, QuantumProjections
+    from qvit_qiskit.qnn import QuantumLinear, QuantumProjections, convert
     from qvit_qiskit.runs import evaluate, resume, submit
     from qvit_qiskit.training import (
         Distillation,
@@ -56,6 +57,7 @@ __all__ = [
     "build_circuit",
     "build_model",
     "compare",
+    "convert",
     "evaluate",
     "fit",
     "load",

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from inspect import getattr_static
-from types import FunctionType, MethodType
 from typing import Any, Protocol
 
-import numpy as np
-import torch
 from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
 from qiskit.providers import BackendV2
 from qiskit_machine_learning.connectors import TorchConnector
-from qiskit_machine_learning.neural_networks import NeuralNetwork
+from qiskit_machine_learning.neural_networks import EstimatorQNN, NeuralNetwork
 from torch import nn
 
 from qvit_qiskit.exceptions import RouteError
+from qvit_qiskit.execution.parts import places
 from qvit_qiskit.execution.route import Route
-
-_OWN = frozenset(vars(nn.Module()))
-"""Attributes that every module has."""
 
 
 class Bindable(Protocol):
@@ -50,15 +43,18 @@ def bindable(model: nn.Module) -> list[Bindable]:
         RouteError: If a part runs circuits on an estimator of its own; its name is told.
     """
     found: dict[int, Bindable] = {}
-    for name, part in _parts(model):
+    for place in places(model):
+        part = place.held
         network = part.neural_network if isinstance(part, TorchConnector) else None
-        for candidate in (part, network):
-            if _runs_elsewhere(candidate):
-                raise _refusal(name, part)
-        target = part if network is None else network
-        if _routed(target):
+        if runs_elsewhere(part) or runs_elsewhere(network):
+            raise _refusal(place.name, part)
+        target: Any = part if network is None else network
+        if isinstance(target, _ROUTED) and _routed(target):
             found[id(target)] = target
     return list(found.values())
+
+
+_ROUTED: Any = (nn.Module, NeuralNetwork)
 
 
 def _routed(part: Any) -> bool:
@@ -71,75 +67,41 @@ def _routed(part: Any) -> bool:
         return False
 
 
-def _runs_elsewhere(part: Any) -> bool:
+def runs_elsewhere(part: Any) -> bool:
+    """Whether an object of a model runs circuits on something of its own."""
     if isinstance(part, NeuralNetwork):
         return not _routed(part)
-    if isinstance(part, _PRIMITIVES):
+    if isinstance(part, PRIMITIVES):
         return True  # a module calls it itself
     return isinstance(part, nn.Module) and getattr_static(part, "qnode", None) is not None
 
 
-_PRIMITIVES = (BaseEstimatorV2, BaseSamplerV2, BackendV2)
-_LEAVES = (str, bytes, int, float, complex, type(None), torch.Tensor, np.ndarray, np.generic, type)
-_CONTAINERS = (list, tuple, set, frozenset, deque)
-_LIBRARIES = ("torch", "numpy", "pandas", "qiskit", "builtins", "collections", "qvit_qiskit")
-"""Objects of these packages hold no layer of the user's in their attributes."""
+PRIMITIVES = (BaseEstimatorV2, BaseSamplerV2, BackendV2)
+"""What runs circuits where no route can tell it to."""
 
 
-def _parts(model: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Modules and networks, and those that attributes hold, by dotted name."""
-    seen: set[int] = set()
-    waiting: list[tuple[str, Any]] = [("", model)]
-    while waiting:
-        name, part = waiting.pop()
-        if isinstance(part, _LEAVES) or id(part) in seen:
-            continue
-        seen.add(id(part))
-        if isinstance(
-            part, nn.Module | NeuralNetwork | BaseEstimatorV2 | BaseSamplerV2 | BackendV2
-        ):
-            yield name, part
-        waiting += _inside(name, part)
-
-
-def _inside(name: str, part: Any) -> Iterator[tuple[str, Any]]:
-    """What an object holds."""
-    dot = f"{name}." if name else ""
-    if isinstance(part, nn.Module):
-        yield from ((f"{dot}{key}", child) for key, child in part.named_children())
-        for kind in type(part).__mro__:
-            if kind is not nn.Module and not kind.__module__.startswith(_LIBRARIES):
-                yield from ((f"{dot}{key}", held) for key, held in vars(kind).items()
-                            if isinstance(held, nn.Module | NeuralNetwork))  # fmt: skip
-        own = vars(part).items()
-        yield from ((f"{dot}{key}", held) for key, held in own if key not in _OWN)
-    elif isinstance(part, Mapping):
-        pairs = ((key, held) for key, held in part.items() if not isinstance(held, _LEAVES))
-        yield from ((f"{name}[{key!r}]", held) for key, held in pairs)
-    elif isinstance(part, _CONTAINERS):
-        items = ((k, held) for k, held in enumerate(part) if not isinstance(held, _LEAVES))
-        yield from ((f"{name}[{k}]", held) for k, held in items)
-    elif isinstance(part, MethodType):
-        yield name, part.__self__
-    elif isinstance(part, FunctionType):
-        for cell in part.__closure__ or ():
-            with suppress(ValueError):  # an empty cell
-                yield name, cell.cell_contents
-    elif isinstance(part, partial):
-        yield from ((name, held) for held in (part.func, part.args, part.keywords))
-    elif not type(part).__module__.startswith(_LIBRARIES):
-        yield from ((f"{dot}{key}", held) for key, held in getattr(part, "__dict__", {}).items())
+def kind_of(part: Any) -> str:
+    """What an object is, for messages: a connector is told with its network."""
+    network = part.neural_network if isinstance(part, TorchConnector) else None
+    return type(part).__name__ + (f" over {type(network).__name__}" if network is not None else "")
 
 
 def _refusal(name: str, part: Any) -> RouteError:
-    network = part.neural_network if isinstance(part, TorchConnector) else None
-    kind = type(part).__name__ + (f" over {type(network).__name__}" if network is not None else "")
+    network = part.neural_network if isinstance(part, TorchConnector) else part
     where = f"The layer {name!r}" if name else "The model"
+    way = (
+        "Put qvit_qiskit.QuantumLinear(QNNCircuit(circuit, inputs, weights, observables)) in its "
+        "place."
+    )
+    if isinstance(network, EstimatorQNN):
+        way = (
+            "Write model = qvit_qiskit.convert(model): it puts a QuantumLinear of the same "
+            "circuit and weights in its place."
+        )
     return RouteError(
-        f"{where} is a {kind} of another make, which runs on an estimator of its own: a route "
-        "cannot bind it, and its values would bear the name of a backend that they do not come "
-        "from. Put qvit_qiskit.QuantumLinear(QNNCircuit(circuit, inputs, weights, observables)) "
-        "in its place; load_state_dict takes its weights."
+        f"{where} is a {kind_of(part)} of another make, which runs on an estimator of its own: a "
+        "route cannot bind it, and its values would bear the name of a backend that they do not "
+        f"come from. {way}"
     )
 
 
