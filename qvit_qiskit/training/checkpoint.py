@@ -12,11 +12,13 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from qvit_qiskit.exceptions import CheckpointError, ConfigError
 from qvit_qiskit.files import atomic
 from qvit_qiskit.formats import Format
 from qvit_qiskit.models import Classifier, ViTConfig, build_model, read_config
+from qvit_qiskit.training import foreign
 
 FORMAT, PREFIX = Format("checkpoint", 1, CheckpointError), "qvit-checkpoint-"
 _PACKAGES = ("qiskit", "qiskit-aer", "qiskit-machine-learning", "qiskit-ibm-runtime", "torch")
@@ -26,39 +28,52 @@ _PACKAGES = ("qiskit", "qiskit-aer", "qiskit-machine-learning", "qiskit-ibm-runt
 class Checkpoint:
     """A trained model and where it came from."""
 
-    model: Classifier
+    model: Any
+    """A `Classifier` of ours, or the module that was passed."""
     provenance: dict[str, Any]
     """Data set and its MD5, seed, epoch, validation scores, versions, git commit."""
     path: Path
 
 
-def save_checkpoint(path: Path | str, model: Classifier, provenance: dict[str, Any]) -> None:
+def save_checkpoint(path: Path | str, model: nn.Module, provenance: dict[str, Any]) -> None:
     """Write a checkpoint atomically.
+
+    A model of ours is rebuilt from its configuration. Of any other module the weights are stored,
+    and the circuits of its quantum layers as QPY; its code is not.
 
     Args:
         path: The file, by convention ``*.safetensors``.
-        model: The model.
+        model: Any module.
         provenance: Anything JSON can hold; versions are added.
+
+    Raises:
+        CheckpointError: If a module of the user's own holds what cannot be stored.
     """
     metadata = {
         "format": f"{PREFIX}{FORMAT.number}",
-        "kind": model.config.kind,
-        "config": model.config.model_dump_json(),
         "provenance": json.dumps({**provenance, "versions": versions()}),
     }
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    if isinstance(model, Classifier):
+        metadata |= {"kind": model.config.kind, "config": model.config.model_dump_json()}
+        tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    else:
+        metadata |= foreign.describe(model)
+        tensors = foreign.weights(model)
     with atomic(Path(path)) as temporary:
         save_file(tensors, temporary, metadata)
 
 
-def load_checkpoint(path: Path | str) -> Checkpoint:
-    """Read a checkpoint and rebuild its model.
+def load_checkpoint(path: Path | str, model: nn.Module | None = None) -> Checkpoint:
+    """Read a checkpoint and rebuild its model, or load it into one.
 
     Args:
         path: A checkpoint, or a training folder, whose ``best.safetensors`` is taken.
+        model: Where the checkpoint is that of a module of one's own: such a module, which gets
+            the weights. No code is ever run from a checkpoint.
 
     Raises:
-        CheckpointError: If the file is missing, damaged, or not one of ours.
+        CheckpointError: If the file is missing, damaged, or not one of ours; or its names, shapes
+            or circuits are not those of ``model``, which is then left as it was.
     """
     path = Path(path)
     path = path / "best.safetensors" if path.is_dir() else path
@@ -77,17 +92,34 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         ) from error
     FORMAT.check(_number(metadata.get("format"), path), path)
     try:
-        kind = metadata.get("kind", ViTConfig.kind)  # the only one before there were kinds
-        config = read_config(kind, json.loads(metadata["config"]))
         provenance = dict(json.loads(metadata["provenance"]))
-        model = build_model(config, seed=0)
-        model.load_state_dict(tensors)
+        rebuilt = _rebuilt(metadata, tensors, model)
     except (KeyError, ValueError, TypeError, RuntimeError, ConfigError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2]).rstrip(".")
         raise CheckpointError(
             f"{path} does not hold a usable model: {reason}. Train again or restore a copy."
         ) from error
-    return Checkpoint(model.eval(), provenance, path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} does not fit: {str(error).rstrip('.')}.") from error
+    return Checkpoint(rebuilt.eval(), provenance, path)
+
+
+def _rebuilt(
+    metadata: dict[str, str], tensors: dict[str, Tensor], given: nn.Module | None
+) -> nn.Module:
+    """The model of a checkpoint: the given one with its weights, or one of its configuration."""
+    if given is not None:
+        foreign.fill(given, tensors, metadata.get("circuits"))
+        return given
+    kind = metadata.get("kind", ViTConfig.kind)  # the only one before there were kinds
+    if kind == foreign.KIND:
+        raise CheckpointError(
+            f"it holds the weights of a {metadata['class']}, a module of one's own, whose code is "
+            "not stored: pass such a module, load_checkpoint(path, model=...)"
+        )
+    model = build_model(read_config(kind, json.loads(metadata["config"])), seed=0)
+    model.load_state_dict(tensors)
+    return model
 
 
 def _number(told: str | None, path: Path) -> int:
