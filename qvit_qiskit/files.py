@@ -6,7 +6,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,18 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def close_to_others(folder: Path) -> None:
+    """Leave a folder to its owner alone, as it is for copies and pictures of own images.
+
+    Where a file system knows no such rights, nothing happens.
+
+    Args:
+        folder: An existing folder.
+    """
+    with suppress(OSError):
+        folder.chmod(0o700)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -129,6 +129,11 @@ class FakeProfile(_Measured):
 class IbmProfile(_Measured):
     """An IBM quantum processor. The account is a name: no token, URL or proxy stands here."""
 
+    later = {  # noqa: RUF012 - pydantic knows it as a class variable of the base
+        **_Measured.later,
+        "private": Old(False),
+    }
+
     kind: Literal["ibm"]
     device: str
     """A device's name, e.g. ``"ibm_boston"``, or ``"least-busy"``."""
@@ -148,6 +153,9 @@ class IbmProfile(_Measured):
     mode: Literal["job", "batch", "session"] = "batch"
     tags: tuple[str, ...] = ()
     """Job tags."""
+    private: bool = False
+    """Mark jobs as private: the service returns no circuits or angles, deletes them when a job is
+    done, and deletes its results once they were read, so that they can be read a single time."""
 
     @property
     def simulates(self) -> str:

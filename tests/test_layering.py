@@ -168,7 +168,7 @@ def test_every_import_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     listed = project["dependencies"] + extras["teachers"] + extras["study"]
-    names = {"scikit_learn": "sklearn"}
+    names = {"scikit_learn": "sklearn", "pillow": "PIL"}
     plain = [re.match(r"[\w-]+", one).group().lower().replace("-", "_") for one in listed]
     declared = {names.get(name, name) for name in plain}
     used = {name.split(".")[0] for tree in TREES.values() for name in imports(tree)}
@@ -177,7 +177,7 @@ def test_every_import_is_declared():
 
 def test_every_dependency_is_used():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = {"scikit-learn": "sklearn"}
+    names = {"scikit-learn": "sklearn", "pillow": "PIL"}
     used = {name.split(".")[0] for tree in TREES.values() for name in imports(tree)}
     read_not_imported = {"medmnist"}  # its table of sets is parsed
     drawn_by_pooch = {"tqdm"}

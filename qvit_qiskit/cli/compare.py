@@ -13,7 +13,7 @@ import typer
 
 from qvit_qiskit.cli import comparison_tables as comparison
 from qvit_qiskit.cli import screen
-from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
+from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot, Size
 
 if TYPE_CHECKING:
     from qvit_qiskit.comparison import Comparison
@@ -24,21 +24,32 @@ BACKENDS = ["aer-shots", "aer-boston"]
 """Without runs and backends: the rungs above the exact one that need no device."""
 
 
+Runs = Annotated[
+    list[Path] | None, typer.Argument(help="Folders of finished runs on the same images.")
+]
+Checkpoints = Annotated[
+    list[Path] | None,
+    typer.Option(help="A checkpoint to evaluate on backends; may be repeated."),
+]
+Backends = Annotated[
+    list[str] | None,
+    typer.Option(help="A profile of kind aer or fake, one more rung; may be repeated."),
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option(help="Another data set than the checkpoint was trained on, or its path."),
+]
+Pictures = Annotated[
+    bool, typer.Option("--pictures", help="Show pictures of own images in the report.")
+]
+
+
 def compare(
-    runs: Annotated[
-        list[Path] | None, typer.Argument(help="Folders of finished runs on the same images.")
-    ] = None,
-    checkpoint: Annotated[
-        list[Path] | None,
-        typer.Option(help="A checkpoint to evaluate on backends; may be repeated."),
-    ] = None,
-    backend: Annotated[
-        list[str] | None,
-        typer.Option(help="A profile of kind aer or fake, one more rung; may be repeated."),
-    ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="Another data set than the checkpoint was trained on.")
-    ] = None,
+    runs: Runs = None,
+    checkpoint: Checkpoints = None,
+    backend: Backends = None,
+    dataset: Dataset = None,
+    size: Size = None,
     split: Annotated[
         str | None, typer.Option(help="Of the data set: train, val or test (the default).")
     ] = None,
@@ -48,6 +59,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="A folder for tables, JSON and the report.")
     ] = None,
+    pictures: Pictures = False,
     draws: Annotated[int, typer.Option(min=0, help="Redraws of the shot noise.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of subset, shots and redraws.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 256,
@@ -62,13 +74,22 @@ def compare(
     from qvit_qiskit.comparison.builder import model_differences
 
     checkpoints = checkpoint or []
-    _check(runs or [], checkpoints, out, {"dataset": dataset, "split": split, "subset": subset})
+    _check(
+        runs or [],
+        checkpoints,
+        out,
+        {"dataset": dataset, "split": split, "subset": subset, "size": size},
+    )
     options: dict[str, Any] = {"draws": draws, "seed": seed, "batch_size": batch_size}
     options |= {"backends": backend or [], "backends_dir": backends_dir}
     if not runs:
-        options["data"] = _source(checkpoints, dataset, split or "test", subset, seed, data_root)
+        options["data"] = _source(
+            checkpoints, (dataset, size), split or "test", subset, seed, data_root
+        )
         options["backends"] = backend or BACKENDS
     found = _build(runs or [], checkpoints, options)
+    if pictures:
+        found = [replace(one, pictures=True) for one in found]
     names = _names(checkpoints)
     between = model_differences(found, names) if len(found) > 1 else ()
     if json:
@@ -142,20 +163,21 @@ def _build(
 
 def _source(
     checkpoints: Sequence[Path],
-    dataset: str | None,
+    dataset: tuple[str | None, int | None],
     split: str,
     subset: int | None,
     seed: int,
     data_root: Path | None,
 ) -> Source:
     """The images on which all checkpoints are evaluated."""
-    from qvit_qiskit.cli.evaluate import _data_for
+    from qvit_qiskit.cli.evaluate import data_for
     from qvit_qiskit.data import stratified_subset
     from qvit_qiskit.exceptions import DataError
-    from qvit_qiskit.runs.run_folder import Source
+    from qvit_qiskit.runs.run_folder import Source, facts_of_data
     from qvit_qiskit.training import load_checkpoint
 
-    sets = [_data_for(load_checkpoint(path), dataset, data_root) for path in checkpoints]
+    name, size = dataset
+    sets = [data_for(load_checkpoint(path), name, data_root, size) for path in checkpoints]
     data = sets[0]
     for path, other in zip(checkpoints, sets, strict=True):
         if other.md5 != data.md5:
@@ -166,7 +188,7 @@ def _source(
     images = data.split(split)
     if subset is not None:
         images = stratified_subset(images, subset, seed)
-    told = {"dataset": data.name, "md5": data.md5, "split": split}
+    told = facts_of_data(data) | {"split": split}
     return Source.of(images, **told, subset=subset, subset_seed=seed)
 
 
@@ -192,7 +214,11 @@ def _write(
     """Files of every comparison, what needs no drawing first; the reports."""
     from qvit_qiskit.comparison.export import write_models, write_report, write_tables
     from qvit_qiskit.comparison.tables import model_frame
+    from qvit_qiskit.files import close_to_others
 
+    out.mkdir(parents=True, exist_ok=True)
+    if any(one.own and one.pictures for one in found):
+        close_to_others(out)
     folders = [out]
     if len(found) > 1:
         folders = [out / name for name in names]

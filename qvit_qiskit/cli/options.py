@@ -15,6 +15,10 @@ DataRoot = Annotated[
         "where missing files are downloaded to.",
     ),
 ]
+Size = Annotated[
+    int | None,
+    typer.Option("--size", help="Pixels of MedMNIST's larger files: 64, 128 or 224."),
+]
 BackendsDir = Annotated[
     Path | None,
     typer.Option("--backends-dir", help="A folder of profiles to search first."),

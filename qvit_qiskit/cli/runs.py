@@ -42,25 +42,24 @@ def submit(
     from qvit_qiskit.ibm.calls import Patience
     from qvit_qiskit.runs import submit as send
     from qvit_qiskit.runs.job import read_job
-    from qvit_qiskit.runs.run_folder import Source
+    from qvit_qiskit.runs.run_folder import Source, facts_of_data
 
     read = read_job(job, checkpoint, backends_dir)
     if not json:
         screen.facts(f"{job} (estimate)", facts(read))
     read.check_budget()
     spec = read.spec
-    data = load(spec.dataset, data_root)
+    data = load(spec.dataset, data_root, size=spec.size, base=job.parent)
     images = data.split(spec.split)
     if spec.subset is not None:
         images = stratified_subset(images, spec.subset, spec.subset_seed)
     source = Source.of(
         images,
-        dataset=data.name,
-        md5=data.md5,
+        **facts_of_data(data),
         split=spec.split,
         subset=spec.subset,
         subset_seed=spec.subset_seed,
-        spec=spec.model_dump(mode="json"),
+        spec=spec.record(),
     )
     folder = run or Path("runs") / f"{job.stem}-{datetime.now():%Y%m%d-%H%M%S}"
     with screen.run_progress(wait) as tick:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qvit_qiskit.cli import screen
-from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
+from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot, Size
 
 if TYPE_CHECKING:
     from qvit_qiskit.data import MedImages
@@ -37,6 +37,13 @@ RESNET_TRAINING = {"epochs": 40, "batch_size": 64, "learning_rate": 1e-3, "contr
 """What a training of the teacher has in the place of the defaults of `TrainConfig`."""
 DISTILLATION = ("distill", "temperature", "alpha", "pretrain_epochs", "pretrain_dataset")
 
+Dataset = Annotated[
+    str,
+    typer.Option(
+        help="A MedMNIST set, phantom (synthetic), or own images: an .npz file, or a folder of "
+        "class folders under train, val and test."
+    ),
+]
 Model = Annotated[
     str,
     typer.Option(
@@ -53,6 +60,10 @@ Weights = Annotated[
 Augment = Annotated[
     str | None,
     typer.Option(help="modality (moves, and the flips that the set allows), shift or none."),
+]
+Patch = Annotated[
+    int | None,
+    typer.Option(help="Pixels on a side of a patch; a quarter of the image's, for 16 tokens."),
 ]
 Subset = Annotated[int | None, typer.Option(help="Train on a stratified subset of this size.")]
 TeacherOption = Annotated[
@@ -80,12 +91,13 @@ Resume = Annotated[Path | None, typer.Option(help="Continue the training in this
 
 def train(
     context: typer.Context,
-    dataset: Annotated[str, typer.Option(help="A MedMNIST set, or phantom (synthetic).")] = "",
+    dataset: Dataset = "",
+    size: Size = None,
     model: Model = "qvit",
     width: Annotated[int, typer.Option(help="Features of a token.")] = 8,
     heads: Heads = 2,
     depth: Annotated[int, typer.Option(help="Transformer blocks.")] = 1,
-    patch: Annotated[int, typer.Option(help="Pixels on a side of a patch: 4, 7 or 14.")] = 7,
+    patch: Patch = None,
     stem: Annotated[str, typer.Option(help="conv (two convolutions) or patch (one map).")] = "conv",
     stem_width: Annotated[int, typer.Option(help="Channels between the convolutions.")] = 4,
     position: Annotated[str, typer.Option(help="axial or learned.")] = "axial",
@@ -169,7 +181,7 @@ def _resume(context: typer.Context) -> FitResult:
 
 def _fit(context: typer.Context) -> FitResult:
     """A fresh training from the command's options."""
-    from qvit_qiskit.data import load
+    from qvit_qiskit.data import facts, load
     from qvit_qiskit.exceptions import DataError
     from qvit_qiskit.execution import registry
     from qvit_qiskit.training import fit
@@ -177,16 +189,17 @@ def _fit(context: typer.Context) -> FitResult:
     given, model = context.params, context.params["model"]
     if not given["dataset"]:
         raise DataError(
-            "Expected --dataset with a MedMNIST name, e.g. --dataset breastmnist, or "
-            "--dataset phantom for the synthetic set."
+            "Expected --dataset with a MedMNIST name, e.g. --dataset breastmnist, the path of own "
+            "images, or --dataset phantom for the synthetic set."
         )
     options = _options(given)
     route = registry.open(options.backend, backends_dir=given["backends_dir"], training=True)
     if options.backend.endswith(".toml"):  # a resumed training may start elsewhere
         options = options.model_copy(update={"backend": str(route.path.resolve())})
-    _config(context, channels=1, classes=2)  # complains before any download
-    data = load(options.dataset, given["data_root"])
-    config = _config(context, channels=data.channels, classes=data.num_classes)
+    known = facts(options.dataset, size=given["size"])
+    shape = {"channels": known.channels, "classes": known.classes, "image_size": known.side}
+    config = _config(context, **shape)  # complains before any download
+    data = load(options.dataset, given["data_root"], size=given["size"])
     other, how = None, options.distill
     if how and how.pretrain_dataset:
         other = load(how.pretrain_dataset, given["data_root"])
@@ -270,7 +283,7 @@ def _config(context: typer.Context, **data: int) -> ModelConfig:
         return ResNetConfig.create(**data)
     if model not in KINDS:
         raise ConfigError(unknown("model", model, (*KINDS, RESNET)))
-    shape = {key: given[option] for option, key in SHAPE.items()}
+    shape = {key: given[option] for option, key in SHAPE.items() if given[option] is not None}
     token = given["distill"] == "hard"
     config = ViTConfig.create(projection=KINDS[model], distillation_token=token, **shape, **data)
     return config.parameter_matched() if model == "vit-matched" else config

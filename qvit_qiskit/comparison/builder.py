@@ -63,7 +63,9 @@ def model_differences(
         AUC and ACC of every model but the first.
     """
     labels = comparisons[0].labels
-    first, *others = (metrics.softmax(comparison.exact.logits) for comparison in comparisons)
+    first, *others = (
+        metrics.probabilities(one.exact.logits, multi_label=one.multi_label) for one in comparisons
+    )
     return tuple(
         ModelDifference(name, names[0], difference(labels, first, other))
         for name, other in zip(names[1:], others, strict=True)

@@ -210,7 +210,9 @@ class _Build:
         hardware = [rung for rung in self.rungs if rung.kind == "hardware"]
         recorded = [rung for rung in hardware if rung.name in self.attributions]
         top = [*recorded, *hardware, self.rungs[-1]][0]
-        shown = most_moved(self.rungs[0], top) if len(self.rungs) > 1 else (0,)
+        several = source.labels.ndim == 2
+        moved = most_moved(self.rungs[0], top, multi_label=several)
+        shown = moved if len(self.rungs) > 1 else (0,)
         attention: dict[str, np.ndarray] = {}
         if has_attention(self.ladder.model):
             count = len(source.labels)
@@ -232,4 +234,6 @@ class _Build:
             anchors=next(iter(self.anchors.values()), ()),
             anchors_by_rung=self.anchors,
             seed=self.ladder.seed,
+            own=source.own,
+            pictures=not source.own,
         )

@@ -113,8 +113,10 @@ class Evidence:
     facts: dict[str, str]
     """What was compared, for people: data, model, checkpoint, device, versions."""
     images: np.ndarray  # shape: (n, C, H, W), as the model saw them
-    labels: np.ndarray  # shape: (n,)
+    labels: np.ndarray
+    """Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels)."""
     class_names: tuple[str, ...]
+    """Of the classes or labels."""
     rungs: tuple[Rung, ...]
     """The first is exact; every other is compared with it."""
     attention: dict[str, np.ndarray] = field(default_factory=dict)
@@ -131,6 +133,22 @@ class Evidence:
     """By name, of every rung that was recorded; ``anchors`` are the first's."""
     seed: int = 0
     """Of all resampling, so that a report has the same bytes every time."""
+    own: bool = False
+    """Whether the images are the user's own."""
+    pictures: bool = True
+    """Whether pages show the images; of the user's own only on request."""
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return self.labels.ndim == 2
+
+    def named(self, image: int) -> str:
+        """The class of an image, or its labels, in words."""
+        if not self.multi_label:
+            return self.class_names[int(self.labels[image])]
+        present = [self.class_names[k] for k in np.flatnonzero(self.labels[image])]
+        return ", ".join(present) or "none"
 
     @property
     def exact(self) -> Rung:

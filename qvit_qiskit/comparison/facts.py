@@ -9,7 +9,8 @@ from torch import nn
 
 from qvit_qiskit.comparison.recorded import Recorded
 from qvit_qiskit.data import facts as set_facts
-from qvit_qiskit.data import medmnist, names
+from qvit_qiskit.data import medmnist
+from qvit_qiskit.data.own import is_known
 from qvit_qiskit.data.phantom import CLASS_NAMES, NAME
 from qvit_qiskit.models import ViT
 from qvit_qiskit.runs.run_folder import CHECKPOINT, Source, weights_digest
@@ -29,9 +30,12 @@ def name_of_checkpoint(path: Path) -> str:
 
 def class_names(source: Source, classes: int) -> tuple[str, ...]:
     """Names of the classes, where the data set is known and fits; else numbers."""
+    own = source.facts.get("class_names", ())
+    if len(own) == classes:
+        return tuple(map(str, own))
     name = str(source.facts.get("dataset", "")).lower()
     known: tuple[str, ...] = ()
-    if name in names() and set_facts(name).classes == classes:
+    if is_known(name) and set_facts(name).classes == classes:
         known = CLASS_NAMES if name == NAME else medmnist.find(name).class_names
     return known or tuple(f"class {k}" for k in range(classes))
 

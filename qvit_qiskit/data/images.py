@@ -212,6 +212,33 @@ class MedImages:
         return splits[name]
 
 
+@dataclass(frozen=True)
+class SetFacts:
+    """What is known of a set without its images."""
+
+    name: str
+    channels: int
+    classes: int
+    """Of a multi-label set its labels."""
+    sizes: dict[str, int]
+    """Images by split."""
+    pixels: tuple[int, int] = (SIDE, SIDE)
+    """Height and width of an image."""
+    multi_label: bool = False
+    """Whether an image may have several labels, or none."""
+    own: bool = False
+    """Whether the images are the user's own."""
+
+    @property
+    def side(self) -> int:
+        """Pixels on a side of a square image.
+
+        Raises:
+            DataError: If the images are not square.
+        """
+        return square_side(self.name, self.pixels)
+
+
 def square_side(name: str, size: tuple[int, int]) -> int:
     """Pixels on a side of images that must be square.
 

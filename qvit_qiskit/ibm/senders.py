@@ -245,7 +245,8 @@ class ServiceSender:
 
         options = sampler_options(self.profile, self.mitigation)
         options["max_execution_time"] = work.max_seconds
-        options["environment"] = {"job_tags": [*self.profile.tags, work.tag]}
+        tags = [*self.profile.tags, work.tag]
+        options["environment"] = {"job_tags": tags, "private": self.profile.private}
         try:
             sampler = Sampler(mode=self._workload or self.device, options=options)
             pubs = [item.whole(self.device.num_qubits) for item in work.items]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Classifier(nn.Module):
-    """Images (B, C, 28, 28) to logits (B, classes), rebuilt by its configuration."""
+    """Images (B, C, H, H) to logits (B, classes), rebuilt by its configuration."""
 
     config: ViTConfig | ResNetConfig
 
@@ -30,6 +30,30 @@ class Classifier(nn.Module):
     def stage_rows(self) -> tuple[int, ...]:
         """Circuits to run per image in every quantum layer; `cost` without its FLOPs."""
         return count_rows(self, self._image())
+
+    def check_data(self, name: str, channels: int, classes: int, pixels: tuple[int, int]) -> None:
+        """Refuse a data set that the model was not made for.
+
+        Args:
+            name: Of the data set.
+            channels: Of its images.
+            classes: Its classes or labels.
+            pixels: Height and width of its images.
+
+        Raises:
+            DataError: If one of them is another than the model's.
+        """
+        c = self.config
+        if (c.channels, c.classes) != (channels, classes):
+            raise DataError(
+                f"Expected images of {c.channels} channel(s) in {c.classes} classes, but {name} "
+                f"has {channels} and {classes}. Train a model on it first."
+            )
+        if pixels != (c.image_size, c.image_size):
+            raise DataError(
+                f"Expected images of {c.image_size} x {c.image_size} pixels, but those of {name} "
+                f"have {pixels[0]} x {pixels[1]}. Train a model on it first."
+            )
 
     def _image(self) -> Tensor:
         c = self.config

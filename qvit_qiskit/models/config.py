@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,7 +13,7 @@ MAX_QUBITS = 20
 
 
 class ViTConfig(Spec):
-    """A vision transformer for 28 x 28 images; a QViT is one with ``projection = "qnn"``.
+    """A vision transformer for square images; a QViT is one with ``projection = "qnn"``.
 
     The paper leaves most sizes open; this is our reconstruction after Boucher et al.
     (arXiv 2503.07294): pre-norm blocks, mean pooling, and per head three QNNs whose qubits are
@@ -34,7 +34,8 @@ class ViTConfig(Spec):
     image_size: int = Field(default=28, ge=1)
     """Pixels on a side."""
     patch_size: int = Field(default=7, ge=1)
-    """Pixels on a side of a patch; 4, 7 and 14 divide 28 into 49, 16 and 4 tokens."""
+    """Pixels on a side of a patch: without it a quarter of the image's side, which makes 16 tokens.
+    4, 7 and 14 divide 28 into 49, 16 and 4 tokens."""
     width: int = Field(default=8, ge=1, le=4096)
     """D, features of a token."""
     depth: int = Field(default=1, ge=1)
@@ -46,7 +47,8 @@ class ViTConfig(Spec):
     stem: Literal["patch", "conv"] = "conv"
     """How patches become tokens: one linear map of each, or two overlapping convolutions with a
     GELU between them (after Xiao et al., arXiv 2106.14881): 3 x 3 of stride 2, then 3 x 3 of
-    stride 2 for patches of 4, 4 x 4 of stride 4 for 7, 7 x 7 of stride 7 for 14."""
+    stride 2 for patches of 4, and else half a patch as kernel and stride: 4 x 4 for 7, 7 x 7 for
+    14, 8 x 8 for 16. Patches of an odd size need 4 x 4 of them."""
     stem_width: int = Field(default=4, ge=1, le=4096)
     """Channels between the two convolutions."""
     position: Literal["learned", "axial"] = "axial"
@@ -62,21 +64,33 @@ class ViTConfig(Spec):
     circuit_layers: int = Field(default=2, ge=1)
     """The QNNs' layers."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _patch_of_the_size(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Sixteen tokens, where nothing else is said."""
+        size = values.get("image_size", 28)
+        if "patch_size" in values or not isinstance(size, int) or size < 1:
+            return values
+        if size % 4:
+            raise ValueError(
+                f"an image of {size} pixels cannot be cut into 4 x 4 patches; choose patch_size "
+                f"{_choices(size, values.get('stem', 'conv'))}"
+            )
+        return {**values, "patch_size": size // 4}
+
     @model_validator(mode="after")
     def _fits(self) -> ViTConfig:
+        fitting = _choices(self.image_size, self.stem)
         if self.image_size % self.patch_size:
             raise ValueError(
                 f"patch_size {self.patch_size} does not divide image_size {self.image_size}; "
-                "choose 4, 7 or 14 for 28"
+                f"choose {fitting}"
             )
-        if (
-            self.stem == "conv"
-            and self.patch_size % 2
-            and (self.image_size, self.patch_size) != (28, 7)
-        ):
+        if self.stem == "conv" and self.patch_size not in _dividing(self.image_size, "conv"):
             raise ValueError(
                 f"stem 'conv' halves an image first, which leaves no whole patches of "
-                f"{self.patch_size}; choose patch_size 4, 7 or 14 for 28, or stem 'patch'"
+                f"{self.patch_size} for {self.image_size}; choose patch_size {fitting}, or stem "
+                "'patch'"
             )
         if self.width % self.heads:
             raise ValueError(
@@ -139,6 +153,22 @@ class ViTConfig(Spec):
         surplus = 3 * self.heads * (self.head_width**2 - weights)
         hidden = max(1, self.mlp_width - round(surplus / (2 * self.width + 1)))
         return self.model_copy(update={"projection": "linear", "mlp_ratio": hidden / self.width})
+
+
+def _dividing(size: int, stem: str) -> list[int]:
+    """Patch sizes that cut an image of that size into whole patches."""
+    whole = [patch for patch in range(1, size + 1) if size % patch == 0]
+    if stem != "conv":
+        return whole
+    return [patch for patch in whole if patch % 2 == 0 or size == 4 * patch]
+
+
+def _choices(size: int, stem: str) -> str:
+    """Those of them that make more than one token, for a message."""
+    fitting = [str(patch) for patch in _dividing(size, stem) if patch < size]
+    if len(fitting) > 1:
+        fitting = [", ".join(fitting[:-1]), fitting[-1]]
+    return " or ".join(fitting) or "another size of the images"
 
 
 class ResNetConfig(Spec):

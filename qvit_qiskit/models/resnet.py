@@ -1,4 +1,4 @@
-"""A residual network for 28 x 28 images: the strong teacher of the MedMNIST benchmark."""
+"""A residual network for small images: the strong teacher of the MedMNIST benchmark."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(Classifier):
-    """Images (B, C, 28, 28) to logits (B, classes).
+    """Images (B, C, H, H) to logits (B, classes).
 
     After He et al. (arXiv 1512.03385), with the stem that MedMNIST v2 (arXiv 2110.14795) uses for
     small images: one 3 x 3 convolution of stride 1 and no max-pooling. A 28 x 28 image has 28, 14,

@@ -73,8 +73,8 @@ def _stem(config: ViTConfig) -> nn.Module:
     channels, width, size = config.channels, config.width, config.patch_size
     if config.stem == "patch":
         return nn.Conv2d(channels, width, size, stride=size)
-    half = size // 2
-    kernel, stride, padding = {4: (3, 2, 1), 7: (4, 4, 1)}.get(size, (half, half, 0))
+    half = (size + 1) // 2  # an odd patch in a row of four: two pixels of border make it whole
+    kernel, stride, padding = (3, 2, 1) if size == 4 else (half, half, size % 2)
     return nn.Sequential(
         nn.Conv2d(channels, config.stem_width, 3, stride=2, padding=1),
         nn.GELU(),
@@ -83,7 +83,7 @@ def _stem(config: ViTConfig) -> nn.Module:
 
 
 class ViT(Classifier):
-    """Images (B, C, 28, 28) to logits (B, classes).
+    """Images (B, C, H, H) to logits (B, classes).
 
     After Dosovitskiy et al. (arXiv 2010.11929). The layer norm before attention keeps the
     angles of the QNNs near one radian. With a distillation token (DeiT, arXiv 2012.12877) the

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qvit_qiskit.data import facts
-from qvit_qiskit.exceptions import DataError, JobError
+from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution.registry import Found
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.runs.measured_profile import find_measured
@@ -66,14 +66,8 @@ def read_job(path: Path, checkpoint: Path | None = None, backends_dir: Path | No
     if place is None:
         raise JobError(f"{path} names no checkpoint. Pass one with --checkpoint.")
     loaded = load_checkpoint(place)
-    known = facts(spec.dataset)
-    config = loaded.model.config
-    if (config.channels, config.classes) != (known.channels, known.classes):
-        raise DataError(
-            f"The checkpoint is for images of {config.channels} channel(s) in {config.classes} "
-            f"classes, but {known.name} has {known.channels} and {known.classes}. Train a model "
-            "on it first."
-        )
+    known = facts(spec.dataset, size=spec.size, base=path.parent)
+    loaded.model.check_data(known.name, known.channels, known.classes, known.pixels)
     if spec.split not in known.sizes:
         raise JobError(
             f"{path}: split: expected one of {', '.join(known.sizes)}, but got {spec.split!r}."

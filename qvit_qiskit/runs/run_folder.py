@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
 
-from qvit_qiskit.data import Split
+from qvit_qiskit.data import MedImages, Split
 from qvit_qiskit.exceptions import CheckpointError, DataError, JobError
 from qvit_qiskit.hardware.journal import Journal, digest, pack_arrays, unpack_arrays
 from qvit_qiskit.hardware.run import Terms
@@ -36,13 +36,29 @@ class Source:
     def of(cls, data: Split | Dataset[Any] | Sequence[Any], **facts: Any) -> Source:
         """Images and labels of a split, or of a dataset of (image, label)."""
         if isinstance(data, Split):
-            return cls(data.tensors()[0], data.labels, facts)
+            own = {} if data.own or "dataset" in facts else {"own": False}
+            return cls(data.tensors()[0], data.labels, own | facts)
         listed = isinstance(data, IterableDataset)
         pairs = list(data) if listed else [data[k] for k in range(len(data))]  # type: ignore
         if not pairs:
             raise DataError("Expected at least one image, but the dataset is empty.")
         images = torch.stack([torch.as_tensor(image) for image, _ in pairs])
         return cls(images, np.array([int(label) for _, label in pairs]), facts)
+
+    @property
+    def own(self) -> bool:
+        """Whether the images are the user's own; what came without a name is taken to be."""
+        return bool(self.facts.get("own", "dataset" not in self.facts))
+
+
+def facts_of_data(data: MedImages) -> dict[str, Any]:
+    """What a run keeps of the data set beside the images.
+
+    Args:
+        data: Its name and digest are kept; of own images, too, that they are, and their classes.
+    """
+    own = {"own": True, "class_names": list(data.class_names)} if data.own else {}
+    return {"dataset": data.name, "md5": data.md5, **own}
 
 
 @dataclass

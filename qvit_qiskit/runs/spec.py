@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -17,7 +18,9 @@ class JobSpec(Spec):
 
     description: str = ""
     dataset: str
-    """A MedMNIST name, or ``"phantom"``."""
+    """A MedMNIST name, ``"phantom"``, or the path of own images, relative to the spec's folder."""
+    size: int | None = None
+    """Pixels on a side of MedMNIST's larger files: 64, 128 or 224."""
     split: str = "test"
     subset: int | None = Field(default=None, ge=1)
     """Evaluate a stratified subset of this many images."""
@@ -37,6 +40,10 @@ class JobSpec(Spec):
     max_loss: float = Field(default=0.25, gt=0, le=1)
     """The share of the budget that losing one job may lose; jobs are not made smaller than a
     minute of QPU time for it."""
+
+    def record(self) -> dict[str, Any]:
+        """What a run keeps of it: of options younger than the format those that are set."""
+        return {k: v for k, v in self.model_dump(mode="json").items() if k != "size" or v}
 
 
 def load_spec(path: Path) -> JobSpec:

@@ -17,6 +17,7 @@ from qvit_qiskit import metrics
 from qvit_qiskit.data import Split
 from qvit_qiskit.devices.prices import Estimate, estimate
 from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.files import close_to_others
 from qvit_qiskit.hardware.dispatch import Progress
 from qvit_qiskit.hardware.journal import (
     Journal,
@@ -121,6 +122,8 @@ def submit(
     shots = shots or profile.shots
     terms = Terms(profile, shots, budget_seconds, max_loss, control_rows, anchor_rows)
     journal = Journal.create(folder)
+    if source.own:
+        close_to_others(folder)
     with locked(folder):
         _write_down(journal, terms, model, source, checkpoint, str(found.path))
         hardware = HardwareRun(journal, terms, patience)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr  # type: ignore[import-untyped]
 from scipy.stats import binom  # type: ignore[import-untyped]
 
 from qvit_qiskit import metrics
@@ -71,9 +72,9 @@ def auc_difference(
     both areas are then combined as if independent, which is wide.
 
     Args:
-        labels: Classes, shape (n,).
-        first: Probabilities, shape (n, classes).
-        second: Probabilities of the same images, shape (n, classes).
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+        first: Probabilities, shape (n, classes) or (n, labels).
+        second: Probabilities of the same images, of the same shape.
         level: Nominal coverage.
         method: See above.
         covers: What the interval covers.
@@ -93,7 +94,7 @@ def auc_difference(
     if math.isnan(value) or math.isnan(error.error) or perfect:
         return _unsupported(one, two, level, covers)
     if method == "bootstrap":
-        before, after = (auc_of(one.labels, np.asarray(p, np.float64)) for p in (first, second))
+        before, after = (auc_of(np.asarray(labels), np.asarray(p)) for p in (first, second))
         draws = replicates(
             one.labels, lambda counts: after(counts) - before(counts), resamples, seed
         )
@@ -140,10 +141,15 @@ def acc_difference(
     Price, J. Educ. Behav. Stat. 37, 2012), which is apart from zero width when no image changed.
     ``bootstrap``: BCa within classes; short when few images changed, and of no width when none did.
 
+    With several labels an image's answers are not independent, so each image counts by its share of
+    right answers won or lost. ``adjusted`` then adds an image that wins one of the labels and one
+    that loses one, and the test is Durkalski's of clustered pairs (Stat. Med. 22, 2003), which for
+    a single label is McNemar's.
+
     Args:
-        labels: Classes, shape (n,).
-        first: Probabilities, shape (n, classes).
-        second: Probabilities of the same images, shape (n, classes).
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+        first: Probabilities, shape (n, classes) or (n, labels).
+        second: Probabilities of the same images, of the same shape.
         level: Nominal coverage.
         method: See above.
         covers: What the interval covers.
@@ -158,6 +164,9 @@ def acc_difference(
     normal_quantile(level)  # refuses what is no level
     truth = np.asarray(labels)
     right, then = metrics.right(truth, first), metrics.right(truth, second)
+    if truth.ndim == 2:
+        options = {"resamples": resamples, "seed": seed} if method == "bootstrap" else None
+        return _of_several(right, then, level, covers, options)
     n, lost, won = len(truth), int(np.sum(right & ~then)), int(np.sum(~right & then))
     value = (won - lost) / n
     if method == "bootstrap" and won + lost:
@@ -170,6 +179,33 @@ def acc_difference(
         interval = Interval(value, low, high, level, "Bonett-Price", covers)
     values = metrics.accuracy(labels, first), metrics.accuracy(labels, second)
     return Difference("ACC", *values, interval, mcnemar(lost, won), "McNemar, mid-p")
+
+
+def _of_several(
+    right: NDArray[np.bool_],
+    then: NDArray[np.bool_],
+    level: float,
+    covers: tuple[Source, ...],
+    bootstrap: dict[str, int] | None,
+) -> Difference:
+    """Difference of the ACC where each image has several answers, both of shape (n, labels)."""
+    change = (then.astype(np.float64) - right).mean(axis=1)  # (n,)
+    value, n = float(change.mean()), len(change)
+    one = np.zeros(n, np.int64)
+    if bootstrap is not None and change.any():
+        draws = replicates(one, mean_of(change), **bootstrap)
+        limits = BCa.of(value, draws, change / n, one).limits(level)
+        interval = Interval(value, *limits, level, "paired BCa bootstrap", covers)
+    else:
+        step = 1 / right.shape[1]
+        more = np.concatenate([change, [step, -step]])
+        reach = normal_quantile(level) * float(more.std()) / math.sqrt(n + 2)
+        low, high = max(-1.0, float(more.mean()) - reach), min(1.0, float(more.mean()) + reach)
+        interval = Interval(value, low, high, level, "Bonett-Price by image", covers)
+    size = math.sqrt(float(np.sum(change**2)))
+    p = float(2 * ndtr(-abs(change.sum()) / size)) if size else 1.0
+    values = float(right.mean()), float(then.mean())
+    return Difference("ACC", *values, interval, p, "Durkalski")
 
 
 def _adjusted(won: int, lost: int, n: int, level: float) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit  # type: ignore[import-untyped]
 from scipy.stats import rankdata  # type: ignore[import-untyped]
 
-from qvit_qiskit.metrics import accuracy
+from qvit_qiskit.metrics import curves
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -31,10 +31,11 @@ class Areas:
 
     values: Floats  # shape: (K,)
     positives: Labels  # shape: (K,)
-    """Images of each class."""
+    """Images of each class or label."""
     influences: Floats  # shape: (n, K)
     """nan throughout a column whose class, or whose rest, is a single image."""
     labels: Labels  # shape: (n,)
+    """The class of each image; all 0 where an image may have several labels."""
 
     @property
     def mean(self) -> float:
@@ -78,24 +79,35 @@ def areas(labels: ArrayLike, probabilities: ArrayLike) -> Areas:
     and every other area as one of the rest; ties count one half. Influences are scaled by
     √(m/(m − 1)) within the m images of a class and within its rest, so that their sum of squares
     is DeLong's variance. One image's influences on all classes belong together: their mean is its
-    influence on the mean area, and covariances between classes need no further term.
+    influence on the mean area, and covariances between classes need no further term. The same holds
+    for several labels of an image, which are scored one by one.
 
     Args:
-        labels: Classes, shape (n,).
-        probabilities: Shape (n, classes).
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+        probabilities: Shape (n, classes) or (n, labels).
 
     Raises:
         DataError: If shapes do not fit, a label is not a class, or these are no probabilities.
     """
-    accuracy(labels, probabilities)  # refuses what is not labels and probabilities
-    truth, scores = np.asarray(labels, np.int64), np.asarray(probabilities, np.float64)
-    counts = np.bincount(truth, minlength=scores.shape[1])
-    classes = [1] if scores.shape[1] == 2 else range(scores.shape[1])
-    shown = [k for k in classes if 0 < counts[k] < len(truth)]
+    shown = curves(labels, probabilities)  # refuses what is not labels and probabilities
+    truth = np.asarray(labels, np.int64)
     values, influences = np.empty(len(shown)), np.empty((len(truth), len(shown)))
-    for column, k in enumerate(shown):
-        values[column], influences[:, column] = _one_area(truth == k, scores[:, k])
-    return Areas(values, counts[shown], influences, truth)
+    for column, (positive, scores) in enumerate(shown):
+        values[column], influences[:, column] = _one_area(positive, scores)
+    counts = np.array([np.count_nonzero(positive) for positive, _ in shown], np.int64)
+    return Areas(values, counts, influences, strata_of(truth))
+
+
+def strata_of(labels: Labels) -> Labels:
+    """Groups of images that resampling keeps apart, shape (n,).
+
+    They are the classes; where an image may have several labels, all images are one group, because
+    no cut keeps the numbers of all labels.
+
+    Args:
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+    """
+    return labels if labels.ndim == 1 else np.zeros(len(labels), np.int64)
 
 
 def _one_area(positive: NDArray[np.bool_], scores: Floats) -> tuple[float, Floats]:

@@ -110,19 +110,47 @@ def acc_interval(
     *,
     covers: tuple[Source, ...] = IMAGES,
 ) -> Interval:
-    """Wilson's interval of the official ACC, `metrics.accuracy`.
+    """Wilson's interval of the official ACC, `metrics.accuracy`; see `share_interval`.
 
     Args:
-        labels: Classes, shape (n,).
-        probabilities: Shape (n, classes).
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+        probabilities: Shape (n, classes) or (n, labels).
         level: Nominal coverage.
         covers: With shots, each image's noise is in its answer: pass both images and shots.
 
     Raises:
         DataError: If labels and probabilities do not fit, or the level is unusable.
     """
-    acc, n = metrics.accuracy(labels, probabilities), len(np.asarray(labels))
-    return wilson(round(acc * n), n, level, covers=covers)
+    return share_interval(metrics.right(labels, probabilities), level, covers=covers)
+
+
+def share_interval(
+    hits: ArrayLike, level: float = 0.95, *, covers: tuple[Source, ...] = IMAGES
+) -> Interval:
+    """Interval of a share of answers, such as the right ones or those that two models share.
+
+    Wilson's, with one trial per image. With several labels, as many trials as a proportion needs
+    for the variance of the images' mean shares (Korn and Graubard, Survey Methodology 24, 1998),
+    with Student's t; answers to one image are not independent.
+
+    Args:
+        hits: True or false, shape (n,), or with several labels (n, labels).
+        level: Nominal coverage.
+        covers: What the interval covers.
+
+    Raises:
+        DataError: If there is no image, or the level is unusable.
+    """
+    shares = _per_image(hits)
+    share, trials = float(np.mean(shares)), float(len(shares))
+    if np.ndim(hits) == 1:
+        return wilson(float(shares.sum()), trials, level, covers=covers)
+    variance = float(shares.var(ddof=1)) / trials if trials > 1 else 0.0
+    if variance > 1e-15:
+        factor = (normal_quantile(level) / _t(level, trials - 1)) ** 2
+        trials = min(share * (1 - share) / variance * factor, float(np.size(hits)))
+    limits = wilson(min(share * trials, trials), trials, level)
+    return Interval(share, limits.low, limits.high, level, "Wilson, effective trials", covers)
 
 
 def auc_interval(
@@ -139,12 +167,12 @@ def auc_interval(
 
     ``delong``: DeLong's variance, joint over the classes, on the logit scale, with Student's t
     whose degrees of freedom follow from the sizes and tails of the classes (`influence.spread`).
-    ``bca``: bootstrap within classes. Where either has nothing to go by, because the AUC is 0 or 1
-    or a class has a single image, Newcombe's score interval stands in and ``method`` says so.
+    ``bca``: bootstrap within classes, of several labels over all images. Where an AUC of 0 or 1 or
+    a single image of a class leaves nothing to go by, Newcombe's score interval stands in.
 
     Args:
-        labels: Classes, shape (n,).
-        probabilities: Shape (n, classes).
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+        probabilities: Shape (n, classes) or (n, labels).
         level: Nominal coverage.
         method: See above.
         covers: With shots, each image's noise is in its scores: pass both images and shots.
@@ -168,7 +196,7 @@ def auc_interval(
         low, high = score_limits(found, level)
         return Interval(value, low, high, level, "Newcombe's score interval", covers)
     if method == "bca":
-        statistic = auc_of(found.labels, np.asarray(probabilities, np.float64))
+        statistic = auc_of(np.asarray(labels), np.asarray(probabilities, np.float64))
         draws = replicates(found.labels, statistic, resamples, seed)
         low, high = BCa.of(value, draws, found.influence, found.labels).limits(level)
         return Interval(value, low, high, level, "stratified BCa bootstrap", covers)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri  # type: ignore[import-untyped]
 
 from qvit_qiskit.exceptions import DataError
+from qvit_qiskit.metrics import curves
 from qvit_qiskit.statistics.influence import Floats, Labels
 
 BLOCK = 2_000_000
@@ -65,14 +66,17 @@ def mean_of(values: Floats) -> Statistic:
 
 
 def auc_of(labels: Labels, probabilities: Floats) -> Statistic:
-    """`metrics.auc` of resamples within classes, for labels with at least one ROC curve."""
-    classes = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
-    plans = [
-        _Plan.of(labels == k, probabilities[:, k])
-        for k in classes
-        if 0 < np.count_nonzero(labels == k) < len(labels)
-    ]
-    return lambda counts: np.asarray(np.mean([plan.area(counts) for plan in plans], axis=0))
+    """`metrics.auc` of resamples, for labels with at least one ROC curve.
+
+    Where an image may have several labels, a resample may lack one of them, which then is left out
+    of the mean.
+
+    Args:
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+        probabilities: Shape (n, classes) or (n, labels).
+    """
+    plans = [_Plan.of(positive, scores) for positive, scores in curves(labels, probabilities)]
+    return lambda counts: np.asarray(np.nanmean([plan.area(counts) for plan in plans], axis=0))
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,13 @@ class _Plan:
         )
 
     def area(self, counts: Floats) -> Floats:
-        """Share of pairs in order, shape (b,), ties half."""
+        """Share of pairs in order, shape (b,), ties half; nan without a pair."""
         passed = np.zeros((len(counts), len(self.rest) + 1))
         np.cumsum(counts[:, self.rest], axis=1, out=passed[:, 1:])
         won = passed[:, self.below] + passed[:, self.upto]
-        pairs = len(self.positives) * len(self.rest)
-        return np.asarray(np.einsum("bm,bm->b", won, counts[:, self.positives]) / (2 * pairs))
+        drawn = counts[:, self.positives]
+        pairs = drawn.sum(axis=1) * passed[:, -1]
+        return np.asarray(np.einsum("bm,bm->b", won, drawn) / np.where(pairs, 2 * pairs, np.nan))
 
 
 @dataclass(frozen=True)

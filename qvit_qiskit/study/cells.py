@@ -25,6 +25,8 @@ class SetSource:
     md5: str
     images: int
     """For training; what a cell costs, and nothing of its key."""
+    side: int = 28
+    """Pixels on a side of an image; part of the model's options."""
 
 
 @dataclass(frozen=True)

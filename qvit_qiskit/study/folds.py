@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from qvit_qiskit.data import MedImages, Split
+from qvit_qiskit.data.subset import strata
 from qvit_qiskit.exceptions import DataError
 
 SEED = 0
@@ -31,14 +32,15 @@ def fold_of(data: MedImages, fold: int, folds: int) -> MedImages:
 
     images = np.concatenate([data.train.images, data.val.images])
     labels = np.concatenate([data.train.labels, data.val.labels])
-    fewest = int(np.bincount(labels)[np.unique(labels)].min())
+    groups = strata(labels)
+    fewest = int(np.bincount(groups)[np.unique(groups)].min())
     if fewest < folds:
         raise DataError(
             f"Expected at least {folds} images of every class for {folds} folds, but {data.name} "
             f"has {fewest} of one. Choose fewer folds."
         )
     cut = StratifiedKFold(folds, shuffle=True, random_state=SEED)
-    rest, held = list(cut.split(np.zeros(len(labels)), labels))[fold]
+    rest, held = list(cut.split(np.zeros(len(groups)), groups))[fold]
     told = f"{data.md5} fold {fold} of {folds}, cut {SEED}"
     held_out = Split(images[held], labels[held])
     return replace(

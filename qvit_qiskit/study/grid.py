@@ -68,7 +68,11 @@ def _cell(
         how = _regime(spec.regimes[regime], over, dataset, seed)
         config = _config(
             _merged(spec.models[model], *(o.model for o in over)),
-            {"channels": source.channels, "classes": source.classes},
+            {
+                "channels": source.channels,
+                "classes": source.classes,
+                "image_size": source.side,
+            },
             {"heads": heads, "width": width},
             token=how is not None and how.kind == "hard",
         )

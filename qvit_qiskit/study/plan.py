@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -21,6 +21,12 @@ class Places:
 
     data_root: Path | None = None
     backends_dir: Path | None = None
+    own: tuple[tuple[str, str], ...] = ()
+    """Names of own images in the study, each with its path."""
+
+    def source(self, name: str) -> str:
+        """What `data.load` gets for the name of a data set."""
+        return dict(self.own).get(name, name)
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,8 @@ def make_plan(path: Path, places: Places | None = None) -> Plan:
         JobError: If the spec is malformed.
         QvitError: If an option does not fit, or something that the spec names is missing.
     """
-    spec, where = load_study(path), places or Places()
+    spec = load_study(path)
+    where = replace(places or Places(), own=tuple(spec.paths.items()))
     draft = draft_cells(spec)  # complains before any download
     profiles = tuple(open_profile(name, where.backends_dir)[0] for name in spec.profiles)
     backends = {
@@ -60,7 +67,7 @@ def make_plan(path: Path, places: Places | None = None) -> Plan:
     }
     teachers = {name: _teacher(name) for name in _names(cell.teacher_name for cell in draft)}
     others = (cell.train.distill and cell.train.distill.pretrain_dataset for cell in draft)
-    sets = {name: _set(name, where.data_root) for name in _names((*spec.datasets, *others))}
+    sets = {name: _set(name, where) for name in _names((*spec.datasets, *others))}
     return Plan(path, spec, expand(spec, Sources(sets, teachers, backends)), profiles, where)
 
 
@@ -80,23 +87,37 @@ def teacher_of(name: str) -> Teacher:
     return open_teacher(name)
 
 
-def _set(name: str, root: Path | None) -> SetSource:
-    data = load_set(name, root)
-    return SetSource(data.channels, data.num_classes, data.md5, len(data.train))
+def _set(name: str, places: Places) -> SetSource:
+    data = load_set(name, places)
+    return SetSource(data.channels, data.num_classes, data.md5, len(data.train), data.side)
 
 
 @lru_cache(maxsize=2)
-def load_set(name: str, root: Path | None) -> MedImages:
-    """A data set; cells of one set follow each other, so the last two are kept."""
-    return load(name, root)
+def load_set(name: str, places: Places) -> MedImages:
+    """A data set; cells of one set follow each other, so the last two are kept.
+
+    Args:
+        name: In the study.
+        places: Where data sets are.
+
+    Raises:
+        DataError: If it is missing or damaged, or its name in the study is another set's.
+    """
+    data = load(places.source(name), places.data_root)
+    return replace(data, name=name) if data.own else data
 
 
 class _Unseen(dict[str, SetSource]):
-    """Data sets as they are known without their files."""
+    """Data sets as they are known without their images."""
+
+    def __init__(self, paths: dict[str, str]) -> None:
+        super().__init__()
+        self.paths = paths
 
     def __missing__(self, name: str) -> SetSource:
-        known = known_set(name)
-        self[name] = SetSource(known.channels, known.classes, name, known.sizes["train"])
+        known = known_set(self.paths.get(name, name))
+        sizes = known.sizes["train"], known.side
+        self[name] = SetSource(known.channels, known.classes, name, *sizes)
         return self[name]
 
 
@@ -117,4 +138,4 @@ def draft_cells(spec: StudySpec) -> Sequence[Cell]:
         ConfigError: If an option does not fit, or two cells are the same training.
         DataError: If there is no such data set.
     """
-    return expand(spec, Sources(_Unseen(), _Unopened(), _Unread()))
+    return expand(spec, Sources(_Unseen(spec.paths), _Unopened(), _Unread()))

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from qvit_qiskit.data import SetFacts, facts
+from qvit_qiskit.data.own import find_own, is_known, own_name
 from qvit_qiskit.exceptions import ConfigError, JobError, QvitError
 from qvit_qiskit.models import ViTConfig
 from qvit_qiskit.spec import Spec, read_toml
@@ -63,7 +64,10 @@ class StudySpec(Spec):
 
     description: str = ""
     datasets: Names = Field(min_length=1)
-    """MedMNIST names, or ``"phantom"``."""
+    """MedMNIST names, ``"phantom"``, or paths of own images, relative to the spec's folder, which
+    are then called as their folder or file."""
+    paths: dict[str, str] = Field(default={})
+    """Where own images lie, by another name that `datasets` calls them."""
     models: dict[str, Part] = Field(min_length=1)
     """By name, options of `ViTConfig` without what the grid sets; with ``matched = true`` it is
     the classical ViT with as many parameters as the QViT of these options."""
@@ -166,6 +170,42 @@ class StudySpec(Spec):
         return self.folds if isinstance(self.folds, int) else self.folds.get(dataset, 0)
 
 
+def _named(datasets: list[Any], paths: Any, base: Path) -> Part:
+    """Data sets by name, and the absolute paths of own images by these names.
+
+    Raises:
+        QvitError: If there is no such set, or two of own images have the same name.
+    """
+    if not isinstance(paths, dict):
+        raise ConfigError(f"paths: expected a table of names and paths, got {paths!r}.")
+    names: list[str] = []
+    places: dict[str, str] = {}
+    for key, text in ((str(name), str(paths.get(str(name), name))) for name in datasets):
+        known = is_known(text) and key == text
+        place = None if known else find_own(text, base)
+        seen = known_set(text if place is None else str(place))
+        if seen.multi_label:
+            raise ConfigError(
+                f"datasets: {seen.name} has several labels per image, which studies do not judge. "
+                "Train it with `qvit train`, and compare with `qvit compare`."
+            )
+        if place is None:
+            names.append(seen.name)
+            continue
+        name = key if key != text else own_name(place)
+        if not NAME.fullmatch(name) or is_known(name) or name in places:
+            raise ConfigError(
+                f"datasets: expected a name of its own for {place}, of letters, digits and . _ + "
+                f"-, got {name!r}. Give it one under [paths]."
+            )
+        names.append(name)
+        places[name] = str(place)
+    unused = sorted(set(paths) - set(names))
+    if unused:
+        raise ConfigError(f"paths: {unknown('data set', unused[0], names).rstrip('.')}.")
+    return {"datasets": names, "paths": places}
+
+
 def _once(name: str, values: tuple[Any, ...]) -> None:
     if len(set(values)) != len(values):
         raise ValueError(f"{name}: expected each value once, got {list(values)}")
@@ -199,7 +239,7 @@ def load_study(path: Path) -> StudySpec:
     data = read_toml(path, "study spec", JobError, "docs/studies/")
     try:
         if isinstance(data.get("datasets"), list):
-            data["datasets"] = [known_set(str(name)).name for name in data["datasets"]]
+            data |= _named(data["datasets"], data.get("paths", {}), path.parent)
         return StudySpec.create(**data)
     except QvitError as error:
         raise JobError(f"{path}: {error}") from error

@@ -79,6 +79,7 @@ def fit(
         "model": config.model_dump(),
         "train": train.model_dump(),
         "md5": data.md5,
+        **({"origin": data.origin} if data.origin else {}),
         "pretrain_md5": pretrain_data.md5 if pretrain_data else None,
         "teacher": told,
         "profile": route.profile.model_dump(),
@@ -115,7 +116,7 @@ def resume(
 
     Args:
         folder: The training folder.
-        load_data: Gets a data set's name, returns the images.
+        load_data: Gets a data set's name, or the path of own images, returns the images.
         route: Where circuits run; by default the profile the training began on.
         backends_dir: A folder to search for that profile first.
         on_epoch: Called after every epoch.
@@ -136,7 +137,8 @@ def resume(
             f"Expected a training folder with a readable {SETTINGS}, but got {folder} ({error}). "
             "Give the --out folder of `qvit train`."
         ) from error
-    data = _same(folder, train.dataset, load_data, settings.get("md5"))
+    place = settings.get("origin") or train.dataset
+    data = _same(folder, place, load_data, settings.get("md5"))
     other = None
     if train.distill and train.distill.pretrain_dataset:
         name = train.distill.pretrain_dataset
@@ -151,6 +153,15 @@ def resume(
     opened = cache(lambda: _same_teacher(folder, train, teacher, told)) if train.distill else None
     phases = plan(config, train, data, other, opened)
     return Loop(phases, _trainable(route), folder, told).run(on_epoch)
+
+
+def origin_of(folder: Path) -> str | None:
+    """Where the own images lie that a training in this folder began with; None if it says not."""
+    try:
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        return str(settings["origin"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _source(train: TrainConfig, given: TeacherLike | None) -> TeacherLike | None:
@@ -179,8 +190,8 @@ def _same(
     data = load_data(name)
     if data.md5 != md5:
         raise CheckpointError(
-            f"{folder} was trained on {name} with MD5 {md5}, but the file at hand has {data.md5}. "
-            "Point --data-root at the original file."
+            f"{folder} was trained on {name} with MD5 {md5}, but the data at hand have {data.md5}. "
+            + ("Restore its images." if data.own else "Point --data-root at the original file.")
         )
     return data
 

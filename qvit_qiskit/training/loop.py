@@ -214,6 +214,7 @@ class Loop:
             "dataset": data.name,
             "md5": data.md5,
             "synthetic": data.synthetic,
+            **({"own": True} if data.own else {}),
             "train": self.train.model_dump(),
             "teacher": self.teacher,
             "phase": record.phase,

@@ -66,18 +66,35 @@ class Objective:
         kind: Literal["soft", "hard"] = "soft",
         temperature: float = 4.0,
         class_weights: Tensor | None = None,
+        *,
+        multi_label: bool = False,
     ) -> None:
+        """What is minimised.
+
+        Args:
+            alpha: The teacher's share.
+            kind: Whether its probabilities or its decisions are learnt.
+            temperature: Of the soft loss.
+            class_weights: Of classes, shape (classes,), or of present labels beside absent ones,
+                shape (labels,).
+            multi_label: Whether each logit answers a label of its own: the cross-entropy is then
+                the mean of the labels' binary ones.
+        """
         self.alpha, self.kind, self.temperature = alpha, kind, temperature
-        self.cross_entropy = nn.CrossEntropyLoss(weight=class_weights)
+        self.multi_label = multi_label
+        self.cross_entropy: nn.Module = nn.CrossEntropyLoss(weight=class_weights)
+        if multi_label:
+            self.cross_entropy = nn.BCEWithLogitsLoss(pos_weight=class_weights)
 
     def __call__(self, heads: Heads, labels: Tensor, teacher: Tensor | None = None) -> Terms:
         """The loss of a batch.
 
         Args:
             heads: Logits of one or two heads, each (B, classes).
-            labels: Classes, shape (B,).
+            labels: Classes, shape (B,), or 0 and 1 of several labels, shape (B, labels).
             teacher: The teacher's logits, shape (B, classes); needed if alpha is not 0.
         """
+        labels = labels.to(heads[0].dtype) if self.multi_label else labels
         learns_labels = heads if self.alpha == 0 else heads[:1]
         learns_teacher = heads if self.alpha == 1 else heads[-1:]
         with torch.set_grad_enabled(self.alpha < 1):
@@ -101,7 +118,17 @@ class Objective:
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:
-    """Inverse class frequencies, 1 on average over the images, shape (classes,)."""
+    """Inverse class frequencies, 1 on average over the images, shape (classes,).
+
+    Of several labels, shape (n, labels), how many images lack each for one that has it.
+
+    Args:
+        labels: Of the training images.
+        classes: How many classes or labels there are.
+    """
+    if labels.ndim == 2:
+        present = labels.sum(dim=0).clamp(min=1)
+        return (len(labels) - present).clamp(min=1) / present
     counts = torch.bincount(labels, minlength=classes).clamp(min=1)
     return len(labels) / (classes * counts)
 

@@ -83,10 +83,10 @@ class Phase:
         _ = self.chosen, self.targets
 
     def objective(self, labels: Tensor) -> Objective:
-        """Its loss; ``labels`` are those of its training images, shape (n,)."""
+        """Its loss; ``labels`` are those of its training images."""
         weight = class_weights(labels, self.config.classes) if self.train.class_weights else None
         if self.train.distill is None:
-            return Objective(class_weights=weight)
+            return Objective(class_weights=weight, multi_label=self.data.multi_label)
         how = self.train.distill
         return Objective(self.alpha, how.kind, how.temperature, weight)
 
@@ -124,15 +124,24 @@ def plan(
     Raises:
         ConfigError: If these do not fit each other.
     """
-    if data.multi_label:
-        raise ConfigError(f"Expected one label per image, but {data.name} has several.")
     if (config.channels, config.classes) != (data.channels, data.num_classes):
         raise ConfigError(
             f"Expected a model for {data.name} with {data.channels} channel(s) and "
             f"{data.num_classes} classes, but got {config.channels} and {config.classes}."
         )
+    if (config.image_size, config.image_size) != data.size:
+        raise ConfigError(
+            f"Expected a model for the {data.size[0]} x {data.size[1]} pixels of {data.name}, but "
+            f"got image_size {config.image_size}."
+        )
     how, first = train.distill, data if pretrain_data is None else pretrain_data
     _check(config, how, first, teacher is not None, pretrain_data is not None)
+    for one in (data, first) if how else ():
+        if one.multi_label:
+            raise ConfigError(
+                f"Expected a set with one label per image to distil on, but {one.name} has "
+                "several. Train on it without a teacher."
+            )
     pretrain = how.pretrain_epochs if how else 0
     alpha, taught = (how.label_alpha, how.teaches_labels) if how else (0.0, False)
     phases = [
@@ -174,8 +183,10 @@ def _check(
             f"Expected pre-training images exactly where a set is named for them, but got "
             f"pretrain_dataset={how.pretrain_dataset!r} and {'some' if other else 'none'}."
         )
-    if first.channels != config.channels:
+    pixels = (config.image_size, config.image_size)
+    if (first.channels, *first.size) != (config.channels, *pixels):
         raise ConfigError(
-            f"Expected a pre-training set of {config.channels} channel(s), but {first.name} has "
-            f"{first.channels}. Choose another."
+            f"Expected a pre-training set of {config.channels} channel(s) of {pixels[0]} x "
+            f"{pixels[1]} pixels, but {first.name} has {first.channels} of {first.size[0]} x "
+            f"{first.size[1]}. Choose another."
         )

@@ -50,7 +50,7 @@ CASES = [
     ("train --dataset phantom --circuit ry-rng", "Did you mean 'ry-ring'?"),
     ("train --dataset phantom --heads 3", "choose a width that is a multiple"),
     ("train --dataset phantom --heads 0", "heads: Input should be greater than"),
-    ("train --dataset phantom --patch 5", "choose 4, 7 or 14"),
+    ("train --dataset phantom --patch 5", "choose 2, 4, 7 or 14"),
     ("train --dataset phantom --pool max", "'mean', 'mean-max' or 'cls', but got 'max'"),
     ("train --dataset phantom --width 64 --heads 2", "choose more heads or a smaller width"),
     ("train --dataset phantom --depth 0", "depth: Input should be greater than"),

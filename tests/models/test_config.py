@@ -24,7 +24,7 @@ def test_sizes_that_follow_from_others():
     ("values", "words"),
     [
         ({"widht": 8}, "Unknown model option 'widht'. Did you mean 'width'"),
-        ({"patch_size": 5}, "does not divide image_size 28; choose 4, 7 or 14"),
+        ({"patch_size": 5}, "does not divide image_size 28; choose 2, 4, 7 or 14"),
         ({"width": 8, "heads": 3}, "choose a width that is a multiple"),
         ({"width": 21, "heads": 1}, "21 qubits per head are more than the 20"),
         ({"circuit": "ry-rign"}, "Did you mean 'ry-ring'"),

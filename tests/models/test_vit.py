@@ -76,7 +76,7 @@ def test_conv_stem_axial_positions_and_pools(rng, pool, token, side):
 
 
 def test_a_conv_stem_needs_patches_that_it_can_make():
-    with pytest.raises(ConfigError, match="choose patch_size 4, 7 or 14 for 28, or stem 'patch'"):
+    with pytest.raises(ConfigError, match="choose patch_size 2, 4, 7 or 14, or stem 'patch'"):
         ViTConfig.create(patch_size=1)
 
 

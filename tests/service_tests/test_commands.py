@@ -146,3 +146,15 @@ def test_a_rehearsal_takes_the_same_path(
     assert (done["state"], done["spent_seconds"]) == ("finished", 0.0)
     assert run(["status", "run", "--json"]) == 0
     assert told(capsys) == done
+
+
+def test_private_jobs_are_marked_and_their_inputs_dropped(
+    service: Service, job: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.configure(noiseless=True)
+    before = len(service.jobs())
+    with (job.parent / "mine.toml").open("a") as profile:
+        profile.write("private = true\n")
+    assert run(["submit", str(job), "--run", "run", "--wait", "--json", *FAST]) == 0
+    assert told(capsys)["state"] == "finished"
+    assert [one["private"] for one in service.jobs()[before:]] == [True, True]

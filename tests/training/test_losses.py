@@ -156,3 +156,20 @@ def test_class_weights_count_for_labels_only(rng):
 def test_class_weights_are_inverse_frequencies():
     found = class_weights(torch.tensor([0, 0, 0, 2]), 3)
     torch.testing.assert_close(found, torch.tensor([4 / 9, 4 / 3, 4 / 3]))  # a missing one as one
+
+
+def test_several_labels_are_learnt_one_by_one(rng):
+    logits = rng.normal(size=(6, 4))
+    labels = (rng.random((6, 4)) < 0.5).astype(np.int64)
+    chance = 1 / (1 + np.exp(-logits))
+    expected = -np.mean(labels * np.log(chance) + (1 - labels) * np.log(1 - chance))
+    found = Objective(multi_label=True)((torch.tensor(logits),), torch.tensor(labels))
+    assert found.total.item() == pytest.approx(expected)
+    weights = class_weights(torch.tensor(labels), 4)
+    present = labels.sum(axis=0).clip(1)
+    np.testing.assert_allclose(weights.numpy(), (6 - present).clip(1) / present, rtol=1e-6)
+    weighted = Objective(class_weights=weights, multi_label=True)
+    told = weighted((torch.tensor(logits),), torch.tensor(labels)).total.item()
+    ratio = weights.numpy()
+    terms = ratio * labels * np.log(chance) + (1 - labels) * np.log(1 - chance)
+    assert told == pytest.approx(-np.mean(terms))

@@ -47,7 +47,8 @@ def draw(comparison: Comparison, place: int = 0, rung: Rung | None = None) -> Fi
     cell = min((WIDTH - 1.35) / columns, 1.35)
     figure = canvas(cell * len(flat) + 0.6, cell * columns + 1.35)
     axes = figure.subplots(len(flat), columns, squeeze=False)
-    picture = _picture(comparison.images[comparison.shown[place]])
+    image = comparison.images[comparison.shown[place]]
+    picture = _picture(image if comparison.pictures else np.zeros_like(image))
     _first_column(axes[:, 0], picture, comparison, place, int(13 * cell))
     scales = _scales(comparison, names)
     for row, (found, scale) in enumerate(zip(flat, scales, strict=False)):
@@ -100,9 +101,12 @@ def _first_column(
     axes: np.ndarray, picture: np.ndarray, comparison: Comparison, place: int, room: int
 ) -> None:
     number = comparison.shown[place]
-    axes[0].imshow(picture)
+    if comparison.pictures:
+        axes[0].imshow(picture)
+    else:
+        axes[0].text(0.5, 0.5, "not shown", ha="center", va="center", fontsize="x-small")
     axes[0].set(xticks=[], yticks=[])
-    name = comparison.class_names[int(comparison.labels[number])]
+    name = comparison.named(number)
     axes[0].set_title(f"image {number}\n{short(name, room)}", fontsize="small")
     for panel in axes[1:]:
         panel.set_axis_off()

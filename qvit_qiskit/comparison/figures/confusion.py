@@ -36,12 +36,13 @@ def draw(comparison: Comparison) -> Figure:
         panel.set_title(title, fontsize="medium")
     for panel in axes[len(comparison.rungs) :]:
         panel.set_axis_off()
-    _name_classes(axes, names)
+    _name_classes(axes, names, ("no", "yes") if comparison.multi_label else names)
     if len(names) >= MANY:
-        label = "share of the true class"
+        label = f"share of the {'label' if comparison.multi_label else 'true class'}"
         figure.colorbar(image, ax=axes.tolist(), label=label, shrink=0.6, pad=0.02)
-    figure.supxlabel("predicted class", fontsize="medium")
-    figure.supylabel("true class", fontsize="medium")
+    several = comparison.multi_label
+    figure.supxlabel("answer" if several else "predicted class", fontsize="medium")
+    figure.supylabel("label" if several else "true class", fontsize="medium")
     return figure
 
 
@@ -70,10 +71,12 @@ def _level(names: tuple[str, ...]) -> bool:
     return len(names) == 2 and all(len(name) <= 9 for name in names)
 
 
-def _name_classes(axes: np.ndarray, names: tuple[str, ...]) -> None:
+def _name_classes(axes: np.ndarray, names: tuple[str, ...], answers: tuple[str, ...]) -> None:
+    """Rows by true class or label, columns by what can be answered."""
     many = len(names) >= MANY
     labels = [folded(name, 22 if many else 13, 1 if many else 2) for name in names]
     for panel in axes:
-        panel.set_xticks(range(len(names)), labels, rotation=0 if _level(names) else 90)
+        below = labels if answers == names else answers
+        panel.set_xticks(range(len(answers)), below, rotation=0 if _level(answers) else 90)
         panel.set_yticks(range(len(names)), labels)
         panel.tick_params(labelsize="small")

@@ -37,7 +37,7 @@ def draw(comparison: Comparison) -> Figure:
         _histogram(below, part, style[name], max(int(f.counts.max()) for f in found.values()))
         if column == 0:
             top.set_ylabel("observed share")
-            below.set_ylabel("images")
+            below.set_ylabel("labels" if comparison.multi_label else "images")
         else:
             top.tick_params(labelleft=False)
             below.tick_params(labelleft=False)
@@ -46,6 +46,7 @@ def draw(comparison: Comparison) -> Figure:
         panel[1].set_axis_off()
     two = len(comparison.class_names) == 2
     what = f"class “{short(comparison.class_names[1])}”" if two else "the predicted class"
+    what = "each label" if comparison.multi_label else what
     figure.supxlabel(f"predicted probability of {what}", fontsize="medium")
     return figure
 

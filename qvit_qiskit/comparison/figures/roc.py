@@ -41,7 +41,9 @@ def draw(comparison: Comparison) -> Figure:
     figure.legend(
         [line], [short(exact.name)], loc="outside upper right", fontsize="small", frameon=False
     )
-    average = "" if len(comparison.class_names) == 2 else ", mean over classes"
+    single = len(comparison.class_names) == 2 and not comparison.multi_label
+    average = f", mean over {'labels' if comparison.multi_label else 'classes'}"
+    average = "" if single else average
     figure.supxlabel("false positive rate", fontsize="medium")
     figure.supylabel("true positive rate" + average, fontsize="medium")
     return figure

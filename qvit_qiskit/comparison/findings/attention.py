@@ -41,7 +41,8 @@ def attention_maps(evidence: Evidence) -> AttentionMaps:
         more,
         rung is not None
         and len(shown) > 1
-        and shown == most_moved(evidence.exact, rung, len(shown) - 1),
+        and shown
+        == most_moved(evidence.exact, rung, len(shown) - 1, multi_label=evidence.multi_label),
     )
 
 
@@ -89,18 +90,24 @@ def _weights(queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
     return np.asarray(metrics.softmax(scores))
 
 
-def most_moved(exact: Rung, other: Rung, count: int = 3) -> tuple[int, ...]:
+def most_moved(
+    exact: Rung, other: Rung, count: int = 3, *, multi_label: bool = False
+) -> tuple[int, ...]:
     """The images whose probabilities differ most between two rungs, then the one that moved least.
 
     Args:
         exact: A rung.
         other: Another.
         count: How many moved images.
+        multi_label: Whether each logit answers a label of its own.
 
     Returns:
         Up to ``count + 1`` images; of equals the first.
     """
-    apart = metrics.softmax(other.logits) - metrics.softmax(exact.logits)
+    before, after = (
+        metrics.probabilities(rung.logits, multi_label=multi_label) for rung in (exact, other)
+    )
+    apart = after - before
     order = np.argsort(-np.abs(apart).sum(axis=1).round(12), kind="stable")
     chosen = [*order[:count], *order[max(count, len(order) - 1) :]]
     return tuple(int(image) for image in chosen)

@@ -8,6 +8,7 @@ import numpy as np
 
 from qvit_qiskit import metrics
 from qvit_qiskit.comparison.data import Rung
+from qvit_qiskit.statistics.influence import strata_of
 from qvit_qiskit.statistics.resampling import replicates
 
 GRID = np.linspace(0.0, 1.0, 101)
@@ -33,20 +34,19 @@ def band(
 
     For two classes the curve is that of class 1. For more it is the mean, at each false positive
     rate, of the one-versus-rest curves; the area under it is the official AUC. Classes without
-    images, or with all of them, have no curve and are left out, as in the metric.
+    images, or with all of them, have no curve and are left out, as in the metric. With several
+    labels it is the mean of the labels' curves, and images are drawn from all at once.
 
     Args:
-        labels: Classes, shape (n,).
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
         rung: Evaluated on the same images.
         seed: Of the bootstrap.
         draws: Bootstrap samples.
         confidence: Of the pointwise percentile band. It covers the choice of test images, and with
             an image the shots of its circuits.
     """
-    scores = metrics.softmax(rung.logits)
-    classes = [1] if scores.shape[1] == 2 else range(scores.shape[1])
-    known = [k for k in classes if 0 < np.count_nonzero(labels == k) < len(labels)]
-    sides = [_Side.of(labels == k, scores[:, k]) for k in known]
+    scores = metrics.probabilities(rung.logits, multi_label=labels.ndim == 2)
+    sides = [_Side.of(hit, chance) for hit, chance in metrics.curves(labels, scores)]
     if not sides:
         nothing = np.full(len(GRID), np.nan)
         return Band(GRID, nothing, nothing, nothing)
@@ -56,8 +56,8 @@ def band(
     else:
         rates, curve = GRID, np.mean([side.at(whole) for side in sides], axis=0)
     samples = replicates(
-        labels,
-        lambda counts: np.mean([[side.at(row) for row in counts] for side in sides], axis=0),
+        strata_of(labels),
+        lambda counts: np.nanmean([[side.at(row) for row in counts] for side in sides], axis=0),
         draws,
         seed,
     )
@@ -85,11 +85,15 @@ class _Side:
         ordered = weights[self.order]
         right = np.cumsum(ordered * self.positive)[self.ends]
         wrong = np.cumsum(ordered * ~self.positive)[self.ends]
-        return (
-            np.concatenate([[0.0], wrong / wrong[-1]]),
-            np.concatenate([[0.0], right / right[-1]]),
-        )
+        with np.errstate(invalid="ignore"):  # a draw of images may lack a label: no curve
+            return (
+                np.concatenate([[0.0], wrong / wrong[-1]]),
+                np.concatenate([[0.0], right / right[-1]]),
+            )
 
     def at(self, weights: np.ndarray) -> np.ndarray:
         """True positive rates at the rates of GRID; the upper end of a vertical step."""
-        return np.interp(GRID, *self.points(weights))
+        rates, curve = self.points(weights)
+        if np.isnan(rates[-1]):
+            return np.full(len(GRID), np.nan)
+        return np.interp(GRID, rates, curve)

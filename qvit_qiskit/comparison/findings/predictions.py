@@ -29,15 +29,19 @@ class Reliability:
 def reliability(labels: np.ndarray, rung: Rung, bins: int = BINS) -> Reliability:
     """Bin the predictions of one rung.
 
-    For two classes the probability is that of class 1, for more that of the predicted class.
+    For two classes the probability is that of class 1, for more that of the predicted class. With
+    several labels all labels of all images are binned together, as if they were independent.
 
     Args:
-        labels: Classes, shape (n,).
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
         rung: Evaluated on the same images.
         bins: How many, of equal width.
     """
-    probabilities = metrics.softmax(rung.logits)
-    if probabilities.shape[1] == 2:
+    several = labels.ndim == 2
+    probabilities = metrics.probabilities(rung.logits, multi_label=several)
+    if several:
+        chance, hit = probabilities.ravel(), labels.ravel() == 1
+    elif probabilities.shape[1] == 2:
         chance, hit = probabilities[:, 1], labels == 1
     else:
         chance = probabilities.max(axis=1)
@@ -60,12 +64,12 @@ def reliability(labels: np.ndarray, rung: Rung, bins: int = BINS) -> Reliability
 
 @dataclass(frozen=True)
 class Confusion:
-    """Images by true and predicted class."""
+    """Images by true and predicted class; with several labels by label and answer, no or yes."""
 
-    counts: np.ndarray  # shape: (classes, classes)
-    shares: np.ndarray  # shape: (classes, classes), of the true class; 0 where it has no image
+    counts: np.ndarray  # shape: (classes, classes), or (labels, 2) of the images with a label
+    shares: np.ndarray  # of the same shape, of the true class; 0 where it has no image
     images: tuple[int, ...]
-    """Of each class."""
+    """Of each class or label."""
     recalls: tuple[Interval | None, ...]
     """Of each class; None where it has no image."""
 
@@ -76,13 +80,18 @@ def confusion(labels: np.ndarray, rung: Rung) -> Confusion:
     For two classes the second is predicted where its probability is above 0.5, as in ACC.
 
     Args:
-        labels: Classes, shape (n,).
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
         rung: Evaluated on the same images.
     """
-    probabilities = metrics.softmax(rung.logits)
+    several = labels.ndim == 2
+    probabilities = metrics.probabilities(rung.logits, multi_label=several)
+    answers = metrics.answers(probabilities, multi_label=several)
     classes = probabilities.shape[1]
-    counts = np.zeros((classes, classes), int)
-    np.add.at(counts, (labels, metrics.answers(probabilities)), 1)
+    if several:
+        counts = np.stack([((answers == yes) & (labels == 1)).sum(axis=0) for yes in (0, 1)], 1)
+    else:
+        counts = np.zeros((classes, classes), int)
+        np.add.at(counts, (labels, answers), 1)
     totals, covers = counts.sum(axis=1), covered(rung)
     wide = totals[:, None]
     shares = np.divide(counts, wide, out=np.zeros(counts.shape), where=wide > 0)
@@ -91,7 +100,9 @@ def confusion(labels: np.ndarray, rung: Rung) -> Confusion:
         shares,
         tuple(int(total) for total in totals),
         tuple(
-            wilson(int(counts[k, k]), int(total), covers=covers) if total else None
+            wilson(int(counts[k, 1 if several else k]), int(total), covers=covers)
+            if total
+            else None
             for k, total in enumerate(totals)
         ),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -19,8 +18,8 @@ from qvit_qiskit.statistics.intervals import (
     auc_interval,
     mean_interval,
     rms_interval,
+    share_interval,
     shots_interval,
-    wilson,
 )
 
 IMAGES_AND_SHOTS: tuple[Source, ...] = ("test images", "shots")
@@ -37,7 +36,7 @@ class Scores:
     """Over the shots alone."""
     acc_shots: Interval | None
     agreement: Interval | None
-    """Share of images with the exact rung's answer."""
+    """Share of images with the exact rung's answer; with several labels, of all their answers."""
     kl: Interval | None
     """KL(exact ‖ rung) of the predicted probabilities, nats, mean over images."""
     error: Interval | None
@@ -63,18 +62,26 @@ def scores(evidence: Evidence) -> tuple[Scores, ...]:
 
 def _score(evidence: Evidence, rung: Rung) -> Scores:
     labels, exact = evidence.labels, evidence.exact
-    found, reference = metrics.softmax(rung.logits), metrics.softmax(exact.logits)
+    found, reference = (
+        metrics.probabilities(r.logits, multi_label=evidence.multi_label) for r in (rung, exact)
+    )
     covers = covered(rung)
     first = rung is exact
-    agreement = int(np.sum(metrics.answers(found) == metrics.answers(reference)))
+    same = np.equal(
+        *(metrics.answers(p, multi_label=evidence.multi_label) for p in (found, reference))
+    )
     return Scores(
         rung=rung,
         auc=auc_interval(labels, found, covers=covers, seed=evidence.seed),
         acc=acc_interval(labels, found, covers=covers),
-        auc_shots=_over_shots(rung, partial(metrics.auc, labels), _smallest_step(labels)),
-        acc_shots=_over_shots(rung, partial(metrics.accuracy, labels), 1 / len(labels)),
-        agreement=None if first else wilson(agreement, len(labels), covers=covers),
-        kl=None if first else mean_interval(divergence(reference, found), covers=covers),
+        auc_shots=_over_shots(rung, labels, metrics.auc, _smallest_step(labels)),
+        acc_shots=_over_shots(rung, labels, metrics.accuracy, 1 / labels.size),
+        agreement=None if first else share_interval(same, covers=covers),
+        kl=None
+        if first
+        else mean_interval(
+            divergence(reference, found, multi_label=evidence.multi_label), covers=covers
+        ),
         error=None if first else output_error(rung, len(labels)),
         auc_difference=None if first else auc_difference(labels, reference, found, covers=covers),
         acc_difference=None if first else acc_difference(labels, reference, found, covers=covers),
@@ -86,16 +93,20 @@ def covered(rung: Rung) -> tuple[Source, ...]:
     return IMAGES_AND_SHOTS if rung.shots else IMAGES
 
 
-def divergence(exact: np.ndarray, other: np.ndarray) -> np.ndarray:
+def divergence(exact: np.ndarray, other: np.ndarray, *, multi_label: bool = False) -> np.ndarray:
     """KL(exact ‖ other) of every image, nats.
 
     Args:
-        exact: Probabilities, shape (n, classes).
-        other: Probabilities, shape (n, classes).
+        exact: Probabilities, shape (n, classes) or (n, labels).
+        other: Probabilities of the same shape.
+        multi_label: Whether each column is the probability of a label of its own; the divergences
+            of the labels are then added up.
 
     Returns:
         Shape (n,).
     """
+    if multi_label:
+        exact, other = (np.concatenate([p, 1 - p], axis=1) for p in (exact, other))
     smallest = np.finfo(float).tiny
     ratio = np.log(np.maximum(exact, smallest)) - np.log(np.maximum(other, smallest))
     return np.asarray(np.sum(exact * ratio, axis=1).clip(0.0))
@@ -103,6 +114,10 @@ def divergence(exact: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def _smallest_step(labels: np.ndarray) -> float | None:
     """By how much one swapped pair of images moves the AUC at least; None if it has none."""
+    if labels.ndim == 2:
+        positives = [int(k) for k in labels.sum(axis=0) if 0 < k < len(labels)]
+        most = max((k * (len(labels) - k) for k in positives), default=0)
+        return 1 / (most * len(positives)) if most else None
     counts = np.bincount(labels)
     present = counts[counts > 0]
     if len(present) < 2:
@@ -112,12 +127,18 @@ def _smallest_step(labels: np.ndarray) -> float | None:
 
 
 def _over_shots(
-    rung: Rung, metric: Callable[[np.ndarray], float], step: float | None
+    rung: Rung,
+    labels: np.ndarray,
+    metric: Callable[[np.ndarray, np.ndarray], float],
+    step: float | None,
 ) -> Interval | None:
     if rung.draws is None or len(rung.draws) < 2:
         return None
-    drawn = [metric(metrics.softmax(logits)) for logits in rung.draws]
-    return shots_interval(metric(metrics.softmax(rung.logits)), drawn, step=step)
+    value, *drawn = (
+        metric(labels, metrics.probabilities(logits, multi_label=labels.ndim == 2))
+        for logits in (rung.logits, *rung.draws)
+    )
+    return shots_interval(value, drawn, step=step)
 
 
 def output_error(rung: Rung, images: int, layer: int | None = None) -> Interval | None:

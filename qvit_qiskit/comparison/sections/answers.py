@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.data import Rung
 from qvit_qiskit.comparison.figures import attention_maps as attention_figure
@@ -14,12 +16,12 @@ from qvit_qiskit.pages.table import Cell, Table, cell, listed
 
 def roc(comparison: Comparison) -> Section | None:
     """ROC curves with bands."""
-    if len(set(comparison.labels.tolist())) < 2:
+    if np.isnan(comparison.curves[comparison.exact.name].curve).all():
         return None
     names = comparison.class_names
     what = (
         f"How well the probability of “{names[1]}” ranks images of that class above the others."
-        if len(names) == 2
+        if len(names) == 2 and not comparison.multi_label
         else "How well a class's probability ranks its images above the others: the mean over the "
         "classes of the one-versus-rest curves."
     )
@@ -38,7 +40,7 @@ def roc(comparison: Comparison) -> Section | None:
 
 def calibration(comparison: Comparison) -> Section:
     """Reliability diagrams."""
-    two = len(comparison.class_names) == 2
+    two, several = len(comparison.class_names) == 2, comparison.multi_label
     drawn = Drawn(
         calibration_figure.draw(comparison),
         "Reliability diagrams of every rung, with histograms of the predicted probabilities",
@@ -50,7 +52,10 @@ def calibration(comparison: Comparison) -> Section:
     text = [
         f"Do images belong to class “{name}” as often as its predicted probability says? On the "
         "diagonal they do."
-        if two
+        if two and not several
+        else "Do labels apply as often as their predicted probabilities say? All labels are taken "
+        "together, and the error bars take them for independent. On the diagonal they do."
+        if several
         else "Are answers right as often as the predicted probability says? On the diagonal they "
         "are."
     ]
@@ -59,10 +64,13 @@ def calibration(comparison: Comparison) -> Section:
 
 def confusion(comparison: Comparison) -> Section:
     """Confusion matrices and recall."""
+    several = comparison.multi_label
+    what = "label" if several else "class"
+    images = "Images with each label by answer" if several else "Images by true and predicted class"
     drawn = Drawn(
         confusion_figure.draw(comparison),
         "Confusion matrices of every rung",
-        "Images by true and predicted class: counts, and as colour their share of the true class. "
+        f"{images}: counts, and as colour their share of the true {what}. "
         "Counts of these images have no error bars; the table tells how far the recalls carry.",
     )
     found = [comparison.confusions[rung.name] for rung in comparison.rungs]
@@ -71,11 +79,13 @@ def confusion(comparison: Comparison) -> Section:
         for k, name in enumerate(comparison.class_names)
     ]
     table = Table(
-        "Recall of each class with 95 % Wilson intervals over the test images and their shots.",
-        ("class", "images", *(rung.name for rung in comparison.rungs)),
+        f"Recall of each {what} with 95 % Wilson intervals over the test images and their shots.",
+        (what, "images", *(rung.name for rung in comparison.rungs)),
         rows,
     )
     text = ["Which classes are taken for which, rung by rung."]
+    if several:
+        text = ["Which labels are missed, rung by rung."]
     return Section("confusion", "Confusion matrices", text, [drawn, table])
 
 
@@ -96,11 +106,13 @@ def attention(comparison: Comparison) -> Section | None:
     """Attention maps over the shown images."""
     if comparison.exact.name not in comparison.attention or not comparison.shown:
         return None
-    rung = comparison.maps.rung
+    rung, what = comparison.maps.rung, "labels" if comparison.multi_label else "class"
     text = [
         "The attention that each patch receives, averaged over the queries, over the image. 1 is "
         "what a patch receives if attention is uniform."
     ]
+    if not comparison.pictures:
+        text.append("Pictures of own images are shown on request only: `--pictures`.")
     if rung:
         text.append(_chosen(comparison, rung))
     if rung and rung.shots:
@@ -112,7 +124,7 @@ def attention(comparison: Comparison) -> Section | None:
         Drawn(
             attention_figure.draw(comparison, place),
             f"Attention maps over image {number}",
-            f"Image {number} of class “{comparison.class_names[int(comparison.labels[number])]}”"
+            f"Image {number} of {what} “{comparison.named(number)}”"
             + (f": exact, {rung.name}, and {rung.name} minus exact." if rung else "."),
         )
         for place, number in enumerate(comparison.shown)

@@ -51,11 +51,9 @@ def teach(plan: Plan, cells: Sequence[Cell], place: StudyFolder, teaching: Teach
         if told in seen:
             continue
         seen.add(told)
-        data = load_set(cell.dataset, plan.places.data_root)
+        data = load_set(cell.dataset, plan.places)
         data = data if cell.fold is None else fold_of(data, cell.fold, cell.folds)
-        other = (
-            load_set(how.pretrain_dataset, plan.places.data_root) if how.pretrain_dataset else None
-        )
+        other = load_set(how.pretrain_dataset, plan.places) if how.pretrain_dataset else None
         phases = phases_of(
             cell.config, cell.train, data, other, partial(teacher_of, cell.teacher_name)
         )
@@ -86,7 +84,7 @@ def _judge(plan: Plan, cell: Cell, place: StudyFolder) -> None:
     split, name = cell.split, cell.teacher_name
     if place.teacher(cell.teacher.digest, cell.source.md5, split) is not None:
         return
-    data = load_set(cell.dataset, plan.places.data_root)
+    data = load_set(cell.dataset, plan.places)
     if split == "test":
         place.note_test(
             cell=None, label=f"teacher {name} on {cell.dataset}", profile=None,

@@ -7,7 +7,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
@@ -18,7 +17,7 @@ from qvit_qiskit.files import write_text
 from qvit_qiskit.study.cells import Cell
 from qvit_qiskit.study.folder import RESULT, StudyFolder
 from qvit_qiskit.study.folds import fold_of
-from qvit_qiskit.study.plan import load_set
+from qvit_qiskit.study.plan import Places, load_set
 from qvit_qiskit.study.profiles import Profile, same_profile
 from qvit_qiskit.study.running.judging import facts_of, judge
 from qvit_qiskit.study.running.tasks import Outcome, Progress, Task, unevaluated
@@ -65,7 +64,7 @@ def _finish(task: Task, folder: StudyFolder, tell: Tell) -> bool:
     """Train and evaluate what is missing; false if the session ended meanwhile."""
     cell, place = task.cell, folder.cell(task.cell.key)
     result = folder.result(cell.key)
-    data = _data(cell, task.places.data_root)
+    data = _data(cell, task.places)
     if result is None:
         trained = _train(task, folder, data, tell)
         if trained.interrupted:
@@ -96,7 +95,7 @@ def _train(task: Task, folder: StudyFolder, data: MedImages, tell: Tell) -> FitR
     teacher = recorded_teacher(cell.teacher, cell.teacher_name) if cell.teacher else None
     how = cell.train.distill
     other = how.pretrain_dataset if how else None
-    more = load_set(other, task.places.data_root) if other else None
+    more = load_set(other, task.places) if other else None
     if more is not None and cell.pretrain is not None:
         _same(more, cell.pretrain.md5)
     if (place / SETTINGS).exists():
@@ -108,8 +107,8 @@ def _train(task: Task, folder: StudyFolder, data: MedImages, tell: Tell) -> FitR
     )  # fmt: skip
 
 
-def _data(cell: Cell, root: Path | None) -> MedImages:
-    data = load_set(cell.dataset, root)
+def _data(cell: Cell, places: Places) -> MedImages:
+    data = load_set(cell.dataset, places)
     _same(data, cell.source.md5)
     return data if cell.fold is None else fold_of(data, cell.fold, cell.folds)
 
