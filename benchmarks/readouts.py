@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,10 @@ from qvit_qiskit.circuits.readout import measurement_bases
 from qvit_qiskit.devices import resynthesis
 from qvit_qiskit.devices.packing import place
 from qvit_qiskit.devices.regions import bundled_device
+from qvit_qiskit.simulation.exact.engine import Request
 from qvit_qiskit.simulation.exact.estimator import ExactEstimator
-from qvit_qiskit.simulation.noise.compiler import noisy
+from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
+from qvit_qiskit.simulation.noise.noisy_program import NoisyProgram, compile_noisy
 from qvit_qiskit.simulation.shifts import circuit_pub
 
 DEVICES = ("fake_fez", "fake_boston", "fake_kingston", "fake_torino")
@@ -59,32 +61,28 @@ def cases() -> Iterator[tuple[str, int, str]]:
 def line(device: str, family: str, qubits: int, way: str, draws: int) -> list[str]:
     """One line of the table."""
     circuit = build_circuit(family, qubits)
-    readout = "parity" if way == "parity" else "gates"
-    backend = bundled_device(device)
     (basis,) = measurement_bases(circuit.pauli_terms)
-    read = reading(circuit.canonical, basis, readout)
-    if way.endswith("alone"):
-        with without_search():
-            region = place(read.circuit, backend, reads=read.reads)
-            errors = [error(circuit, device, readout, s, draws) for s in RANGES.values()]
-    else:
-        region = place(read.circuit, backend, reads=read.reads)
-        errors = [error(circuit, device, readout, s, draws) for s in RANGES.values()]
+    read = reading(circuit.canonical, basis, "parity" if way == "parity" else "gates")
+    with without_search() if way.endswith("alone") else nullcontext():
+        region = place(read.circuit, bundled_device(device), reads=read.reads)
+    parameters, columns = circuit.canonical.parameters, tuple(range(circuit.num_inputs))
+    program = compile_noisy(region, parameters, read.basis, columns, device)
+    errors = [error(circuit, program, size, draws) for size in RANGES.values()]
     gates = str(region.two_qubit_gates())
     return [device, f"{family} {qubits}", way, gates, f"{region.fidelity():.3f}",
             *(f"{e:.4f}" for e in errors)]  # fmt: skip
 
 
-def error(circuit: QNNCircuit, device: str, readout: str, size: float, draws: int) -> float:
+def error(circuit: QNNCircuit, program: NoisyProgram, size: float, draws: int) -> float:
     """The median over draws of the root mean square error of the outputs."""
     rng = np.random.default_rng(0)  # the same angles and weights for every line of a circuit
-    estimator = noisy(bundled_device(device), readout=readout)
+    diagonal = program.diagonals(circuit.num_outputs)
     out = []
     for _ in range(draws):
         inputs = rng.normal(size=(ROWS, circuit.num_inputs))
         pub = circuit_pub(circuit, inputs, rng.uniform(-size, size, circuit.num_weights))
         exact = ExactEstimator().run([pub]).result()[0].data.evs
-        found = estimator.run([pub]).result()[0].data.evs
+        found = NoisyEngine().values([Request.of(program, pub[2], diagonal)])[0][0]
         out.append(np.sqrt(np.mean((found - exact) ** 2)))
     return float(np.median(out))
 
