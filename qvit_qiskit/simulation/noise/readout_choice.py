@@ -25,10 +25,11 @@ from qvit_qiskit.devices.embeddings import plain
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import Mitigation, extrapolation
 from qvit_qiskit.devices.regions import Region, region_target
+from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.simulation.exact.engine import Request
 from qvit_qiskit.simulation.exact.estimator import ExactEstimator, varying_columns
 from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
-from qvit_qiskit.simulation.noise.noisy_program import compile_noisy
+from qvit_qiskit.simulation.noise.noisy_program import MAX_WIRES, compile_noisy
 from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator
 
 READOUTS: tuple[Readout, Readout] = ("gates", "parity")
@@ -70,7 +71,7 @@ def compile_readout(
         shots: Per row.
 
     Raises:
-        RouteError: If the device is too small.
+        RouteError: If the device is too small, or errors of so wide a circuit cannot be predicted.
     """
     if readout != "auto":
         return compile_bases(circuit, terms, device, placement, readout)
@@ -78,6 +79,12 @@ def compile_readout(
     programs = [compile_bases(circuit, terms, device, placement, way) for way in ways]
     if len(programs) == 1:
         return programs[0]
+    widest = max(len(copy.qubits) for way in programs for one in way for copy in one.copies)
+    if widest > MAX_WIRES:
+        raise RouteError(
+            f'Expected at most {MAX_WIRES} qubits for readout = "auto", which predicts errors, but '
+            f'got {widest}. Set readout = "gates" or "parity" in the profile.'
+        )
     some = rows[np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(int))]
     errors = [
         mean_square_error(compiled, circuit, terms, some, device, mitigation, shots)

@@ -12,14 +12,21 @@ from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.circuits.prepared import prepare_with
 from qvit_qiskit.circuits.reading import reading
 from qvit_qiskit.circuits.readout import measurement_bases
+from qvit_qiskit.devices.compiled import compile_bases
 from qvit_qiskit.devices.packing import place
+from qvit_qiskit.devices.placement import Placement
+from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.devices.regions import Region, bundled_device
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.route import open_route, refuse_training
-from qvit_qiskit.profile import AerProfile
+from qvit_qiskit.hardware.estimators import RehearsalEstimator
+from qvit_qiskit.ibm.local import LocalSender
+from qvit_qiskit.profile import AerProfile, FakeProfile
 from qvit_qiskit.simulation.bitstrings import BitstringEstimator
+from qvit_qiskit.simulation.noise import readout_choice
 from qvit_qiskit.simulation.noise.compiler import noisy
+from qvit_qiskit.simulation.noise.readout_choice import compile_readout, mean_square_error
 from qvit_qiskit.simulation.shifts import circuit_pub
 from tests.reference import aer_noise
 from tests.reference.tailed_circuits import tailed_circuit
@@ -99,6 +106,36 @@ def test_auto_takes_the_smaller_error(rng):
         }
         assert errors["auto"] == min(errors["gates"], errors["parity"])
         assert errors["gates"] != errors["parity"]
+
+
+def test_wide_circuits_are_not_chosen_for(monkeypatch):
+    """Their errors cannot be predicted; either readout still runs."""
+    circuit, device = build_circuit("ry-ring", 3, 1), bundled_device("fake_torino")
+    rows, terms = np.zeros((1, 6)), list(circuit.pauli_terms)
+    monkeypatch.setattr(readout_choice, "MAX_WIRES", 2)
+    asked = [circuit.canonical, terms, rows, device, Placement()]
+    with pytest.raises(RouteError, match='Set readout = "gates" or "parity"'):
+        compile_readout(*asked, "auto", Mitigation(0), 100)
+    (compiled,) = compile_readout(*asked, "parity", Mitigation(0), 100)
+    assert compiled.copies[0].two_qubit_gates() == 0
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_the_predicted_error_is_what_rehearsals_have(rng, level):
+    """Of parities, on the same copy: many shots of few rows, each on its own."""
+    circuit, device = build_circuit("ry-ring", 3, 2), bundled_device("fake_torino")
+    rows = rng.uniform(-2, 2, (40, 9))
+    profile = FakeProfile(kind="fake", device="fake_torino", shots=2000, readout="parity",
+                          resilience_level=level)  # fmt: skip
+    estimator = RehearsalEstimator(LocalSender(profile))
+    pub = (circuit.canonical, [[o] for o in circuit.observables], rows)
+    found = estimator.run([pub]).result()[0].data.evs
+    exact = registry.open("aer-exact").estimator.run([pub]).result()[0].data.evs
+    terms = list(circuit.pauli_terms)
+    programs = compile_bases(circuit.canonical, terms, device, profile.placement, "parity")
+    expected = mean_square_error(programs, circuit.canonical, terms, rows, device,
+                                 profile.mitigation, 2000)  # fmt: skip
+    assert 0.6 < np.mean((found - exact) ** 2) / expected < 1.6
 
 
 def test_auto_does_not_train():
