@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from qvit_qiskit.data import MedImages
 from qvit_qiskit.exceptions import CheckpointError, ConfigError, QvitError
 from qvit_qiskit.execution import registry
@@ -17,6 +19,7 @@ from qvit_qiskit.files import write_text
 from qvit_qiskit.formats import Format
 from qvit_qiskit.models import ModelConfig, ViTConfig, read_config
 from qvit_qiskit.training.loop import BEST, FitResult, Loop, OnEpoch
+from qvit_qiskit.training.own_model import OwnModel
 from qvit_qiskit.training.phases import plan
 from qvit_qiskit.training.settings import TrainConfig
 from qvit_qiskit.training.teachers import Teacher, TeacherLike, open_teacher
@@ -27,7 +30,7 @@ FORMAT = Format("training folder", 1, CheckpointError, unnumbered=True)
 
 
 def fit(
-    config: ModelConfig,
+    config: ModelConfig | nn.Module,
     train: TrainConfig,
     data: MedImages,
     *,
@@ -42,7 +45,9 @@ def fit(
     Same seed, same machine, same threads: same weights, to the bit, also after a `resume`.
 
     Args:
-        config: The model; ``channels`` and ``classes`` must fit the data.
+        config: The model; ``channels`` and ``classes`` must fit the data. Or any module of one's
+            own from images (B, C, H, W) to scores (B, classes): a copy of it is trained, from the
+            weights that it has. Stock quantum layers in it go through `qvit_qiskit.convert` first.
         train: How to train.
         data: The images.
         folder: Where to write checkpoints and history; must not hold another training.
@@ -58,9 +63,10 @@ def fit(
     """
     if train.dataset.lower() != data.name.lower():  # what was passed is what was trained on
         train = train.model_copy(update={"dataset": data.name})
+    shape = _trained(config, data) if isinstance(config, nn.Module) else config
     source = _source(train, teacher)
     opened = None if source is None else cache(lambda: open_teacher(source))
-    phases = plan(config, train, data, pretrain_data, opened)
+    phases = plan(shape, train, data, pretrain_data, opened)
     if folder is not None and (folder / SETTINGS).exists():
         raise CheckpointError(
             f"{folder} already holds a training. Continue it with --resume {folder}, or "
@@ -73,18 +79,24 @@ def fit(
     training = Loop(phases, route, folder, told)
     if folder is None:
         return training.run(on_epoch)
-    settings = {
+    settings = _settings(shape, train, route, told)
+    settings |= {"md5": data.md5, "pretrain_md5": pretrain_data.md5 if pretrain_data else None}
+    settings |= {"origin": data.origin} if data.origin else {}
+    return _run_in(folder, settings, training, on_epoch)
+
+
+def _settings(
+    shape: ModelConfig | OwnModel, train: TrainConfig, route: Route, teacher: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What a training folder says of its training, beside the data's digests."""
+    return {
         "format": FORMAT.number,
-        "kind": config.kind,
-        "model": config.model_dump(),
+        "kind": shape.kind,
+        "model": shape.model_dump(),
         "train": train.model_dump(),
-        "md5": data.md5,
-        **({"origin": data.origin} if data.origin else {}),
-        "pretrain_md5": pretrain_data.md5 if pretrain_data else None,
-        "teacher": told,
+        "teacher": teacher,
         "profile": route.profile.model_dump(),
     }
-    return _run_in(folder, settings, training, on_epoch)
 
 
 def _run_in(
@@ -111,6 +123,7 @@ def resume(
     backends_dir: Path | None = None,
     on_epoch: OnEpoch | None = None,
     teacher: TeacherLike | None = None,
+    model: nn.Module | None = None,
 ) -> FitResult:
     """Continue an interrupted training from its last finished epoch.
 
@@ -122,15 +135,17 @@ def resume(
         on_epoch: Called after every epoch.
         teacher: The teacher, where it was not named in the settings or has moved. Asked only if
             there are epochs left in which it teaches.
+        model: A module like the one that the training began with, where that was one's own.
 
     Raises:
-        CheckpointError: If the folder holds no training, or its data, teacher or profile have
-            changed.
+        CheckpointError: If the folder holds no training, or its model, data, teacher or profile
+            have changed.
     """
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         FORMAT.check(settings.get("format"), folder)
-        config = read_config(settings.get("kind", ViTConfig.kind), settings["model"])
+        kind, stored = settings.get("kind", ViTConfig.kind), settings["model"]
+        known = None if kind == OwnModel.kind else read_config(kind, stored)
         train = TrainConfig.restored(settings["train"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise CheckpointError(
@@ -139,6 +154,7 @@ def resume(
         ) from error
     place = settings.get("origin") or train.dataset
     data = _same(folder, place, load_data, settings.get("md5"))
+    config = known or _own(folder, data, model)
     other = None
     if train.distill and train.distill.pretrain_dataset:
         name = train.distill.pretrain_dataset
@@ -162,6 +178,26 @@ def origin_of(folder: Path) -> str | None:
         return str(settings["origin"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _own(folder: Path, data: MedImages, model: nn.Module | None) -> OwnModel:
+    """The module that a training of one goes on with; its weights come from the folder."""
+    if model is None:
+        raise CheckpointError(
+            f"{folder} was begun with a module of one's own, whose code is not stored. Go on with "
+            "it from Python: qvit_qiskit.training.resume(folder, load_data, model=...)."
+        )
+    return _trained(model, data)
+
+
+def _trained(model: nn.Module, data: MedImages) -> OwnModel:
+    """A module and the data that it is trained on."""
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ConfigError(
+            f"Expected a module to train, but {type(model).__name__} has no parameter that "
+            "requires a gradient. Pass one that does."
+        )
+    return OwnModel(model, data.channels, data.num_classes, data.size[0])
 
 
 def _source(train: TrainConfig, given: TeacherLike | None) -> TeacherLike | None:

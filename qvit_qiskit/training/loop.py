@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from qvit_qiskit import metrics
@@ -21,12 +21,12 @@ from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.route import Route
 from qvit_qiskit.files import atomic
 from qvit_qiskit.inference.prediction import predict
-from qvit_qiskit.models import Classifier
 from qvit_qiskit.training.augment import augmented, contrasted
 from qvit_qiskit.training.checkpoint import save_checkpoint
 from qvit_qiskit.training.history import Epoch as Epoch
 from qvit_qiskit.training.history import write_history
 from qvit_qiskit.training.losses import Objective
+from qvit_qiskit.training.own_model import heads
 from qvit_qiskit.training.phases import Phase
 from qvit_qiskit.training.settings import TrainConfig
 
@@ -37,8 +37,8 @@ STATE, BEST = "state.pt", "best.safetensors"
 class FitResult:
     """A finished or interrupted training."""
 
-    model: Classifier
-    """With the weights of the best epoch."""
+    model: Any
+    """With the weights of the best epoch: a `Classifier`, or a copy of the module passed."""
     history: list[Epoch]
     best: Epoch
     interrupted: bool
@@ -53,7 +53,7 @@ class Loop:
     """One training: what is set once, and the loop."""
 
     phase: Phase
-    model: Classifier
+    model: nn.Module
     objective: Objective
     optimizer: torch.optim.Optimizer
 
@@ -110,9 +110,9 @@ class Loop:
         self.phase = phase
 
     @property
-    def judged(self) -> Classifier:
+    def judged(self) -> nn.Module:
         """What is validated and kept: the model, or the average of its weights over the steps."""
-        return self.model if self.average is None else cast(Classifier, self.average.module)
+        return self.model if self.average is None else self.average.module
 
     def _epochs(self, on_epoch: OnEpoch | None) -> None:
         with registry.route(self.model, self.route), registry.route(self.judged, self.route):
@@ -152,7 +152,8 @@ class Loop:
         if self.train.contrast:
             images = contrasted(images, self.train.contrast, moves)
         taught = None if targets is None else targets[batch]
-        terms = self.objective(self.model.heads(images), self.labels[batch], taught)
+        scores = heads(self.model, images, self.phase.data.num_classes)
+        terms = self.objective(scores, self.labels[batch], taught)
         self.optimizer.zero_grad()
         terms.total.backward()
         self.optimizer.step()
@@ -200,7 +201,7 @@ class Loop:
             with atomic(self.folder / STATE) as temporary:
                 torch.save(self._state(), temporary)
 
-    def _best(self) -> Classifier:
+    def _best(self) -> nn.Module:
         """The model of the best epoch, which may be one of an earlier phase."""
         assert self.best is not None
         same = self.best.phase == self.phase.name
@@ -259,7 +260,7 @@ class Loop:
         return {phase.name: phase for phase in self.phases}[name]  # type: ignore[index]
 
 
-def _optimizer(train: TrainConfig, model: Classifier) -> torch.optim.Optimizer:
+def _optimizer(train: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
     rate, decay = train.learning_rate, train.weight_decay
     if train.optimizer == "sgd":
         return torch.optim.SGD(
@@ -268,7 +269,7 @@ def _optimizer(train: TrainConfig, model: Classifier) -> torch.optim.Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
 
 
-def _average(train: TrainConfig, model: Classifier) -> AveragedModel | None:
+def _average(train: TrainConfig, model: nn.Module) -> AveragedModel | None:
     if not train.ema:
         return None
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(train.ema), use_buffers=True)

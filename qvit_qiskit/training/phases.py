@@ -8,15 +8,16 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from qvit_qiskit.data import MedImages, Split
 from qvit_qiskit.data.subset import subset_indices
 from qvit_qiskit.exceptions import ConfigError
-from qvit_qiskit.models import Classifier, ModelConfig, ViTConfig, build_model
+from qvit_qiskit.models import ModelConfig, ViTConfig, build_model
 from qvit_qiskit.training.augment import flips
 from qvit_qiskit.training.history import PhaseName
 from qvit_qiskit.training.losses import Objective, class_weights
+from qvit_qiskit.training.own_model import OwnModel
 from qvit_qiskit.training.settings import Distillation, TrainConfig
 from qvit_qiskit.training.teachers import Teacher
 
@@ -28,7 +29,7 @@ class Phase:
     """Epochs with one data set, one shape of the model and one loss."""
 
     name: PhaseName
-    config: ModelConfig
+    config: ModelConfig | OwnModel
     train: TrainConfig
     data: MedImages
     subset: int | None
@@ -90,11 +91,13 @@ class Phase:
         how = self.train.distill
         return Objective(self.alpha, how.kind, how.temperature, weight)
 
-    def model(self, before: tuple[Phase, Classifier] | None = None) -> Classifier:
+    def model(self, before: tuple[Phase, nn.Module] | None = None) -> nn.Module:
         """A fresh model, or the one that the phase before leaves behind.
 
         Where the classes have changed, the heads are those of a fresh model of the same seed.
         """
+        if isinstance(self.config, OwnModel):
+            return self.config.fresh()
         model = build_model(self.config, self.train.seed)
         if before is not None:
             phase, trained = before
@@ -106,7 +109,7 @@ class Phase:
 
 
 def plan(
-    config: ModelConfig,
+    config: ModelConfig | OwnModel,
     train: TrainConfig,
     data: MedImages,
     pretrain_data: MedImages | None = None,
@@ -129,12 +132,18 @@ def plan(
             f"Expected a model for {data.name} with {data.channels} channel(s) and "
             f"{data.num_classes} classes, but got {config.channels} and {config.classes}."
         )
-    if (config.image_size, config.image_size) != data.size:
+    square = (config.image_size, config.image_size)
+    if not isinstance(config, OwnModel) and square != data.size:
         raise ConfigError(
             f"Expected a model for the {data.size[0]} x {data.size[1]} pixels of {data.name}, but "
             f"got image_size {config.image_size}."
         )
     how, first = train.distill, data if pretrain_data is None else pretrain_data
+    if isinstance(config, OwnModel) and how is not None:
+        raise ConfigError(
+            "Expected a configuration to distil a teacher into, but got a module of one's own, "
+            "which is trained on labels. Leave distill out."
+        )
     _check(config, how, first, teacher is not None, pretrain_data is not None)
     for one in (data, first) if how else ():
         if one.multi_label:
@@ -150,7 +159,7 @@ def plan(
             train.epochs, pretrain,
         )
     ]  # fmt: skip
-    if pretrain:
+    if pretrain and not isinstance(config, OwnModel):
         shape = config.model_copy(update={"classes": first.num_classes})
         subset = train.subset if pretrain_data is None else None
         phases.insert(0, Phase("pretrain", shape, train, first, subset, 1.0, teacher, pretrain, 0))
@@ -158,7 +167,11 @@ def plan(
 
 
 def _check(
-    config: ModelConfig, how: Distillation | None, first: MedImages, taught: bool, other: bool
+    config: ModelConfig | OwnModel,
+    how: Distillation | None,
+    first: MedImages,
+    taught: bool,
+    other: bool,
 ) -> None:
     if how is None:
         if taught or other:
