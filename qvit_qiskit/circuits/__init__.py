@@ -2,9 +2,12 @@
 
 from qvit_qiskit.circuits.families import (
     FAMILIES,
+    LOCAL_FAMILIES,
     QNNCircuit,
     build_circuit,
     cnot_ring,
+    cz_ring,
+    lattice_circuit,
     pauli_terms,
     reupload_ring,
     rx_rz_ring,
@@ -12,12 +15,17 @@ from qvit_qiskit.circuits.families import (
     ry_ring,
     z_observables,
 )
+from qvit_qiskit.circuits.lattice import Patch
 
 __all__ = [
     "FAMILIES",
+    "LOCAL_FAMILIES",
+    "Patch",
     "QNNCircuit",
     "build_circuit",
     "cnot_ring",
+    "cz_ring",
+    "lattice_circuit",
     "pauli_terms",
     "reupload_ring",
     "rx_rz_ring",

@@ -15,6 +15,7 @@ import numpy as np
 from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
+from qvit_qiskit.circuits.lattice import Patch, compact_patch
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.suggest import unknown
 
@@ -198,6 +199,63 @@ def ry_chain(qubits: int, layers: int = 2) -> QNNCircuit:
     A line embeds in a heavy-hex lattice without SWAPs, and its CZs run in two moments. The CZs
     of a layer commute, so a last layer of RY follows: (L+1)·n weights.
     """
+    moments = [[(q, q + 1) for q in range(k, qubits - 1, 2)] for k in (0, 1)]
+    return _ry_cz("ry-chain", qubits, layers, moments)
+
+
+def cz_ring(qubits: int, layers: int = 2) -> QNNCircuit:
+    """RY encoding, then ``layers`` times [RY rotations, CZ on the edges of a ring], a last RY.
+
+    Unlike `ry_ring`'s CNOTs, its CZs commute: an output depends on 2L + 1 qubits, however long the
+    ring is. It lies without SWAPs only on cycles that a lattice has: on heavy-hex 12, 20, 28, …
+    A ring of two qubits is one CZ; one of an odd number takes three moments.
+
+    Args:
+        qubits: n, the number of input features and of outputs.
+        layers: L; the circuit has (L+1)·n weights, layer by layer.
+    """
+    edges = [(q, (q + 1) % qubits) for q in range(qubits if qubits > 2 else qubits - 1)]
+    odd = len(edges) > 2 and len(edges) % 2
+    moments = [edges[k : len(edges) - odd : 2] for k in (0, 1)] + ([edges[-1:]] if odd else [])
+    return _ry_cz("cz-ring", qubits, layers, moments)
+
+
+def lattice(qubits: int, layers: int = 2) -> QNNCircuit:
+    """`lattice_circuit` on the heavy-hex patch of so many qubits that has the most couplers.
+
+    Args:
+        qubits: n, the number of input features and of outputs.
+        layers: L; the circuit has (L+1)·n weights, layer by layer.
+    """
+    _check(qubits, layers)
+    return lattice_circuit(compact_patch("heavy-hex", qubits), layers)
+
+
+def square_lattice(qubits: int, layers: int = 2) -> QNNCircuit:
+    """`lattice_circuit` on the square patch of so many qubits that has the most couplers.
+
+    Args:
+        qubits: n, the number of input features and of outputs.
+        layers: L; the circuit has (L+1)·n weights, layer by layer.
+    """
+    _check(qubits, layers)
+    return lattice_circuit(compact_patch("square", qubits), layers)
+
+
+def lattice_circuit(patch: Patch, layers: int = 2) -> QNNCircuit:
+    """RY encoding, then ``layers`` times [RY rotations, CZ on the couplers of a patch], a last RY.
+
+    Args:
+        patch: Rows x columns of a lattice; a layer of CZs has one moment for each colour.
+        layers: L; the circuit has (L+1)·n weights, layer by layer.
+    """
+    family = {"heavy-hex": "lattice", "square": "square-lattice"}[patch.kind]
+    return _ry_cz(family, patch.num_qubits, layers, patch.couplers())
+
+
+def _ry_cz(
+    family: str, qubits: int, layers: int, moments: Sequence[Sequence[tuple[int, int]]]
+) -> QNNCircuit:
     _check(qubits, layers)
     x, w = ParameterVector("x", qubits), ParameterVector("w", (layers + 1) * qubits)
     circuit = QuantumCircuit(qubits)
@@ -206,12 +264,12 @@ def ry_chain(qubits: int, layers: int = 2) -> QNNCircuit:
     for layer in range(layers):
         for q in range(qubits):
             circuit.ry(w[layer * qubits + q], q)
-        for first in (0, 1):
-            for q in range(first, qubits - 1, 2):
-                circuit.cz(q, q + 1)
+        for pairs in moments:
+            for a, b in pairs:
+                circuit.cz(a, b)
     for q in range(qubits):
         circuit.ry(w[layers * qubits + q], q)
-    return _make("ry-chain", layers, circuit, x, w)
+    return _make(family, layers, circuit, x, w)
 
 
 FAMILIES: dict[str, Callable[[int, int], QNNCircuit]] = {
@@ -219,8 +277,13 @@ FAMILIES: dict[str, Callable[[int, int], QNNCircuit]] = {
     "rx-rz-ring": rx_rz_ring,
     "reupload-ring": reupload_ring,
     "ry-chain": ry_chain,
+    "cz-ring": cz_ring,
+    "lattice": lattice,
+    "square-lattice": square_lattice,
 }
 """Every family by the name that configs use."""
+LOCAL_FAMILIES = ("ry-chain", "cz-ring", "lattice", "square-lattice")
+"""Those whose light cones do not grow with the number of qubits."""
 
 
 @lru_cache(maxsize=64)

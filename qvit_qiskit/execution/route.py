@@ -17,8 +17,8 @@ from qvit_qiskit.hardware.run import HardwareRun, Terms
 from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
 from qvit_qiskit.simulation.bitstrings import BitstringEstimator
-from qvit_qiskit.simulation.exact.engine import Engine
 from qvit_qiskit.simulation.exact.estimator import ExactEstimator
+from qvit_qiskit.simulation.exact.forms import FormCompiler, FormEngine
 from qvit_qiskit.simulation.exact.gradient import AdjointGradient
 from qvit_qiskit.simulation.noise.compiler import noisy
 from qvit_qiskit.simulation.noise.readout_choice import READOUTS, ChosenReadout
@@ -96,7 +96,8 @@ def _aer_estimator(profile: AerProfile, path: Path) -> BaseEstimatorV2:
     if profile.engine == "aer":
         return AerEstimator(profile.seed)
     if profile.noise is None:
-        return _shots(ExactEstimator(Engine(single=profile.precision == "single")), profile)
+        single = profile.precision == "single"
+        return _shots(ExactEstimator(FormEngine(single=single), FormCompiler()), profile)
     device = noise_device(profile.noise, path.parent)
     if profile.readout == "auto":
         gates, parity = (noisy(device, profile.seed, way) for way in READOUTS)

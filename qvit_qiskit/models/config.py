@@ -10,6 +10,7 @@ from qvit_qiskit.spec import Old, Spec
 from qvit_qiskit.suggest import unknown
 
 MAX_QUBITS = 20
+"""Qubits that an output may depend on; a head of local gates may be wider."""
 
 
 class ViTConfig(Spec):
@@ -102,12 +103,27 @@ class ViTConfig(Spec):
 
             if self.circuit not in FAMILIES:
                 raise ValueError(unknown("circuit family", self.circuit, FAMILIES).rstrip("."))
-            if self.head_width > MAX_QUBITS:
-                raise ValueError(
-                    f"{self.head_width} qubits per head are more than the {MAX_QUBITS} that can "
-                    "be simulated; choose more heads or a smaller width"
-                )
+            self._fits_memory()
         return self
+
+    def _fits_memory(self) -> None:
+        """Refuse heads whose outputs depend on more qubits than a state in memory has."""
+        if self.head_width <= MAX_QUBITS:
+            return
+        from qvit_qiskit.circuits import LOCAL_FAMILIES, build_circuit
+        from qvit_qiskit.circuits.cones.light_cone import cone_widths
+
+        circuit = build_circuit(self.circuit, self.head_width, self.circuit_layers)
+        widest = max(cone_widths(circuit))
+        if widest > MAX_QUBITS:
+            families = ", ".join(LOCAL_FAMILIES[:-1]) + f" or {LOCAL_FAMILIES[-1]}"
+            local = self.circuit in LOCAL_FAMILIES
+            first = "fewer circuit_layers" if local else f"a circuit of local gates ({families})"
+            raise ValueError(
+                f"{self.head_width} qubits per head, with outputs that depend on up to {widest} "
+                f"of them, are more than the {MAX_QUBITS} that can be simulated; choose {first}, "
+                "more heads or a smaller width"
+            )
 
     @property
     def side(self) -> int:

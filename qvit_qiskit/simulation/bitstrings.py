@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from qiskit.circuit import QuantumCircuit
@@ -11,14 +11,15 @@ from qiskit.circuit import QuantumCircuit
 from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.circuits.readout import Basis, measurement_bases
-from qvit_qiskit.simulation.exact.engine import Engine, P, Request, RowEngine
+from qvit_qiskit.simulation.exact.engine import Measurable, Request, RowEngine
 from qvit_qiskit.simulation.exact.estimator import Compiler, varying_columns
 from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator, shots_for
 
 _CHUNK_ENTRIES = 2**22
+M = TypeVar("M", bound=Measurable)
 
 
-class BitstringEstimator(RowEstimator, Generic[P]):
+class BitstringEstimator(RowEstimator, Generic[M]):
     """Expectation values of drawn bitstrings, with the covariance of a row's outputs.
 
     Every run draws a new stream, so that two chunks of one evaluation are independent at one seed.
@@ -27,7 +28,7 @@ class BitstringEstimator(RowEstimator, Generic[P]):
     samples = True
 
     def __init__(
-        self, engine: RowEngine[P], compiler: Compiler[P], shots: int, seed: int = 0
+        self, engine: RowEngine[M], compiler: Compiler[M], shots: int, seed: int = 0
     ) -> None:
         self.engine, self.compiler, self.shots = engine, compiler, shots
         self.reseed(seed)
@@ -35,7 +36,7 @@ class BitstringEstimator(RowEstimator, Generic[P]):
     @property
     def perfect(self) -> bool:
         """Whether there is no readout error."""
-        return isinstance(self.engine, Engine)
+        return self.engine.perfect
 
     def reseed(self, *seed: int) -> None:
         """Start the random streams anew; the same seed gives the same streams."""

@@ -34,7 +34,15 @@ def test_a_family_is_its_matrix(rng, family, n, layers):
 
 @pytest.mark.parametrize(
     ("family", "weights"),
-    [("ry-ring", 8), ("rx-rz-ring", 16), ("reupload-ring", 8), ("ry-chain", 12)],
+    [
+        ("ry-ring", 8),
+        ("rx-rz-ring", 16),
+        ("reupload-ring", 8),
+        ("ry-chain", 12),
+        ("cz-ring", 12),
+        ("lattice", 12),
+        ("square-lattice", 12),
+    ],
 )
 def test_sizes(family, weights):
     circuit = build_circuit(family, 4, 2)

@@ -13,8 +13,8 @@ from qvit_qiskit.hardware.estimators import RehearsalEstimator
 from qvit_qiskit.profile import FakeProfile
 from qvit_qiskit.qnn import QuantumLinear, QuantumProjections
 from qvit_qiskit.simulation.bitstrings import BitstringEstimator
-from qvit_qiskit.simulation.exact.engine import Engine
 from qvit_qiskit.simulation.exact.estimator import ExactEstimator
+from qvit_qiskit.simulation.exact.forms import FormEngine
 from qvit_qiskit.simulation.exact.gradient import AdjointGradient
 from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
 from qvit_qiskit.simulation.shifts import ParameterShiftGradient, SPSAGradient
@@ -63,7 +63,7 @@ def test_what_shipped_profiles_are_made_of(here):
     assert not made["aer-exact"].engine.single
     assert registry.open("aer-exact-single").estimator.engine.single
     assert isinstance(made["aer-shots"], BitstringEstimator)
-    assert isinstance(made["aer-shots"].engine, Engine)
+    assert isinstance(made["aer-shots"].engine, FormEngine)
     assert isinstance(made["aer-boston"], BitstringEstimator)
     assert isinstance(made["aer-boston"].engine, NoisyEngine)
     assert isinstance(made["aer-boston-exact"], ExactEstimator)

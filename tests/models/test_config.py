@@ -26,7 +26,12 @@ def test_sizes_that_follow_from_others():
         ({"widht": 8}, "Unknown model option 'widht'. Did you mean 'width'"),
         ({"patch_size": 5}, "does not divide image_size 28; choose 2, 4, 7 or 14"),
         ({"width": 8, "heads": 3}, "choose a width that is a multiple"),
-        ({"width": 21, "heads": 1}, "21 qubits per head are more than the 20"),
+        ({"width": 21, "heads": 1}, "21 qubits per head.* up to 21 of them, are more than the 20"),
+        ({"width": 40, "heads": 1}, "choose a circuit of local gates .ry-chain, cz-ring,"),
+        (
+            {"width": 64, "heads": 1, "circuit": "ry-chain", "circuit_layers": 10},
+            "fewer circuit_layers",
+        ),
         ({"circuit": "ry-rign"}, "Did you mean 'ry-ring'"),
         ({"pool": "max"}, "pool: Input should be 'mean', 'mean-max' or 'cls', but got 'max'"),
         ({"projection": "cnn"}, "projection: .* but got 'cnn'"),
@@ -41,6 +46,11 @@ def test_values_that_do_not_fit_are_refused_in_one_sentence(values, words):
     with pytest.raises(ConfigError, match=words) as caught:
         ViTConfig.create(**values)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("circuit", ["ry-chain", "cz-ring", "lattice", "square-lattice"])
+def test_heads_of_local_gates_may_be_wide(circuit):
+    assert ViTConfig.create(width=64, heads=1, circuit=circuit).head_width == 64
 
 
 def test_what_only_circuits_need_is_not_asked_of_a_classical_model():

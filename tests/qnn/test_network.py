@@ -14,7 +14,7 @@ from qvit_qiskit.circuits import FAMILIES, build_circuit, ry_ring
 from qvit_qiskit.exceptions import CircuitError, RouteError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.qnn import BroadcastEstimatorQNN
-from qvit_qiskit.simulation.exact import estimator, program
+from qvit_qiskit.simulation.exact import forms, program
 
 EXACT = registry.default_route()
 
@@ -115,7 +115,7 @@ def test_networks_of_one_circuit_compile_it_once(rng, monkeypatch):
         compiled.append(args)
         return program.compile_program(*args)
 
-    monkeypatch.setattr(estimator, "compile_program", compile_program)
+    monkeypatch.setattr(forms, "compile_program", compile_program)
     circuit, route = ry_ring(2, 1), registry.open("aer-exact")
     one, other = (BroadcastEstimatorQNN(circuit, route) for _ in range(2))
     duplicate = copy.deepcopy(one)

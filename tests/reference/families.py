@@ -65,14 +65,33 @@ def reupload_ring(n: int, layers: int, x: np.ndarray, w: np.ndarray) -> np.ndarr
     return out
 
 
-def ry_chain(n: int, layers: int, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+def ry_cz(
+    n: int, layers: int, x: np.ndarray, w: np.ndarray, pairs: list[tuple[int, int]]
+) -> np.ndarray:
     out = layer([rotation(_Y, a) for a in x])
     *inner, last = w.reshape(layers + 1, n)
     for one in inner:
         out = layer([rotation(_Y, a) for a in one]) @ out
-        for q in range(n - 1):
-            out = cz(n, q, q + 1) @ out
+        for a, b in pairs:
+            out = cz(n, a, b) @ out
     return layer([rotation(_Y, a) for a in last]) @ out
+
+
+def ry_chain(n: int, layers: int, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    return ry_cz(n, layers, x, w, [(q, q + 1) for q in range(n - 1)])
+
+
+def cz_ring(n: int, layers: int, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    closed = [(n - 1, 0)] if n > 2 else []
+    return ry_cz(n, layers, x, w, [(q, q + 1) for q in range(n - 1)] + closed)
+
+
+def square_lattice(n: int, layers: int, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Four qubits are 2 x 2; 1, 2, 3 and 5 have no patch but the line."""
+    if n == 4:
+        return ry_cz(n, layers, x, w, [(0, 1), (2, 3), (0, 2), (1, 3)])
+    assert n in (1, 2, 3, 5)
+    return ry_chain(n, layers, x, w)
 
 
 MATRICES = {
@@ -80,5 +99,8 @@ MATRICES = {
     "rx-rz-ring": rx_rz_ring,
     "reupload-ring": reupload_ring,
     "ry-chain": ry_chain,
+    "cz-ring": cz_ring,
+    "lattice": ry_chain,  # the smallest heavy-hex patch of two rows has nine qubits
+    "square-lattice": square_lattice,
 }
 """(n, layers, x, w) to a unitary of shape (2**n, 2**n)."""

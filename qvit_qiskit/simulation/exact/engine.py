@@ -46,15 +46,19 @@ class Compiled(Protocol):
     def angles(self) -> SplitAngles:
         """Which parameters vary by row."""
 
-    @property
-    def basis(self) -> Basis:
-        """The terms, as parities of the bits that `RowEngine.probabilities` is about."""
-
     def diagonals(self, num_observables: int) -> np.ndarray:
         """The basis' observables on the states that the engine ends in, (2**n, observables)."""
 
     def describe(self) -> str:
         """One line for people."""
+
+
+class Measurable(Compiled, Protocol):
+    """A compiled circuit whose basis states have probabilities."""
+
+    @property
+    def basis(self) -> Basis:
+        """The terms, as parities of the bits that `RowEngine.probabilities` is about."""
 
 
 P = TypeVar("P", bound=Compiled)
@@ -94,6 +98,9 @@ Pullback = Callable[[Sequence[np.ndarray]], list[tuple[np.ndarray, np.ndarray]]]
 class RowEngine(Protocol[P]):
     """What estimators and gradients need of an engine; see `Engine`."""
 
+    perfect: bool
+    """Whether there is no readout error."""
+
     def values(self, requests: Sequence[Request[P]]) -> list[np.ndarray]:
         """Expectation values of every request, each of shape (G, observables, R)."""
 
@@ -106,6 +113,8 @@ class RowEngine(Protocol[P]):
 
 class Engine:
     """Runs requests; several requests share one Aer job."""
+
+    perfect = True
 
     def __init__(self, *, single: bool = False) -> None:
         self.single = single

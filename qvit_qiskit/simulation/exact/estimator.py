@@ -44,6 +44,10 @@ class Compiler(Generic[P]):
         prepared, terms = prepare_with(circuit.canonical, circuit.pauli_terms)
         return self.program(prepared.circuit, measurement_bases(terms)[0], columns).describe()
 
+    def describe_values(self, circuit: QNNCircuit) -> str:
+        """One line: how a circuit's expectation values come about when its inputs vary by row."""
+        return self.describe(circuit)
+
     def passes(
         self, circuit: QuantumCircuit, observables: Sequence[Mapping[str, Any]], columns: Columns
     ) -> list[tuple[P, np.ndarray]]:
@@ -56,13 +60,16 @@ class Compiler(Generic[P]):
         """
 
         def make(circuit: QuantumCircuit, key: Any) -> list[tuple[P, np.ndarray]]:
-            bases = measurement_bases(observables)
-            count = len(observables)
-            programs = [self.program(circuit, b, columns) for b in bases]
-            return [(program, program.diagonals(count)) for program in programs]
+            return self._make_passes(circuit, observables, columns)
 
         readout = tuple(tuple(sorted(o.items())) for o in observables)
         return self._passes.get(circuit, (readout, columns), make)
+
+    def _make_passes(
+        self, circuit: QuantumCircuit, observables: Sequence[Mapping[str, Any]], columns: Columns
+    ) -> list[tuple[P, np.ndarray]]:
+        programs = [self.program(circuit, b, columns) for b in measurement_bases(observables)]
+        return [(program, program.diagonals(len(observables))) for program in programs]
 
 
 def varying_columns(circuit: QuantumCircuit, values: np.ndarray) -> Columns:
@@ -95,11 +102,11 @@ class ExactEstimator(RowEstimator):
     @property
     def perfect(self) -> bool:
         """Whether there is no readout error."""
-        return isinstance(self.engine, Engine)
+        return self.engine.perfect
 
     def describe(self, circuit: QNNCircuit) -> str:
         """One line: which engine a circuit gets."""
-        return self.compiler.describe(circuit)
+        return self.compiler.describe_values(circuit)
 
     def programs(
         self, circuit: QuantumCircuit, terms: Sequence[Mapping[str, Any]], columns: Columns

@@ -42,6 +42,7 @@ class Program:
     basis: Basis
     order: np.ndarray | None
     """Basis state i is entry ``order[i]`` of the final state; None: it is entry i."""
+    form: str = "state"
 
     def diagonals(self, num_observables: int) -> np.ndarray:
         """The observables on the final state, shape (2**n, observables)."""
@@ -101,8 +102,25 @@ def compile_program(
             f"Expected at most {MAX_QUBITS} qubits for exact simulation, but got "
             f"{circuit.num_qubits}. Use more heads or a narrower model."
         )
+    return compile_lowered(lower(circuit.compose(basis.rotation())), basis, row_columns, pays)
+
+
+def compile_lowered(
+    lowered: Lowered,
+    basis: Basis,
+    row_columns: Collection[int],
+    pays: Callable[[int, int], bool] = pays_as_unitary,
+) -> Program:
+    """Schedule operations, the basis' rotation being among them.
+
+    Args:
+        lowered: The circuit.
+        basis: The measurement basis.
+        row_columns: Columns whose values differ from row to row.
+        pays: See `pays_as_unitary`.
+    """
     # Bits that are only moved before they are read permute a diagonal observable's entries.
-    lowered, tail = without_tail(lower(circuit.compose(basis.rotation())))
+    lowered, tail = without_tail(lowered)
     angles = SplitAngles.of(lowered, row_columns)
     plan = schedule(lowered, angles.row_rotations)
     shared_parts = [part for part in plan.parts if isinstance(part, Shared)]

@@ -34,6 +34,8 @@ MAX_KEPT = 4
 class NoisyEngine:
     """Runs requests whose programs are `NoisyProgram`s."""
 
+    perfect = False
+
     def values(self, requests: Sequence[Request[NoisyProgram]]) -> list[np.ndarray]:
         """Expectation values of every request, each of shape (G, observables, R)."""
         return [_Task(request).run() for request in requests]

@@ -16,7 +16,8 @@ from qvit_qiskit.execution import registry
         ("ry-ring", 6, 2, "batched state in torch, 1 fused layer, real"),
         ("ry-ring", 6, 4, "1 shared unitary matrix"),
         ("ry-ring", 8, 4, "batched state in torch, 3 fused layers"),
-        ("ry-ring", 16, 1, "batched state in torch, 0 fused layers"),
+        ("ry-ring", 16, 1, "16 Pauli strings, light cones of up to 16 qubits"),
+        ("ry-ring", 16, 2, "batched state in torch, 1 fused layer"),
     ],
 )
 def test_engine(family: str, qubits: int, layers: int, fragment: str) -> None:

@@ -1,0 +1,1 @@
+"""What an expectation value depends on: observables followed backwards through a circuit."""
