@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from qvit_qiskit import __version__
-from qvit_qiskit.cli import backends, compare, demo, estimate, evaluate, runs, study, train
+from qvit_qiskit.cli import backends, compare, demo, estimate, evaluate, runs, study, train, watch
 
 app = typer.Typer(
     name="qvit",
@@ -40,6 +40,7 @@ app.command("submit")(runs.submit)
 app.command("status")(runs.status)
 app.command("resume")(runs.resume)
 app.command("cancel")(runs.cancel)
+app.command("watch")(watch.watch)
 app.command("compare")(compare.compare)
 app.command("study")(study.study)
 app.add_typer(backends.app, name="backends")

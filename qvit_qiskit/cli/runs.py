@@ -11,6 +11,7 @@ import typer
 from qvit_qiskit.cli import screen
 from qvit_qiskit.cli.estimate import CheckpointFile, JobFile, facts
 from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
+from qvit_qiskit.cli.watch import interruptible
 
 if TYPE_CHECKING:
     from qvit_qiskit.runs import Status
@@ -62,7 +63,7 @@ def submit(
         spec=spec.record(),
     )
     folder = run or Path("runs") / f"{job.stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    with screen.run_progress(wait) as tick:
+    with interruptible(folder), screen.run_progress(wait) as tick:
         found = send(
             read.checkpoint.model,
             source,
@@ -116,7 +117,7 @@ def resume(
 
     if budget is not None and not budget > 0:
         raise JobError(f"Expected a budget above 0 QPU seconds, but got {budget}.")
-    with screen.run_progress(wait) as tick:
+    with interruptible(run), screen.run_progress(wait) as tick:
         found = go_on(
             run,
             wait=wait,
@@ -152,8 +153,10 @@ def _show(found: Status, json: bool) -> None:
         "quantum layer": f"{found.stage} of {found.stages}",
         "jobs done": f"{found.jobs_done} of {found.jobs} of this layer",
         "executions sent": f"{found.executions:,}",
-        "QPU seconds": f"{found.spent_seconds:.1f} of a budget of {found.budget_seconds:g}",
+        "QPU seconds": _seconds(found),
     }
+    if found.overcharged:
+        told["billed above a limit"] = "; ".join(found.overcharged)
     if found.anchor_rows:
         told["anchor rows"] = f"{found.anchor_rows} of each circuit, again in every job"
     if found.scores is not None:
@@ -176,12 +179,27 @@ def _show(found: Status, json: bool) -> None:
                 "executions": found.executions,
                 "spent_seconds": found.spent_seconds,
                 "budget_seconds": found.budget_seconds,
+                "billed_seconds": found.billed_seconds,
+                "estimated_seconds": found.estimated_seconds,
+                "reserved_seconds": found.reserved_seconds,
+                "overcharged": list(found.overcharged),
                 "auc": scores.auc if scores else None,
                 "acc": scores.acc if scores else None,
             }
         )
     else:
         screen.facts(str(found.run), told)
+
+
+def _seconds(found: Status) -> str:
+    """What the run has cost; what is an estimate is called one."""
+    text = f"{found.billed_seconds:.1f} billed"
+    if found.estimated_seconds:
+        text += (
+            f", {found.estimated_seconds:.1f} estimated for jobs without a bill (at most "
+            f"{found.reserved_seconds:.0f}, their limits)"
+        )
+    return f"{text}, of a budget of {found.budget_seconds:g}"
 
 
 def _repeats(run: Path) -> dict[str, str]:

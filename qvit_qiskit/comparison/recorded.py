@@ -17,8 +17,9 @@ from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.comparison.data import Anchors, Executions
 from qvit_qiskit.devices.compiled import Compiled
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.hardware.dispatch import counts_of
-from qvit_qiskit.hardware.journal import Journal, Ledger, digest
+from qvit_qiskit.hardware.collection import counts_of
+from qvit_qiskit.hardware.journal import Journal, digest
+from qvit_qiskit.hardware.ledger import ledger_of
 from qvit_qiskit.hardware.readout_factors import calibrated_noise
 from qvit_qiskit.hardware.run import HardwareRun
 from qvit_qiskit.hardware.stage import Chunk, Layout, Rows
@@ -91,8 +92,8 @@ class Recorded:
         if self.rehearsal:
             chunks = [chunk for event in journal.of("compiled") for chunk in event["chunks"]]
             return float(sum(c["seconds"] for c in chunks)), REHEARSED
-        ledger = Ledger(journal, self.folder.terms.budget)
-        return ledger.spent(), "billed" if ledger.final() else "estimated: bills are not final"
+        ledger = ledger_of(journal, self.folder.terms.budget)
+        return ledger.spent, "billed" if ledger.final else "estimated: bills are not final"
 
     def model(self, given: nn.Module | None) -> nn.Module:
         """The model that was evaluated.

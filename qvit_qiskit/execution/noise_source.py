@@ -12,7 +12,7 @@ from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.hardware.journal import Event, Journal
 from qvit_qiskit.ibm.account import connect, find_device
 from qvit_qiskit.ibm.calls import Patience, repeat
-from qvit_qiskit.ibm.senders import properties_json
+from qvit_qiskit.ibm.sender import properties_json
 from qvit_qiskit.profile import IbmProfile
 
 

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -70,7 +71,7 @@ class Journal:
             raise taken from None
         except OSError as error:
             raise _unwritable(folder, error) from error
-        journal.append("created", format=FORMAT.number)
+        journal.append("created", format=FORMAT.number, identity=uuid.uuid4().hex)
         return journal
 
     @classmethod
@@ -159,6 +160,15 @@ class Journal:
         except OSError:  # the next event cuts it off
             return
 
+    @property
+    def identity(self) -> str:
+        """Random, made when the run began: what copies of the folder share, and no other run has.
+
+        Runs of earlier versions wrote none down; theirs is the hash of their first events.
+        """
+        created = self.events[0]
+        return str(created.get("identity") or digest(json.dumps(self.events[:2]).encode()))
+
     def of(self, kind: str, **facts: Any) -> list[Event]:
         """Events of a kind with these facts, in order."""
         return [
@@ -205,58 +215,6 @@ class Journal:
         return data
 
 
-class Ledger:
-    """What a run has cost, read from its journal."""
-
-    def __init__(self, journal: Journal, budget: float) -> None:
-        self.journal, self.budget = journal, budget
-
-    def _jobs(self) -> tuple[dict[str, float], dict[str, float], dict[str, str]]:
-        """By tag: estimates of all jobs that may exist, bills that are final, workloads."""
-        estimates: dict[str, float] = {}
-        bills: dict[str, float] = {}
-        inside: dict[str, str] = {}
-        for event in self.journal.events:
-            tag = event.get("tag", "")
-            if event["event"] == "intent":
-                estimates[tag] = event["seconds"]
-                inside[tag] = event.get("workload") or ""
-            elif event["event"] == "surplus":
-                surplus = surplus_tag(event)
-                estimates[surplus], inside[surplus] = estimates.get(tag, 0.0), inside.get(tag, "")
-            elif event["event"] == "released":
-                estimates.pop(tag, None)
-            elif event["event"] == "billed":
-                bills[tag] = event["seconds"]
-        return estimates, bills, inside
-
-    def spent(self) -> float:
-        """QPU seconds: bills where they are final, estimates where they are not."""
-        estimates, bills, inside = self._jobs()
-        jobs = estimates | bills
-        total = sum(jobs.values())
-        for event in self.journal.of("workload_billed"):
-            within = sum(s for tag, s in jobs.items() if inside.get(tag) == event["workload"])
-            total += max(0.0, event["seconds"] - within)
-        return float(total)
-
-    def final(self) -> bool:
-        """Whether every job, batch and session has its bill."""
-        estimates, bills, _ = self._jobs()
-        clocks = {event["workload"] for event in self.journal.of("workload_billed")}
-        closed = {event["workload"] for event in self.journal.of("closed")}
-        return estimates.keys() <= bills.keys() and closed <= clocks
-
-    def left(self) -> float:
-        """QPU seconds that may still be spent."""
-        return self.budget - self.spent()
-
-
-def surplus_tag(event: Event) -> str:
-    """Under which the bill of a surplus job is noted: its own tag is that of the job kept."""
-    return f"{event['tag']}-surplus-{event['job']}"
-
-
 def _to_disk(path: Path) -> None:
     """Flush a file or, where the file system can, the entries of a folder.
 
@@ -286,20 +244,28 @@ def _unwritable(path: Path, error: OSError) -> JobError:
     )
 
 
+class Locked(JobError):
+    """Another process works on a run's folder."""
+
+
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, seconds: float = 0.0) -> Iterator[None]:
     """Keep other processes from changing a run's folder.
 
+    Args:
+        folder: The run's folder.
+        seconds: How long to wait for another process that holds it.
+
     Raises:
-        JobError: If another process holds it.
+        Locked: If another process holds it.
     """
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=seconds)
     except Timeout:
-        raise JobError(
+        raise Locked(
             f"Another process is working on {folder}. Wait for it, or look with `qvit status`."
         ) from None
     except OSError as error:

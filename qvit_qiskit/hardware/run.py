@@ -18,13 +18,17 @@ from qvit_qiskit.devices.compiled import (
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.hardware.dispatch import Dispatcher, Progress, Task
-from qvit_qiskit.hardware.journal import Journal, Ledger, digest, pack_arrays
+from qvit_qiskit.hardware.attempts import Attempts
+from qvit_qiskit.hardware.dispatch import Dispatcher
+from qvit_qiskit.hardware.journal import Journal, digest, pack_arrays
+from qvit_qiskit.hardware.ledger import Ledger, ledger_of
 from qvit_qiskit.hardware.repeats import Anchors, Control
 from qvit_qiskit.hardware.stage import (
     Answers,
     Layout,
+    Progress,
     Rows,
+    Task,
     plan_chunks,
     sample_rows,
     seat,
@@ -32,7 +36,8 @@ from qvit_qiskit.hardware.stage import (
 from qvit_qiskit.hardware.stored import StoredStage
 from qvit_qiskit.ibm.calls import Patience
 from qvit_qiskit.ibm.local import LocalSender
-from qvit_qiskit.ibm.senders import Sender, ServiceSender
+from qvit_qiskit.ibm.sender import Sender
+from qvit_qiskit.ibm.service import ServiceSender
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.simulation.noise.readout_choice import compile_readout
 
@@ -77,9 +82,13 @@ class HardwareRun:
     def __init__(self, journal: Journal, terms: Terms, patience: Patience | None = None) -> None:
         self.journal, self.terms = journal, terms
         self.patience = patience or Patience()
-        self.ledger = Ledger(journal, terms.budget)
+        self.share = 1.0
+        """The budget divided by the estimate of the whole run, where somebody has priced it: how
+        far the limits of its jobs may lie above their estimates."""
         self._sender: Sender | None = None
         self._stages: dict[int, StoredStage] = {}
+        self._fresh: set[int] = set()
+        """Stages that this process has compiled."""
 
     @classmethod
     def at(cls, folder: Path, terms: Terms, patience: Patience | None = None) -> HardwareRun:
@@ -125,11 +134,22 @@ class HardwareRun:
         return self._sender
 
     @property
+    def ledger(self) -> Ledger:
+        """What the run has cost and may still cost."""
+        return ledger_of(self.journal, self.terms.budget)
+
+    @property
     def dispatcher(self) -> Dispatcher:
         """Drives the jobs."""
         terms = self.terms
         return Dispatcher(
-            self.journal, self.sender, self.ledger, terms.shots, terms.mitigation, self.patience
+            self.journal,
+            self.sender,
+            terms.budget,
+            terms.shots,
+            terms.mitigation,
+            self.patience,
+            self.share,
         )
 
     # Stages.
@@ -159,9 +179,56 @@ class HardwareRun:
         )
         return number
 
-    def advance(self, number: int, *, resubmit: bool = False, retry: bool = False) -> Progress:
-        """Compile a stage, send what was not sent, store what is done."""
-        return self.dispatcher.advance(self._task(number), resubmit=resubmit, retry=retry)
+    def advance(
+        self, number: int, *, resubmit: bool = False, retry: bool = False, wait: bool = False
+    ) -> Progress:
+        """Compile a stage, send what was not sent and fits the budget, store what is done.
+
+        A stage that an earlier process compiled, and of which nothing is out, is compiled anew
+        when the device has another calibration now.
+
+        Args:
+            number: The stage's number, from 0.
+            resubmit: Send again what is uncertain or lost.
+            retry: Send again what failed or was cancelled.
+            wait: Look longer for jobs whose submission was not answered.
+
+        Raises:
+            JobError: If a job failed, is uncertain or lost, qubits have become faulty, or the
+                budget does not suffice.
+            ServiceError: If the service does not answer.
+        """
+        self._check_device(number)
+        task = self._task(number)
+        return self.dispatcher.advance(task, resubmit=resubmit, retry=retry, wait=wait)
+
+    def _check_device(self, number: int) -> None:
+        """Whether a stage that was compiled earlier can still be sent as it is.
+
+        Raises:
+            JobError: If it cannot, and some of its jobs are out or done.
+        """
+        stage, attempts = self._stage(number), Attempts(self.journal)
+        if not stage.compiled or number in self._fresh or isinstance(self.sender, LocalSender):
+            return
+        chunks = stage.layout.chunks
+        if all(attempts.state(chunk) not in ("new", "failed", "lost") for chunk in chunks):
+            return  # nothing is left to be sent
+        now = self.sender.calibration().encode()
+        if digest(now) == stage.compiled["calibration"]["sha256"]:
+            return
+        if not any(attempts.sent(chunk) for chunk in chunks):
+            del self._stages[number]
+            self._compile(self._stage(number))
+            return
+        faulty = self.sender.faulty() & stage.layout.qubits
+        if faulty:
+            raise JobError(
+                f"Qubits {sorted(faulty)} of {self.sender.device.name} have become faulty since "
+                f"this stage was compiled, and some of its jobs are done. Wait until they are "
+                f"repaired (`qvit backends check` shows them), then `qvit resume {self.folder} "
+                "--wait`; or compare the run as far as it got."
+            )
 
     def wait(self, number: int, tick: Callable[[Progress], None] | None = None) -> None:
         """Look again and again until a stage is finished."""
@@ -174,11 +241,11 @@ class HardwareRun:
     def update_bills(self) -> None:
         """Ask for bills that were not final before."""
         if self.journal.of("submitted"):
-            self.dispatcher.update_bills()
+            self.dispatcher.bills.update()
 
     def cancel(self) -> int:
         """Cancel every job that has not ended; how many there were."""
-        compiled = [e["stage"] for e in self.journal.of("compiled")]
+        compiled = sorted({e["stage"] for e in self.journal.of("compiled")})
         count = sum(self.dispatcher.cancel(self._task(number)) for number in compiled)
         self.journal.append("cancelled", jobs=count)
         return count
@@ -227,8 +294,11 @@ class HardwareRun:
         arrays = {f"seats{g}": s for g, s in enumerate(seats)}
         arrays |= {f"anchors{g}": s for g, s in anchors.items()}
         store = self.journal.store
-        isa = store(f"{stage.folder}/isa.qpy", to_qpy([copy.circuit for copy in placed]))
-        seated = store(f"{stage.folder}/seats.npz", pack_arrays(arrays))
+        # Files never change: a stage that is compiled anew has others.
+        again = len(self.journal.of("compiled", stage=stage.number))
+        place = f"{stage.folder}/again{again}" if again else stage.folder
+        isa = store(f"{place}/isa.qpy", to_qpy([copy.circuit for copy in placed]))
+        seated = store(f"{place}/seats.npz", pack_arrays(arrays))
         errors = sender.calibration().encode()
         calibration = f"calibrations/{digest(errors)[:12]}.json"
         sha256 = store(calibration, errors)
@@ -246,7 +316,9 @@ class HardwareRun:
             twirl_gates=mitigation.twirl_gates,
             chunks=[c.record() for c in chunks],
             calibration={"file": calibration, "sha256": sha256},
+            **({"place": place} if again else {}),
         )
+        self._fresh.add(stage.number)
 
     # Reading, without a network.
 

@@ -20,10 +20,13 @@ from qvit_qiskit.devices.prices import (
     rows_per_job,
 )
 from qvit_qiskit.hardware.counts import Counts, extrapolate, moments
+from qvit_qiskit.hardware.journal import digest
 from qvit_qiskit.ibm.item import Item
 
 Answers = list[tuple[np.ndarray, np.ndarray]]
 """For each PUB or group the means (R, K) of its rows and their covariances (R, K, K)."""
+CONTENT_TAG = "qvit-is-"
+"""How tags begin that say what a job measures."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,12 @@ class Layout:
     anchors: dict[int, np.ndarray] = field(default_factory=dict)
     """For a group the seats of the rows that every chunk runs besides, shape (M', k)."""
 
+    @property
+    def qubits(self) -> set[int]:
+        """All qubits of the device that it uses."""
+        programs = (compiled for group in self.programs for compiled in group)
+        return {qubit for compiled in programs for copy in compiled.copies for qubit in copy.qubits}
+
     def items(self, chunk: Chunk, groups: Sequence[Group], mitigation: Mitigation) -> list[Item]:
         """The PUBs of a chunk: its rows and anchors in every basis at every fold; calibrations."""
         parts = [
@@ -161,6 +170,42 @@ class Layout:
             each = [moments(compiled.basis, outputs, c, calibration) for c in folds]
             found.append(extrapolate(each, mitigation.factors))
         return np.sum([m for m, _ in found], axis=0), np.sum([c for _, c in found], axis=0)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage is."""
+
+    done: int
+    total: int
+    running: int
+    waiting: int
+    queue: int = 0
+    """Jobs that wait for the device, other people's too; 0 where nobody asked."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether all results are on the disk."""
+        return self.done == self.total
+
+
+@dataclass(frozen=True)
+class Task:
+    """A stage ready to be sent."""
+
+    groups: Sequence[Group]
+    layout: Layout
+    key: str
+    """SHA-256 of everything stored that its results depend on."""
+    seed: str
+    """What seeds a rehearsal: the angles and where they sit. (QPY would not do: it holds random
+    identities of parameters, other ones in every process.)"""
+    content: str
+    """What is measured, the same in every process: `seed`, the qubits in their order, shots."""
+
+    def content_tag(self, chunk: Chunk) -> str:
+        """A tag that says what a chunk's job measures."""
+        return f"{CONTENT_TAG}{digest(f'{self.content} {chunk.record()}'.encode())[:24]}"
 
 
 def seat(rows: int, copies: int, seed: int, places: np.ndarray | None = None) -> np.ndarray:

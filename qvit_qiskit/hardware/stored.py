@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from functools import cached_property
 
@@ -10,11 +11,11 @@ import numpy as np
 from qvit_qiskit.devices.compiled import Compiled, from_qpy
 from qvit_qiskit.devices.prices import Mitigation, Timing
 from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.hardware.collection import counts_of
 from qvit_qiskit.hardware.counts import Counts
-from qvit_qiskit.hardware.dispatch import Task, counts_of
 from qvit_qiskit.hardware.journal import Event, Journal, digest, unpack_arrays
 from qvit_qiskit.hardware.repeats import Anchors, Control
-from qvit_qiskit.hardware.stage import Answers, Chunk, Group, Layout, Rows, values_of
+from qvit_qiskit.hardware.stage import Answers, Chunk, Group, Layout, Rows, Task, values_of
 
 
 class StoredStage:
@@ -68,7 +69,8 @@ class StoredStage:
             JobError: If a file is missing or not what was written.
         """
         event = self._compiled
-        circuits = iter(from_qpy(self.journal.load(f"{self.folder}/isa.qpy", event["isa"])))
+        place = event.get("place", self.folder)
+        circuits = iter(from_qpy(self.journal.load(f"{place}/isa.qpy", event["isa"])))
         programs = [
             [
                 Compiled.from_record(record, [next(circuits) for _ in record["qubits"]])
@@ -76,7 +78,7 @@ class StoredStage:
             ]
             for group in event["programs"]
         ]
-        where = unpack_arrays(self.journal.load(f"{self.folder}/seats.npz", event["seats"]))
+        where = unpack_arrays(self.journal.load(f"{place}/seats.npz", event["seats"]))
         groups = range(len(programs))
         return Layout(
             programs,
@@ -101,9 +103,9 @@ class StoredStage:
         """What its jobs are made of."""
         event, angles = self._compiled, self.journal.of("stage", stage=self.number)[0]["angles"]
         key = f"{event['isa']} {event['seats']} {angles} {event['shots']}"
-        return Task(
-            self.groups, self.layout, digest(key.encode()), seed=f"{angles} {event['seats']}"
-        )
+        seed = f"{angles} {event['seats']}"
+        content = f"{seed} {json.dumps(event['programs'])} {event['shots']} {event.get('level')}"
+        return Task(self.groups, self.layout, digest(key.encode()), seed, content)
 
     # What was measured.
 

@@ -2,22 +2,22 @@
 
 The client waits for answers without limit, does not repeat what was answered with 429, and its
 exception classes alone do not say whether a job exists. So calls run in a thread that can be left
-behind, and a failure is sorted by its HTTP status.
+behind, and a failure is sorted by its cause (`qvit_qiskit.ibm.causes`).
 """
 
 from __future__ import annotations
 
-import os
 import queue
 import random
-import re
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from qvit_qiskit.exceptions import RouteError, ServiceError
+from qvit_qiskit.exceptions import QvitError, ServiceError
+from qvit_qiskit.ibm.causes import Remedy, Stalled, cause_of, chained, status_code
 
 T = TypeVar("T")
 
@@ -49,8 +49,8 @@ class Busy(Exception):
     """The service made no job, and may make it later."""
 
 
-class Stalled(Exception):
-    """A call did not return before its deadline; it may have taken effect."""
+class Closed(Exception):
+    """The batch or session takes no more jobs; this one was not made."""
 
 
 def with_deadline(seconds: float, call: Callable[[], T]) -> T:
@@ -78,13 +78,20 @@ def with_deadline(seconds: float, call: Callable[[], T]) -> T:
     return result
 
 
-def repeat(what: str, patience: Patience, call: Callable[[], T]) -> T:
-    """Run a call that changes nothing, again and again while its failures are transient.
+def repeat(
+    action: str,
+    patience: Patience,
+    call: Callable[[], T],
+    reconnect: Callable[[], None] | None = None,
+) -> T:
+    """Run a call that changes nothing, again and again while its failures may pass.
 
     Args:
-        what: What is being done, for the message.
+        action: What is being done, for the message.
         patience: Deadline of one call, and how long to go on.
         call: The call.
+        reconnect: Signs in anew; done once where the credentials are refused, as they are when a
+            token has run out while somebody waited.
 
     Raises:
         ServiceError: If it keeps failing.
@@ -95,59 +102,30 @@ def repeat(what: str, patience: Patience, call: Callable[[], T]) -> T:
     while True:
         try:
             return with_deadline(patience.deadline, call)
+        except QvitError:
+            raise
         except Exception as error:
-            if not transient(error):
-                raise mended_by_user(what, error) from None
+            if reconnect is not None and status_code(error) == 401:
+                reconnect()
+                reconnect = None
+                continue
+            cause = cause_of(error)
+            if cause.remedy is not Remedy.AGAIN:
+                raise cause.error(action) from error
             if time.monotonic() + pause > end:
                 raise ServiceError(
-                    f"IBM's service failed for {patience.outage:g} s while {what}: "
-                    f"{clean(error)}. Nothing is lost; try again later."
+                    f"IBM's service failed for {patience.outage:g} s while {action}: {cause} "
+                    "Nothing is lost; try again later."
                 ) from None
         time.sleep(pause * random.uniform(0.75, 1.25))
         pause = min(2 * pause, 30.0)
 
 
-def status_code(error: BaseException | None) -> int | None:
-    """The HTTP status behind an exception; −1 if there was no answer, None if it is no such."""
-    while error is not None:
-        code = getattr(error, "status_code", None)
-        if isinstance(code, int):
-            return code
-        code = getattr(getattr(error, "response", None), "status_code", None)
-        if isinstance(code, int):
-            return code
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def transient(error: BaseException) -> bool:
-    """Whether the same call may succeed later."""
-    from qiskit.providers.exceptions import QiskitBackendNotFoundError
-    from qiskit_ibm_runtime.accounts.exceptions import AccountNotFoundError
-    from qiskit_ibm_runtime.exceptions import (
-        IBMInputValueError,
-        IBMNotAuthorizedError,
-        RuntimeInvalidStateError,
-        RuntimeJobNotFound,
-    )
-
-    final = (
-        IBMInputValueError,
-        IBMNotAuthorizedError,
-        AccountNotFoundError,
-        QiskitBackendNotFoundError,
-        RuntimeInvalidStateError,
-        RuntimeJobNotFound,
-        RouteError,
-    )
-    if isinstance(error, final):
-        return False
-    code = status_code(error)
-    return code is None or code in (-1, 408, 429) or code >= 500
-
-
 def verdict(error: BaseException) -> str:
     """What the failure of a submission means.
+
+    Args:
+        error: What the client raised when it was to send a job.
 
     Returns:
         ``"refused"`` if no job was made and the user must mend something, ``"busy"`` if no job was
@@ -155,75 +133,37 @@ def verdict(error: BaseException) -> str:
     """
     from qiskit_ibm_runtime.exceptions import IBMInputValueError, IBMNotAuthorizedError
 
-    code = status_code(error)
-    # Before it sends a job the client asks whether the instance and the device take any.
-    request = _found(error, "request")
-    sent = not (request and request.method == "GET" and _ASKED.search(request.url))
-    if sent and _repeated(error):
+    cause, code = cause_of(error), status_code(error)
+    if not _posted(error):
+        return "busy" if cause.remedy is Remedy.AGAIN else "refused"
+    if _repeated(error):
         return "unanswered"
-    if code == 429 or (not sent and transient(error)):
-        return "busy"
-    if isinstance(error, IBMInputValueError | IBMNotAuthorizedError) or not sent:
+    if isinstance(error, IBMInputValueError | IBMNotAuthorizedError):
         return "refused"
-    final = code is not None and 400 <= code < 500 and code != 408
-    return "refused" if final else "unanswered"
+    if code is None or code == 408 or not 400 <= code < 500:
+        return "unanswered"
+    return "busy" if cause.remedy is Remedy.AGAIN else "refused"
 
 
-_ASKED = re.compile(r"/(instances/usage|backends/[^/]+/status)(\?|$)")
+def _posted(error: BaseException) -> bool:
+    """Whether the request that makes a job may have left.
+
+    Before that the client builds the program, and asks whether the instance and the device take
+    jobs; a failure there shows that it was not in the method that sends.
+    """
+    if isinstance(error, Stalled):
+        return True
+    traces = (traceback.extract_tb(link.__traceback__) for link in chained(error))
+    return any(frame.name == "program_run" for trace in traces for frame in trace)
 
 
 def _repeated(error: BaseException) -> bool:
     """Whether the client sent a job again by itself: its first attempt may have made it."""
-    raw = getattr(_found(error, "response"), "raw", None)
+    raw = getattr(_attribute(error, "response"), "raw", None)
     return bool(getattr(getattr(raw, "retries", None), "history", ()))
 
 
-def _found(error: BaseException | None, name: str) -> Any:
-    """An attribute of an exception or of one behind it."""
-    while error is not None:
-        found = getattr(error, name, None)
-        if found is not None:
-            return found
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def mended_by_user(what: str, error: BaseException) -> RouteError:
-    """One sentence for a failure that only the user can mend."""
-    from qiskit.providers.exceptions import QiskitBackendNotFoundError
-    from qiskit_ibm_runtime.accounts.exceptions import AccountNotFoundError
-    from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError
-
-    if isinstance(error, RouteError):
-        return error
-    if isinstance(error, AccountNotFoundError):
-        return RouteError(
-            "No IBM Quantum account was found. Save one with "
-            "`QiskitRuntimeService.save_account(token=…, instance=…)`, or set QISKIT_IBM_TOKEN and "
-            "QISKIT_IBM_INSTANCE."
-        )
-    if isinstance(error, IBMNotAuthorizedError) or status_code(error) in (401, 403):
-        return RouteError(
-            f"IBM refused the credentials while {what}. Make a new API key on the platform, and "
-            "check that the instance belongs to it."
-        )
-    if isinstance(error, QiskitBackendNotFoundError):
-        return RouteError(
-            f"The instance has no such device ({clean(error)}). `qvit backends check` lists those "
-            "it has; name one of them in the profile."
-        )
-    return RouteError(f"IBM's service refused while {what}: {clean(error)}.")
-
-
-_SECRET = re.compile(r"(Bearer\s+)\S+|(apikey=)[^&\s]+", re.IGNORECASE)
-
-
-def clean(error: BaseException) -> str:
-    """An exception's text in one line, without credentials."""
-    told = getattr(error, "message", None) or error  # IBM's exceptions print a repr
-    text = " ".join(str(told).split()) or type(error).__name__
-    token = os.environ.get("QISKIT_IBM_TOKEN")
-    if token:
-        text = text.replace(token, "***")
-    text = _SECRET.sub(lambda m: f"{m.group(1) or m.group(2)}***", text).rstrip(".")
-    return text if len(text) <= 300 else f"{text[:297]}…"
+def _attribute(error: BaseException, name: str) -> Any:
+    """An attribute of an exception or of one behind it, None where there is none."""
+    values = (getattr(link, name, None) for link in chained(error))
+    return next((value for value in values if value is not None), None)

@@ -10,8 +10,9 @@ import numpy as np
 
 from qvit_qiskit.devices.regions import bundled_device, region_backend
 from qvit_qiskit.ibm.item import Item
-from qvit_qiskit.ibm.senders import (
+from qvit_qiskit.ibm.sender import (
     Bill,
+    Listed,
     Look,
     Work,
     bits_of,
@@ -32,13 +33,14 @@ class LocalSender:
     """
 
     local = True
+    sessions = False
 
     def __init__(self, profile: FakeProfile) -> None:
         self.profile, self.mitigation = profile, profile.mitigation
         self.device = bundled_device(profile.device)
         self._results: dict[str, list[np.ndarray]] = {}
 
-    def open_workload(self) -> str | None:
+    def open_workload(self, max_seconds: int | None) -> str | None:
         """There is none."""
         return None
 
@@ -96,15 +98,15 @@ class LocalSender:
             found += bits_of(result, [(len(part), circuit.num_clbits)], each)
         return np.concatenate(found)
 
-    def find(self, tag: str) -> list[str]:
+    def find(self, tag: str) -> list[Listed]:
         """The job, if this process ran it."""
-        return [tag] if tag in self._results else []
+        return [Listed(tag)] if tag in self._results else []
 
     def look(self, job: str) -> Look:
         """Done, or lost with the process that ran it."""
         if job in self._results:
             return Look("done")
-        return Look("failed", "the process ended before the simulation was stored")
+        return Look("failed", "The process ended before the simulation was stored.")
 
     def fetch(self, job: str, items: Sequence[Item], shots: int) -> list[np.ndarray]:
         """The bits."""
@@ -116,6 +118,13 @@ class LocalSender:
 
     def cancel(self, job: str) -> None:
         """There is nothing to cancel."""
+
+    def preflight(self, seconds: float) -> None:
+        """Nothing can be missing."""
+
+    def faulty(self) -> set[int]:
+        """None is."""
+        return set()
 
     def queue(self) -> int:
         """Nobody waits."""

@@ -3,7 +3,9 @@
 from qvit_qiskit.runs.evaluation import Evaluation, evaluate
 from qvit_qiskit.runs.pricing import Price, price
 from qvit_qiskit.runs.results import Results, read_results
-from qvit_qiskit.runs.submission import Status, cancel, resume, status, submit
+from qvit_qiskit.runs.run_status import Status, status
+from qvit_qiskit.runs.submission import cancel, resume, submit
+from qvit_qiskit.runs.watcher import watch
 
 __all__ = [
     "Evaluation",
@@ -17,4 +19,5 @@ __all__ = [
     "resume",
     "status",
     "submit",
+    "watch",
 ]

@@ -79,6 +79,11 @@ def read_job(path: Path, checkpoint: Path | None = None, backends_dir: Path | No
             f"than {spec.subset}."
         )
     model = loaded.model
+    if not any(model.stage_rows()):
+        raise JobError(
+            f"The model of {loaded.path} has no quantum layer, so nothing would be sent. "
+            "`qvit evaluate` evaluates it."
+        )
     shots = spec.shots or profile.shots
     priced = price(
         model,

@@ -94,15 +94,22 @@ class RunFolder:
         arrays = unpack_arrays(self.journal.load("images.npz", self.facts["images"]))
         return Source(torch.from_numpy(arrays["images"]), arrays["labels"], self.facts["data"])
 
+    @property
+    def has_model(self) -> bool:
+        """Whether the folder holds a checkpoint that its model is built from."""
+        return self.facts["checkpoint"] is not None
+
     def model(self, given: nn.Module | None) -> nn.Module:
         """The model that the run was begun with: the given one, or from the kept checkpoint.
 
         Raises:
             JobError: If it is another model, or there is none.
         """
-        if given is None and self.facts["checkpoint"] is None:
+        if given is None and not self.has_model:
             raise JobError(
-                "The run was begun with a model of your own code: pass the same one as model=."
+                "The run was begun with a model of your own code, so that the command line cannot "
+                "go beyond the quantum layer that is out. From Python, pass the same model: "
+                f"`resume({str(self.journal.folder)!r}, model=…, wait=True)`."
             )
         if given is None:
             self.journal.load(CHECKPOINT, self.facts["checkpoint"])  # checks it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,18 @@ import numpy as np
 from torch import nn
 from torch.utils.data import Dataset
 
-from qvit_qiskit import metrics
 from qvit_qiskit.data import Split
 from qvit_qiskit.devices.prices import Estimate, estimate
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.files import close_to_others
-from qvit_qiskit.hardware.dispatch import Progress
 from qvit_qiskit.hardware.journal import (
     Journal,
-    Ledger,
     locked,
     pack_arrays,
-    unpack_arrays,
 )
+from qvit_qiskit.hardware.ledger import HEADROOM, whole_seconds
 from qvit_qiskit.hardware.run import HardwareRun, Terms
-from qvit_qiskit.hardware.stage import Layout
+from qvit_qiskit.hardware.stage import Layout, Progress
 from qvit_qiskit.ibm.calls import Patience
 from qvit_qiskit.models.cost import count_rows
 from qvit_qiskit.runs.measured_profile import find_measured
@@ -38,35 +35,12 @@ from qvit_qiskit.runs.run_folder import (
     own_checkpoint,
     weights_digest,
 )
+from qvit_qiskit.runs.run_status import Status, status
 from qvit_qiskit.runs.walk import walk
 from qvit_qiskit.training.checkpoint import versions
 
-
-@dataclass(frozen=True)
-class Status:
-    """How far a run is, as its folder and, where it was asked, the service say."""
-
-    run: Path
-    state: str
-    """``"new"``, ``"sent"``, ``"uncertain"``, ``"failed"``, ``"cancelled"`` or ``"finished"``."""
-    device: str
-    stage: int
-    """The stage that is worked on, from 1."""
-    stages: int
-    jobs_done: int
-    """Of this stage."""
-    jobs: int
-    executions: int
-    """Sent so far."""
-    spent_seconds: float
-    """QPU seconds: bills where they are final, else estimates."""
-    budget_seconds: float
-    scores: metrics.Scores | None = None
-    """Of a finished run."""
-    anchor_rows: int = 0
-    """Rows of each circuit that every job runs besides."""
-    queue: int = 0
-    """Jobs that wait for the device; told while waiting only."""
+LOCK_SECONDS = 60.0
+"""How long cancelling waits for another process, such as one that watches the run."""
 
 
 def submit(
@@ -202,11 +176,13 @@ def resume(
         found = RunFolder.open(folder, budget_seconds)
         hardware = HardwareRun(found.journal, found.terms, patience)
         if found.journal.of("done"):
-            if not hardware.ledger.final():
+            if not hardware.ledger.final:
                 hardware.update_bills()
             return status(folder)
         if budget_seconds is not None:
             found.journal.append("budget", seconds=budget_seconds)
+        if model is None and not found.has_model:
+            _fetch(hardware, wait=wait, resubmit=resubmit, tick=tick)
         return _advance(
             hardware,
             found.model(model),
@@ -217,6 +193,22 @@ def resume(
             retry=True,
             tick=tick,
         )
+
+
+def _fetch(
+    run: HardwareRun,
+    *,
+    wait: bool,
+    resubmit: bool,
+    tick: Callable[[Status], None] | None,
+) -> None:
+    """Send and fetch the jobs of the stage that is worked on; no model is needed for that."""
+    current = run.stages - 1
+    if current >= 0 and not run.finished(current):
+        progress = run.advance(current, resubmit=resubmit, retry=True, wait=wait)
+        if wait and not progress.finished:
+            run.wait(current, tick and partial(_tell, run, tick))
+    run.update_bills()
 
 
 def _advance(
@@ -234,7 +226,7 @@ def _advance(
         current = run.stages - 1
         if current >= 0 and not run.finished(current):
             _check_total(run)
-            progress = run.advance(current, resubmit=resubmit, retry=retry)
+            progress = run.advance(current, resubmit=resubmit, retry=retry, wait=wait)
             resubmit = retry = False
             if not progress.finished and not wait:
                 return status(run.folder)
@@ -250,21 +242,30 @@ def _advance(
 
 
 def _check_total(run: HardwareRun) -> None:
-    """Price everything that is left on the device itself, before its first job is sent.
+    """Price the whole run on the device itself, before its first job is sent.
+
+    The budget must have room for the limit of the dearest job too, which lies above its estimate.
 
     Raises:
         JobError: If it is over the budget.
     """
-    if run.journal.of("intent") or run.sender.local:
+    if run.sender.local:
         return
     layout = run.layout(0)
     facts = run.journal.of("evaluation")[0]
     priced = live_estimate(facts, run.terms, layout)
-    if priced.seconds > run.terms.budget:
+    run.share = run.terms.budget / priced.seconds
+    if run.journal.of("intent"):
+        return
+    dearest = max(chunk.seconds for chunk in layout.chunks)
+    least = priced.seconds + whole_seconds(HEADROOM * dearest) - dearest
+    if least > run.terms.budget:
         raise JobError(
-            f"On {run.sender.device.name} as it is now the run would cost {priced.seconds:,.1f} "
-            f"QPU seconds, more than the budget of {run.terms.budget:g}. Nothing was sent. Use "
-            f"fewer shots or images, or `qvit resume {run.folder} --budget SECONDS`."
+            f"On {run.sender.device.name} as it is now the run is estimated at "
+            f"{priced.seconds:,.1f} QPU seconds, and a job is sent with a limit of {HEADROOM:g} "
+            f"times its estimate, which asks for a budget of {math.ceil(least):,}; it has "
+            f"{run.terms.budget:g}. Nothing was sent. Use fewer shots or images, or `qvit resume "
+            f"{run.folder} --wait --budget {math.ceil(least)}`."
         )
 
 
@@ -306,55 +307,6 @@ def cancel(run: Path | str, patience: Patience | None = None) -> int:
     """
     folder = Path(run)
     Journal.open(folder)
-    with locked(folder):
+    with locked(folder, LOCK_SECONDS):
         found = RunFolder.open(folder)
         return HardwareRun(found.journal, found.terms, patience).cancel()
-
-
-def status(run: Path | str) -> Status:
-    """What a run's folder says; no network is used.
-
-    Raises:
-        JobError: If the folder is unusable.
-    """
-    folder = Path(run)
-    found = RunFolder.open(folder)
-    journal, terms = found.journal, found.terms
-    compiled = journal.of("compiled")
-    chunks = [c["name"] for c in compiled[-1]["chunks"]] if compiled else []
-    done = {e["chunk"] for e in journal.of("finished")}
-    finished = journal.of("done")
-    never = {e["tag"] for e in journal.of("released") if "tag" in e}
-    scores = None
-    if finished:
-        arrays = unpack_arrays(journal.load("predictions.npz", finished[-1]["predictions"]))
-        scores = metrics.score(arrays["labels"], arrays["logits"])
-    return Status(
-        run=folder,
-        state="finished" if finished else _state(journal),
-        device=compiled[-1]["device"] if compiled else terms.profile.device,
-        stage=len(journal.of("stage")),
-        stages=len(found.facts["stage_rows"]),
-        jobs_done=sum(name in done for name in chunks),
-        jobs=len(chunks),
-        executions=sum(e["executions"] for e in journal.of("intent") if e["tag"] not in never),
-        spent_seconds=Ledger(journal, terms.budget).spent(),
-        budget_seconds=terms.budget,
-        scores=scores,
-        anchor_rows=terms.anchor_rows,
-    )
-
-
-def _state(journal: Journal) -> str:
-    told = {"intent": "uncertain", "uncertain": "uncertain", "failed": "failed"}
-    told |= {"submitted": "sent", "finished": "sent"}
-    last: dict[str, str] = {}
-    for event in journal.events:
-        if event["event"] in told:
-            last[event["chunk"]] = event.get("state", told[event["event"]])
-        elif event["event"] == "released":
-            last.pop(event["chunk"], None)
-    for state in ("uncertain", "failed", "cancelled", "sent"):
-        if state in last.values():
-            return state
-    return "new"

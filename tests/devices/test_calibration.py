@@ -14,7 +14,7 @@ from qvit_qiskit.devices.regions import bundled_device
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.noise_source import noise_device, run_device
-from qvit_qiskit.ibm.senders import properties_json
+from qvit_qiskit.ibm.sender import properties_json
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.runs import submit
 from qvit_qiskit.simulation.shifts import circuit_pub

@@ -41,7 +41,7 @@ from qvit_qiskit.devices.calibration import device_of
 from qvit_qiskit.devices.regions import bundled_device
 from qvit_qiskit.exceptions import CircuitError, JobError, QvitError, RouteError
 from qvit_qiskit.hardware import journal
-from qvit_qiskit.ibm.senders import properties_json
+from qvit_qiskit.ibm.sender import properties_json
 from qvit_qiskit.qnn import BroadcastEstimatorQNN, QNNConnector
 from qvit_qiskit.simulation.noise.compiler import noisy
 

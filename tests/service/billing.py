@@ -52,8 +52,7 @@ def elapsed(session: Record, jobs: Iterable[Record]) -> float:
         last = max((job["finished"] or 0 for job in jobs), default=session["activated"])
         end = min(end, last + session["interactive_ttl"])
     busy = sum((job["finished"] or end) - job["running"] for job in jobs if job["running"])
-    used = charged + max(0.0, end - session["activated"] - busy)
-    return min(used, float(session["max_ttl"]))
+    return charged + max(0.0, end - session["activated"] - busy)
 
 
 def consumed(crn: str, jobs: Iterable[Record], sessions: Iterable[Record]) -> float:

@@ -63,6 +63,8 @@ class Worker(threading.Thread):
         if doom.get("when") == "queued":
             return self._doomed(job, doom)
         session = self.app.store.sessions.get(job["session_id"] or "")
+        if session and session["state"] != "closed" and self._over(session):
+            sessions.close(self.app.store, session, "max_ttl reached")
         if session and session["state"] == "closed":
             return self._end(job, "Failed", 1217, "Session has been closed.")
         analysis = self._analysed(job)
@@ -122,13 +124,13 @@ class Worker(threading.Thread):
             self._end(job, "Completed", charged=charged, executed=job["executed"] + 1)
 
     def _limit(self, job: Record) -> float:
-        """QPU seconds that a job may use: its own limit, the platform's, its session's rest."""
-        limit = min(job["cost"] or self.app.settings.max_seconds, self.app.settings.max_seconds)
-        session = self.app.store.sessions.get(job["session_id"] or "")
-        if session and session["mode"] == "dedicated":
-            used = billing.elapsed(session, sessions.jobs_of(self.app.store, session))
-            limit = min(limit, max(0.0, session["max_ttl"] - used))
-        return limit
+        """QPU seconds that a job may use: its own limit and the platform's."""
+        return min(job["cost"] or self.app.settings.max_seconds, self.app.settings.max_seconds)
+
+    def _over(self, session: Record) -> bool:
+        """Whether a session's time is used up: no job of it starts any more."""
+        used = billing.elapsed(session, sessions.jobs_of(self.app.store, session))
+        return session["mode"] == "dedicated" and used >= session["max_ttl"]
 
     def _start(self, job: Record, session: Record | None) -> bool:
         now = time.time()

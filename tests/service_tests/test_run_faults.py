@@ -161,9 +161,9 @@ def test_a_job_made_by_an_attempt_that_failed_is_not_sent_again(
 def test_what_fails_before_a_job_is_sent_leaves_nothing_uncertain(
     service: Service, go: Go, tmp_path: Path
 ) -> None:
-    """The client asks two things before it sends a job."""
+    """The client asks two things before it sends a job, after they were asked once already."""
     for call in ("GET /instances/usage", "GET /backends/*/status"):
-        service.inject("status", call=call, code=503, count=6)  # as long as the client tries
+        service.inject("status", call=call, code=503, count=6, after=1)  # as long as it tries
     audit = Audit(service)
     done = go()
     assert done.state == "finished"
@@ -211,7 +211,7 @@ def test_cancelling_a_job_whose_submission_was_not_answered(
     audit = Audit(service)
     service.configure(queue_delay=60.0)  # holding would end with the faults
     service.inject("drop", call="POST /jobs", when="after")
-    service.inject("status", call="GET /jobs", code=400)
+    service.inject("status", call="GET /jobs", code=400, after=1)  # one goes before the job
     service.inject("status", call="PATCH /sessions/*", code=400)
     with pytest.raises(RouteError):
         go("session")
@@ -239,10 +239,8 @@ def test_a_session_closed_between_two_jobs(
     monkeypatch.setattr(cost, "MERGE_SECONDS", split_jobs())
     audit = Audit(service)
     service.inject("close_session", when="before", after=1)
-    with pytest.raises(RouteError, match="Session has been closed"):
-        go("session", max_loss=0.001)
     with suppress(JobError):  # the first job may have been caught in the queue
-        on(tmp_path / "run")
+        go("session", max_loss=0.001)
     assert on(tmp_path / "run").state == "finished"
     assert sorted(audit.programs().values()) == [1, 1]
     audit.check(tmp_path / "run")

@@ -380,7 +380,9 @@ def test_any_model_and_any_data_set(
     go: Go, service: Service, profile: Callable[..., str], tmp_path: Path, data: Dataset[Any]
 ) -> None:
     service.configure(noiseless=True)
-    found = go(tmp_path / "run", data=data, layers=2, backend=profile(shots=20_000), batch_size=2)
+    backend = profile(shots=20_000)
+    keys = {"backend": backend, "batch_size": 2, "budget_seconds": 100.0}
+    found = go(tmp_path / "run", data=data, layers=2, **keys)
     assert (found.state, found.stages) == ("finished", 2)
     with np.load(tmp_path / "run" / "predictions.npz") as arrays:
         logits, labels = arrays["logits"], arrays["labels"]

@@ -291,7 +291,8 @@ class Audit:
         Raises:
             AssertionError: If something was.
         """
-        from qvit_qiskit.hardware.journal import Journal, Ledger
+        from qvit_qiskit.hardware.journal import Journal
+        from qvit_qiskit.hardware.ledger import ledger_of
 
         journal, jobs = Journal.open(folder), self.jobs()
         announced = {event["tag"] for event in journal.of("intent")}
@@ -301,7 +302,7 @@ class Audit:
             assert not json.loads(path.read_text())["accepting_jobs"], event
         charged = sum(job["charged"] for job in jobs)
         clock = sum(event["seconds"] for event in journal.of("workload_billed"))
-        spent = Ledger(journal, math.inf).spent()
+        spent = ledger_of(journal, math.inf).spent
         assert charged - 1e-6 <= spent <= max(charged, clock) + 1e-6, (charged, clock, spent)
 
 
@@ -346,7 +347,7 @@ def ordeal(
             assert len(told) < 3, told
         struck += sum(found["hits"] for found in service.faults())
         service.clear()
-    assert struck
+    assert struck, told
     executed = audit.programs()
     assert len(executed) == 1
     assert fault == "surplus" or set(executed.values()) == {1}

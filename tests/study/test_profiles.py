@@ -7,7 +7,7 @@ import pytest
 
 from qvit_qiskit.devices.regions import bundled_device
 from qvit_qiskit.exceptions import ProfileError, RouteError
-from qvit_qiskit.ibm.senders import properties_json
+from qvit_qiskit.ibm.sender import properties_json
 from qvit_qiskit.study import run_study
 from qvit_qiskit.study.plan import load_set
 from qvit_qiskit.study.profiles import open_profile, same_profile

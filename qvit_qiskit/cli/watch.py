@@ -1,0 +1,125 @@
+"""``qvit watch``, and what an interrupted wait says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from qvit_qiskit.runs import Status
+
+INTERRUPTED = 130
+"""Exit code of a command that was stopped with Ctrl-C, as shells have it."""
+
+
+def watch(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of runs; without any, list runs/.")
+    ] = None,
+    hours: Annotated[
+        float, typer.Option(min=0.0, help="Hours that the service may fail without a break.")
+    ] = 6.0,
+    notify: Annotated[
+        str | None,
+        typer.Option(help="A command to run at the end, with the runs' folders as arguments."),
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that a single call may keep failing.")
+    ] = 30.0,
+) -> None:
+    """Follow runs until they are finished: fetch what is done, send the next quantum layers.
+
+    Example: qvit watch runs/hello-hardware-20261122-160000 --notify ./tell-me.sh
+    """
+    from qvit_qiskit.exceptions import ServiceError
+    from qvit_qiskit.ibm.calls import Patience
+    from qvit_qiskit.runs import watch as follow
+
+    if not runs:
+        _list(Path("runs"))
+        return
+    lines: dict[Path, str] = {}
+
+    def tick(folder: Path, found: Status, problem: str) -> None:
+        line = f"{folder}: {_line(found)}" + (f"; {problem}" if problem else "")
+        if lines.get(folder) != line:
+            lines[folder] = line
+            print(line, flush=True)
+
+    with interruptible(*runs):
+        ends = follow(runs, outage=3600 * hours, patience=Patience.of(patience), tick=tick)
+    failed = [end for end in ends if end.error]
+    for end in failed:
+        print(f"error: {end.error}", file=sys.stderr)
+    if notify:
+        subprocess.run([notify, *(str(end.run) for end in ends)], check=False)
+    if failed:
+        service = all(isinstance(end.error, ServiceError) for end in failed)
+        raise typer.Exit(1 if service else 2)
+
+
+def _list(folder: Path) -> None:
+    """A line for each run in a folder."""
+    from qvit_qiskit.exceptions import JobError
+    from qvit_qiskit.runs import status
+
+    runs = sorted(path.parent for path in folder.glob("*/journal.jsonl"))
+    if not runs:
+        print(f"There are no runs in {folder}/. `qvit submit` begins one.")
+    for run in runs:
+        try:
+            print(f"{run}: {_line(status(run))}")
+        except JobError as error:
+            print(f"{run}: {error}")
+
+
+def _line(found: Status) -> str:
+    """A run's state in a few words."""
+    return (
+        f"{found.state}, quantum layer {found.stage} of {found.stages}, {found.jobs_done} of "
+        f"{found.jobs} jobs, {found.billed_seconds:.1f} QPU s billed of {found.budget_seconds:g}"
+    )
+
+
+@contextmanager
+def interruptible(*folders: Path) -> Iterator[None]:
+    """Say what is out, what it may cost and how to go on when somebody presses Ctrl-C.
+
+    Args:
+        folders: Of the runs that are waited for.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        for folder in folders:
+            print(_interruption(folder), file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _interruption(folder: Path) -> str:
+    from qvit_qiskit.exceptions import JobError
+    from qvit_qiskit.runs import status
+
+    try:
+        found = status(folder)
+    except JobError:
+        return f"Stopped before anything of {folder} was sent."
+    if found.state == "finished":
+        return f"The run in {folder} is finished: `qvit status {folder}`."
+    out = (
+        f"{found.jobs_out} job(s) of {folder} are out and may still cost up to "
+        f"{found.reserved_seconds:.0f} QPU seconds"
+        if found.jobs_out
+        else f"No job of {folder} is out"
+    )
+    return (
+        f"Stopped waiting. {out}; {found.billed_seconds:.1f} are billed. Go on with `qvit resume "
+        f"{folder} --wait`, or stop its jobs with `qvit cancel {folder}`."
+    )

@@ -1,0 +1,85 @@
+"""Which of the service's jobs are a run's own: found by their tags, the oldest kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.hardware.attempts import Attempts
+from qvit_qiskit.hardware.bills import Bills
+from qvit_qiskit.hardware.journal import Journal
+from qvit_qiskit.hardware.stage import CONTENT_TAG, Chunk, Task
+from qvit_qiskit.ibm.calls import Patience
+from qvit_qiskit.ibm.sender import Listed, Sender
+
+ABSENT = timedelta(hours=1)
+"""After this a job whose submission was not answered, and that was given up, no longer counts."""
+
+
+class Claims:
+    """Finds the jobs of a run by their tags."""
+
+    def __init__(self, journal: Journal, sender: Sender, patience: Patience) -> None:
+        self.journal, self.sender, self.patience = journal, sender, patience
+        self.attempts, self.bills = Attempts(journal), Bills(journal, sender)
+
+    def seek(self, tag: str, seconds: float) -> list[Listed]:
+        """The jobs with a tag; where there are none yet, looked for again for so many seconds."""
+        end = time.monotonic() + seconds
+        pause = 0.25
+        while True:
+            listed = self.sender.find(tag)
+            if listed or time.monotonic() + pause > end:
+                return listed
+            time.sleep(pause)
+            pause = min(2 * pause, self.patience.poll)
+
+    def adopt(self, task: Task, chunk: Chunk, tag: str, listed: Sequence[Listed]) -> None:
+        """Take the oldest job under a tag for the chunk's own; further ones are surplus.
+
+        Raises:
+            JobError: If a copy of the folder sent something else under the tag.
+        """
+        content = task.content_tag(chunk)
+        own = str((self.attempts.last(chunk, "submitted") or {}).get("job", ""))
+        if own and own not in [one.job for one in listed]:  # it is not listed yet
+            listed = [*listed, Listed(own)]
+        for other in listed:
+            named = [t for t in other.tags if t.startswith(CONTENT_TAG)]
+            if named and named[0] != content:
+                raise JobError(
+                    f"A copy of the folder {self.journal.folder} has sent chunk {chunk.name} as "
+                    f"the job {other.job}, compiled for other qubits. Go on with that copy; this "
+                    "one can only be deleted."
+                )
+        kept = self._kept(listed)
+        if kept != own:
+            self.attempts.note("submitted", chunk, tag=tag, job=kept)
+        known = {event["job"] for event in self.journal.of("surplus")}
+        for other in listed:
+            if other.job != kept and other.job not in known:
+                self.bills.surplus(other.job, tag)
+
+    def _kept(self, listed: Sequence[Listed]) -> str:
+        """Which of several equal jobs is kept: the oldest of those that have not come to nothing.
+
+        There are several where the client repeated a submission that was answered with an error,
+        or where two copies of a folder were resumed at once; all keep the same one.
+        """
+        if len(listed) > 1:
+            for one in listed:
+                if self.sender.look(one.job).state not in ("failed", "cancelled", "lost"):
+                    return one.job
+        return listed[0].job
+
+    def look_for_given_up(self) -> None:
+        """Cancel jobs that were listed only after they were given up, and put them on the bill."""
+        for event in self.attempts.given_up():
+            listed = self.sender.find(event["tag"])
+            for one in listed:
+                self.bills.surplus(one.job, event["tag"])
+            age = datetime.now(UTC) - datetime.fromisoformat(event["time"])
+            if not listed and age > ABSENT and not self.journal.of("absent", tag=event["tag"]):
+                self.journal.append("absent", tag=event["tag"])

@@ -1,0 +1,160 @@
+"""Looks at the jobs of a stage that are out, and stores the results of those that are done."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qvit_qiskit.devices.prices import Mitigation
+from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.hardware.attempts import Attempts
+from qvit_qiskit.hardware.bills import Bills
+from qvit_qiskit.hardware.claims import Claims
+from qvit_qiskit.hardware.counts import Counts
+from qvit_qiskit.hardware.journal import Event, Journal, pack_arrays, unpack_arrays
+from qvit_qiskit.hardware.stage import Chunk, Progress, Task
+from qvit_qiskit.ibm.calls import Patience
+from qvit_qiskit.ibm.sender import Listed, Sender, Unusable
+
+
+class Collection:
+    """What comes back of a run's jobs."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        sender: Sender,
+        shots: int,
+        mitigation: Mitigation,
+        patience: Patience,
+    ) -> None:
+        self.journal, self.sender = journal, sender
+        self.shots, self.mitigation = shots, mitigation
+        self.attempts, self.bills = Attempts(journal), Bills(journal, sender)
+        self.claims = Claims(journal, sender, patience)
+
+    def look(self, task: Task) -> Progress:
+        """Look at every job that was sent; store the results of those that are done.
+
+        Raises:
+            JobError: If a job failed, was cancelled or is lost.
+        """
+        running = waiting = 0
+        problem: JobError | None = None
+        for chunk in task.layout.chunks:
+            if self.attempts.state(chunk) != "sent":
+                continue
+            sent = self.attempts.last(chunk, "submitted") or {}
+            look = self.sender.look(sent["job"])
+            if look.state == "done":
+                problem = self.store(task, chunk) or problem
+            elif look.state in ("failed", "cancelled"):
+                problem = self.fail(chunk, sent, look.state, look.reason, cut=look.cut)
+            elif look.state == "lost":
+                problem = self.lose(chunk, sent, look.reason)
+            else:
+                running += look.state == "running"
+                waiting += look.state == "waiting"
+        if problem:
+            raise problem
+        done = sum(self.attempts.state(c) == "done" for c in task.layout.chunks)
+        return Progress(done, len(task.layout.chunks), running, waiting)
+
+    def store(self, task: Task, chunk: Chunk) -> JobError | None:
+        """Store the result of a finished job; what is wrong with it, if anything."""
+        sent = self.attempts.last(chunk, "submitted") or {}
+        job = sent["job"]
+        if not self.sender.local:
+            self.claims.adopt(
+                task, chunk, sent["tag"], self.sender.find(sent["tag"]) or [Listed(job)]
+            )
+            sent = self.attempts.last(chunk, "submitted") or {}
+        if sent["job"] != job:  # an older one was listed since: look at that one next
+            return None
+        items = task.layout.items(chunk, task.groups, self.mitigation)
+        try:
+            bits = self.sender.fetch(job, items, self.shots)
+        except Unusable as error:
+            return self.lose(chunk, sent, str(error))
+        arrays: dict[str, np.ndarray] = {}
+        for item, found in zip(items, bits, strict=True):
+            counts = Counts.of(found)
+            arrays |= {
+                f"{item.name}/row": counts.row,
+                f"{item.name}/state": counts.state,
+                f"{item.name}/count": counts.count,
+            }
+        name = f"results/{chunk.name}.npz"
+        sha256 = self.journal.store(name, pack_arrays(arrays))
+        self.attempts.note("finished", chunk, tag=sent["tag"], job=job, file=name, sha256=sha256)
+        self.bills.ask(sent["tag"], job)
+        return None
+
+    def fail(
+        self, chunk: Chunk, sent: Event, state: str, reason: str, *, cut: bool = False
+    ) -> JobError:
+        """Write down that a job failed or was cancelled.
+
+        Args:
+            chunk: What it was to run.
+            sent: The event of its submission.
+            state: ``"failed"`` or ``"cancelled"``.
+            reason: Why, a sentence.
+            cut: Whether it was stopped at its limit.
+
+        Returns:
+            What to tell the user.
+        """
+        reason = reason or "The service gave no reason."
+        self.attempts.note(
+            "failed", chunk, tag=sent["tag"], job=sent["job"], reason=reason, state=state, cut=cut
+        )
+        self.bills.ask(sent["tag"], sent["job"])
+        return self.not_finished(self.attempts.last(chunk, "failed") or {})
+
+    def lose(self, chunk: Chunk, sent: Event, reason: str) -> JobError:
+        """Write down that a job, or its result, no longer exists.
+
+        Args:
+            chunk: What it was to run.
+            sent: The event of its submission.
+            reason: Why, a sentence.
+
+        Returns:
+            What to tell the user.
+        """
+        self.attempts.note("lost", chunk, tag=sent["tag"], job=sent["job"], reason=reason)
+        self.bills.ask(sent["tag"], sent["job"])
+        return self.lost(self.attempts.last(chunk, "lost") or {})
+
+    def not_finished(self, failed: Event) -> JobError:
+        """What to tell of a job that failed or was cancelled."""
+        longer = " It gets a higher limit then." if failed.get("cut") else ""
+        return JobError(
+            f"The job {failed['job']} of chunk {failed['chunk']} did not finish: "
+            f"{failed['reason']} Send it again with `qvit resume {self.journal.folder} --wait`."
+            f"{longer}"
+        )
+
+    def lost(self, lost: Event) -> JobError:
+        """What to tell of a job that no longer exists, or has no usable result."""
+        return JobError(
+            f"The job {lost['job']} of chunk {lost['chunk']} is lost: {lost['reason']} Until it is "
+            "billed it counts at its limit. Send the chunk again with `qvit resume --resubmit "
+            f"--wait {self.journal.folder}`."
+        )
+
+
+def counts_of(journal: Journal, chunk: Chunk) -> dict[str, Counts]:
+    """The stored counts of a chunk.
+
+    Raises:
+        JobError: If they are missing or not what was stored.
+    """
+    event = journal.of("finished", chunk=chunk.name)[-1]
+    arrays = unpack_arrays(journal.load(event["file"], event["sha256"]))
+    names = sorted({name.rpartition("/")[0] for name in arrays})
+    out = {}
+    for name in names:
+        row = arrays[f"{name}/row"]
+        out[name] = Counts(row, arrays[f"{name}/state"], arrays[f"{name}/count"], int(row[-1]) + 1)
+    return out

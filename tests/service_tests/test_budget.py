@@ -1,0 +1,215 @@
+"""The budget of a run against a service with bills of its own, kills, failures and resumes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from service.handle import Service
+from service_tests.victim import Audit, images, network, split_jobs
+
+from qvit_qiskit.devices import prices
+from qvit_qiskit.exceptions import JobError, QvitError, ServiceError
+from qvit_qiskit.hardware.journal import Journal
+from qvit_qiskit.hardware.ledger import ledger_of
+from qvit_qiskit.ibm.calls import Patience
+from qvit_qiskit.runs import Status, resume, status, submit
+
+SOON = Patience(deadline=20.0, outage=2.0, settle=0.3, poll=0.1)
+ESTIMATE = 2.024
+"""QPU seconds of the one job of a run of `network()` on three images at 32 shots."""
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Callable[..., str]:
+    """Write a profile; its path."""
+
+    def write(mode: str = "batch", shots: int = 32) -> str:
+        path = tmp_path / f"{mode}.toml"
+        path.write_text(f'kind = "ibm"\ndevice = "ibm_torino"\nmode = "{mode}"\nshots = {shots}\n')
+        return str(path)
+
+    return write
+
+
+def begin(folder: Path, backend: str, budget: float, **keys: Any) -> Status:
+    """Submit the small run and wait for it."""
+    keys = {"wait": True, "patience": SOON} | keys
+    return submit(network(), images(3), backend, folder, budget_seconds=budget, **keys)
+
+
+def go_on(folder: Path, **keys: Any) -> Status:
+    """Resume the small run and wait for it."""
+    return resume(folder, network(), **({"wait": True, "patience": SOON} | keys))
+
+
+def billed(audit: Audit) -> float:
+    """What the service has charged for all jobs since the test began."""
+    return float(sum(job["charged"] for job in audit.jobs()))
+
+
+@pytest.fixture
+def audit(service: Service) -> Audit:
+    """What happens on the service in this test."""
+    return Audit(service)
+
+
+@pytest.mark.parametrize("budget", [2.1, 2.5, 2.9, 3.9])
+def test_a_limit_below_the_headroom_is_never_sent(
+    audit: Audit, tmp_path: Path, profile: Callable[..., str], budget: float
+) -> None:
+    with pytest.raises(JobError, match="asks for a budget of 4"):
+        begin(tmp_path / "run", profile("job"), budget)
+    assert billed(audit) == 0
+    assert go_on(tmp_path / "run", budget_seconds=4.0).state == "finished"
+
+
+def test_a_job_that_was_stopped_at_its_limit_goes_on_with_a_higher_one(
+    service: Service, audit: Audit, tmp_path: Path, profile: Callable[..., str]
+) -> None:
+    service.inject("bill", factor=2.5, count=None)  # 5.06 s, beyond 1.5 times the estimate
+    with pytest.raises(JobError, match=r"time limit.*It gets a higher limit"):
+        begin(tmp_path / "run", profile("job"), 4.5)
+    with pytest.raises(JobError, match="--budget"):
+        go_on(tmp_path / "run")
+    assert billed(audit) <= 4.5
+    assert go_on(tmp_path / "run", budget_seconds=15.0).state == "finished"
+    assert billed(audit) <= 15.0
+
+
+def test_bills_that_come_late_hold_back_what_does_not_fit(
+    service: Service,
+    audit: Audit,
+    tmp_path: Path,
+    profile: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two jobs whose bills are twice their estimates: the second waits for the first's bill."""
+    monkeypatch.setattr(prices, "MERGE_SECONDS", split_jobs())
+    service.configure(bill_factor=1.4, billing_delay=1.0)
+    done = begin(tmp_path / "run", profile("batch"), 7.0, max_loss=0.001)
+    assert done.state == "finished"
+    order = [e["event"] for e in Journal.open(tmp_path / "run").events]
+    kept = [event for event in order if event in ("intent", "billed")]
+    assert kept[:3] == ["intent", "billed", "intent"]
+    assert billed(audit) <= 7.0
+
+
+def test_bills_that_never_come(
+    service: Service, tmp_path: Path, profile: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prices, "MERGE_SECONDS", split_jobs())
+    service.configure(billing_delay=1e9)
+    with pytest.raises(ServiceError, match=r"has not billed all jobs yet.*add `--budget"):
+        begin(tmp_path / "run", profile("job"), 6.2, max_loss=0.001)
+    found = status(tmp_path / "run")
+    assert found.billed_seconds == 0
+    assert found.estimated_seconds == pytest.approx(ESTIMATE, abs=0.02)
+    assert 4 <= found.reserved_seconds <= 6.2
+    assert go_on(tmp_path / "run", budget_seconds=20.0).state == "finished"
+
+
+def test_a_session_is_opened_with_its_time_and_closed_at_once(
+    service: Service, tmp_path: Path, profile: Callable[..., str]
+) -> None:
+    assert begin(tmp_path / "run", profile("session"), 20.0).state == "finished"
+    session = service.sessions()[-1]
+    (event,) = Journal.open(tmp_path / "run").of("workload")
+    assert session["max_ttl"] == event["max_seconds"] <= 20
+    assert not session["accepting_jobs"]
+
+
+class Killed(BaseException):
+    """Ends a run in the middle, as a kill does: nothing catches it."""
+
+
+@contextmanager
+def killed(step: int | None, *, before: bool) -> Iterator[None]:
+    """Let the run die at a step of its journal, before or after the event is on the disk."""
+    steps = iter(range(10_000))
+    original = Journal.append
+
+    def append(journal: Journal, event: str, **facts: Any) -> Any:
+        doomed = next(steps) == step
+        if doomed and before:
+            raise Killed
+        written = original(journal, event, **facts)
+        if doomed:
+            raise Killed
+        return written
+
+    with pytest.MonkeyPatch.context() as patch, suppress(Killed):
+        patch.setattr(Journal, "append", append)
+        yield
+
+
+def trial(
+    service: Service, folder: Path, backend: str, mode: str, rng: np.random.Generator
+) -> None:
+    """One run with random bills, kills and failures, gone on with until it is finished or not.
+
+    Raises:
+        AssertionError: If more was billed than the budget, or a finished result was lost.
+    """
+    budget = float(rng.uniform(5, 40))
+    finished: set[str] = set()
+    audit = Audit(service)
+    service.configure(billing_delay=float(rng.choice([0.0, 0.3, 1e9])))
+    for attempt in range(int(rng.integers(3, 7))):
+        service.clear()
+        service.configure(
+            bill_factor=float(rng.uniform(0.3, 5.0)), bill_surcharge=float(rng.choice([0.0, 2.0]))
+        )
+        fault = rng.choice(["none", "job_failure", "cancel", "drop", "late_listing", "status"])
+        if fault in ("job_failure", "cancel"):
+            service.inject(fault, charged=float(rng.uniform(0, 9)))
+        elif fault == "drop":
+            service.inject("drop", call="POST /jobs", when=str(rng.choice(["before", "after"])))
+        elif fault == "late_listing":
+            service.inject("late_listing", seconds=1.0)
+            service.inject("drop", call="POST /jobs", when="after")
+        elif fault == "status":
+            service.inject("status", call="POST /jobs", code=500, creates=bool(rng.random() < 0.5))
+        state = ""
+        step = int(rng.integers(4, 30)) if rng.random() < 0.5 else None
+        with killed(step, before=bool(rng.random() < 0.5)), suppress(QvitError):
+            if attempt == 0:
+                state = begin(folder, backend, budget, max_loss=0.001).state
+            else:
+                state = go_on(folder, resubmit=bool(rng.random() < 0.5)).state
+        if state == "finished":
+            break
+        journal = Journal.open(folder)
+        done = {event["chunk"] for event in journal.of("finished")}
+        assert finished <= done
+        finished = done
+        charged = billed(audit)
+        assert charged <= budget + 1e-9, (mode, budget, charged)
+    service.clear()
+    service.configure(billing_delay=0.0)
+    time.sleep(0.05)
+    service.wait_idle()
+    assert billed(audit) <= budget + 1e-9
+    ledger = ledger_of(Journal.open(folder), budget)
+    assert ledger.billed + ledger.reserved <= budget + 1e-9 or not ledger.charges
+
+
+@pytest.mark.parametrize("mode", ["job", "batch", "session"])
+@pytest.mark.parametrize("number", range(7))
+def test_what_is_billed_never_exceeds_the_budget(
+    service: Service,
+    tmp_path: Path,
+    profile: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    rng: np.random.Generator,
+    mode: str,
+    number: int,
+) -> None:
+    monkeypatch.setattr(prices, "MERGE_SECONDS", split_jobs())
+    monkeypatch.setattr("urllib3.util.retry.Retry.sleep", lambda self, response=None: None)
+    trial(service, tmp_path / "run", profile(mode), mode, rng)
