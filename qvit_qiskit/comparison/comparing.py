@@ -33,7 +33,7 @@ from qvit_qiskit.comparison.rungs import (
 from qvit_qiskit.data import Split
 from qvit_qiskit.exceptions import DataError, RouteError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.recorded_noise import RecordedNoise, recorded_noise
+from qvit_qiskit.execution.recorded_noise import RecordedNoise, noise_of
 from qvit_qiskit.execution.route import Route
 from qvit_qiskit.inference.passes import BATCH
 from qvit_qiskit.profile import AerProfile
@@ -155,7 +155,7 @@ class _Build:
 
     def _noise_of(self, run: Recorded) -> RecordedNoise | None:
         try:
-            return recorded_noise(run.path)
+            return noise_of(run.folder.hardware.stored)
         except RouteError as error:
             self.notes["device noise"] = f"left out: {error}"
             return None

@@ -17,16 +17,15 @@ from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.comparison.data import Anchors, Executions
 from qvit_qiskit.devices.compiled import Compiled
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.hardware.collection import counts_of
 from qvit_qiskit.hardware.journal import Journal, digest
 from qvit_qiskit.hardware.ledger import ledger_of
 from qvit_qiskit.hardware.readout_factors import calibrated_noise
-from qvit_qiskit.hardware.run import HardwareRun
 from qvit_qiskit.hardware.stage import Chunk, Layout, Rows
+from qvit_qiskit.hardware.stored import StoredStage
 from qvit_qiskit.inference.passes import Pass
 from qvit_qiskit.inference.rows import evaluate
 from qvit_qiskit.profile import FakeProfile
-from qvit_qiskit.runs.results import Results, read_results
+from qvit_qiskit.runs.results import Results, results_of
 from qvit_qiskit.runs.run_folder import RunFolder, Source
 
 REHEARSED = "estimated: a rehearsal costs nothing"
@@ -111,15 +110,14 @@ def read_recorded(run: Path | str) -> Recorded:
         JobError: If it is not finished, holds a mock device's data, or a file is missing or not
             what the run wrote.
     """
-    results = read_results(run)
+    folder = RunFolder.open(Path(run))
+    results = results_of(folder)
     if results.device.startswith("mock"):
         raise JobError(
             f"The run in {run} is of {results.device}, which returns random data. Compare runs of "
             "a real device or rehearsals."
         )
-    folder = RunFolder.open(Path(run))
-    hardware = HardwareRun(folder.journal, folder.terms)
-    found = [_executions(hardware, layer) for layer in range(hardware.stages)]
+    found = [_executions(folder, stage) for stage in folder.hardware.stored]
     return Recorded(Path(run), folder, results, folder.source(), found)
 
 
@@ -180,8 +178,8 @@ def check_reproduced(run: Recorded, replayed: Pass) -> None:
         )
 
 
-def _executions(run: HardwareRun, number: int) -> Executions:
-    rows, layout = run.read_stage(number), run.layout(number)
+def _executions(run: RunFolder, stage: StoredStage) -> Executions:
+    rows, layout = stage.rows, stage.layout
     times = _times(run.journal, layout.chunks)
     chunks = sorted(layout.chunks, key=lambda chunk: times[chunk.name])
     jobs = [np.zeros(len(group.rows), int) for group in rows.groups]
@@ -198,8 +196,7 @@ def _executions(run: HardwareRun, number: int) -> Executions:
     told = tuple(times[c.name].isoformat() for c in chunks)
     mitigation, calibrated = run.terms.mitigation, None
     if mitigation.calibration_rows:
-        counted = [counts_of(run.journal, chunk) for chunk in layout.chunks]
-        calibrated = calibrated_noise(rows, layout, counted, mitigation)
+        calibrated = calibrated_noise(rows, layout, stage.counts, mitigation)
     return Executions(rows, qubits, copies, jobs, told, calibrated)
 
 

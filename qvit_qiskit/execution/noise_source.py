@@ -6,10 +6,11 @@ from pathlib import Path
 
 from qiskit.providers import BackendV2
 
-from qvit_qiskit.devices.calibration import CalibratedDevice, device_of
+from qvit_qiskit.devices.calibration import device_of
 from qvit_qiskit.devices.regions import bundled_device
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.hardware.journal import Event, Journal
+from qvit_qiskit.hardware.journal import Journal
+from qvit_qiskit.hardware.stored import compiled_stages
 from qvit_qiskit.ibm.account import connect, find_device
 from qvit_qiskit.ibm.calls import Patience, repeat
 from qvit_qiskit.ibm.sender import properties_json
@@ -48,27 +49,10 @@ def run_device(folder: Path) -> BackendV2:
     """
     if not folder.exists() and (Path("runs") / folder).exists():
         folder = Path("runs") / folder
-    journal = Journal.open(folder)
-    compiled = journal.of("compiled")
-    if not compiled:
+    stages = compiled_stages(Journal.open(folder))
+    if not stages:
         raise RouteError(f"The run in {folder} has recorded no calibration yet; resume it first.")
-    return compiled_device(journal, compiled[-1])
-
-
-def compiled_device(journal: Journal, compiled: Event) -> CalibratedDevice:
-    """The device as it was when a stage was compiled.
-
-    Args:
-        journal: Of the run.
-        compiled: The journal's event.
-
-    Raises:
-        JobError: If the calibration is missing or not what the run wrote.
-        RouteError: If the device reported nothing.
-    """
-    found = compiled["calibration"]
-    errors = journal.load(found["file"], found["sha256"])
-    return device_of(errors, str(journal.folder / found["file"]))
+    return stages[-1].device
 
 
 def live_calibration(profile: IbmProfile, patience: Patience) -> str:

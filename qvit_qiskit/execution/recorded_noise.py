@@ -17,9 +17,8 @@ from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.devices.compiled import Compiled
 from qvit_qiskit.devices.regions import Region, region_target
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.execution.noise_source import compiled_device
 from qvit_qiskit.hardware.journal import Journal
-from qvit_qiskit.hardware.stored import StoredStage
+from qvit_qiskit.hardware.stored import StoredStage, compiled_stages
 from qvit_qiskit.simulation.exact.estimator import Columns, Compiler, ExactEstimator
 from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
 from qvit_qiskit.simulation.noise.noisy_program import NoisyProgram, compile_noisy
@@ -108,17 +107,27 @@ def recorded_noise(folder: Path) -> RecordedNoise:
         JobError: If the folder is no run's, or damaged.
         RouteError: If nothing is compiled, or its device reported nothing.
     """
-    journal = Journal.open(folder)
-    numbers = sorted({event["stage"] for event in journal.of("compiled")})
-    if not numbers:
+    stages = compiled_stages(Journal.open(folder))
+    if not stages:
         raise RouteError(f"The run in {folder} has compiled nothing yet; resume it first.")
+    return noise_of(stages)
+
+
+def noise_of(stages: Sequence[StoredStage]) -> RecordedNoise:
+    """The noise that the compiled stages of a run predict for it.
+
+    Args:
+        stages: All that are compiled, in order.
+
+    Raises:
+        JobError: If a file is missing or damaged.
+        RouteError: If the device reported nothing.
+    """
     layers = []
-    for number in numbers:
-        stage = StoredStage(journal, number)
-        device = compiled_device(journal, journal.of("compiled", stage=number)[-1])
+    for stage in stages:
         copies = min(programs[0].k for programs in _programs(stage))
         estimators = tuple(
-            ExactEstimator(NoisyEngine(), Compiler(AsCompiled(stage, device, copy)))
+            ExactEstimator(NoisyEngine(), Compiler(AsCompiled(stage, stage.device, copy)))
             for copy in range(copies)
         )
         weights = frozenset(

@@ -325,6 +325,11 @@ class HardwareRun:
     def _stage(self, number: int) -> StoredStage:
         return self._stages.setdefault(number, StoredStage(self.journal, number))
 
+    @property
+    def stored(self) -> list[StoredStage]:
+        """The stages that are written down, as the folder holds them."""
+        return [self._stage(number) for number in range(self.stages)]
+
     def read_stage(self, number: int) -> Rows:
         """What a stage was asked.
 

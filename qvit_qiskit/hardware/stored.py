@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from qvit_qiskit.devices.calibration import CalibratedDevice, device_of
 from qvit_qiskit.devices.compiled import Compiled, from_qpy
 from qvit_qiskit.devices.prices import Mitigation, Timing
 from qvit_qiskit.exceptions import JobError
@@ -89,6 +90,18 @@ class StoredStage:
         )
 
     @cached_property
+    def device(self) -> CalibratedDevice:
+        """The device as it was when the stage was compiled.
+
+        Raises:
+            JobError: If the calibration is missing or not what the run wrote.
+            RouteError: If the device reported nothing.
+        """
+        stored = self._compiled["calibration"]
+        errors = self.journal.load(stored["file"], stored["sha256"])
+        return device_of(errors, str(self.journal.folder / stored["file"]))
+
+    @cached_property
     def groups(self) -> list[Group]:
         """The groups that it asks, then their rows that run alone as well."""
         asked = self.rows.groups
@@ -136,7 +149,7 @@ class StoredStage:
         """
         if not self.layout.anchors:
             return []
-        counted = dict(zip((c.name for c in self.layout.chunks), self._counted(), strict=True))
+        counted = dict(zip((c.name for c in self.layout.chunks), self.counts, strict=True))
         ran = self._ran()
         return [self._anchors_of(group, ran, counted) for group in self.layout.anchors]
 
@@ -184,10 +197,15 @@ class StoredStage:
     @cached_property
     def _values(self) -> Answers:
         """Means and covariances of every group, those that ran alone last."""
-        return values_of(self.layout, self._counted(), self.groups, self._mitigation)
+        return values_of(self.layout, self.counts, self.groups, self._mitigation)
 
-    def _counted(self) -> list[dict[str, Counts]]:
-        """The counts of every chunk."""
+    @cached_property
+    def counts(self) -> list[dict[str, Counts]]:
+        """The counts of every job, by the names of its items.
+
+        Raises:
+            JobError: If the stage is not finished, or a file is missing or damaged.
+        """
         if not self.finished:
             raise JobError(f"Stage {self.number} of {self.journal.folder} is not finished.")
         return [counts_of(self.journal, chunk) for chunk in self.layout.chunks]
@@ -203,3 +221,9 @@ class StoredStage:
             told = [(event["time"], name) for name, event in stored.items()]
         moments = [(datetime.fromisoformat(time), name) for time, name in told]
         return sorted(moments, key=lambda pair: pair[0])
+
+
+def compiled_stages(journal: Journal) -> list[StoredStage]:
+    """The stages of a run that are compiled, in order."""
+    numbers = sorted({event["stage"] for event in journal.of("compiled")})
+    return [StoredStage(journal, number) for number in numbers]

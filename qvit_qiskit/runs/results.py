@@ -9,7 +9,7 @@ import numpy as np
 
 from qvit_qiskit import metrics
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.hardware.journal import Journal, unpack_arrays
+from qvit_qiskit.hardware.journal import unpack_arrays
 from qvit_qiskit.hardware.outputs import Outputs
 from qvit_qiskit.hardware.repeats import Anchors, Control
 from qvit_qiskit.hardware.run import HardwareRun
@@ -45,26 +45,33 @@ def read_results(run: Path | str) -> Results:
     Raises:
         JobError: If it is not finished, or a file is missing or not what the run wrote.
     """
-    folder = RunFolder.open(Path(run))
-    journal = folder.journal
+    return results_of(RunFolder.open(Path(run)))
+
+
+def results_of(folder: RunFolder) -> Results:
+    """The results of a run that is open.
+
+    Args:
+        folder: Of a finished run.
+
+    Raises:
+        JobError: If it is not finished, or a file is missing or not what the run wrote.
+    """
+    journal, run = folder.journal, folder.journal.folder
     done = journal.of("done")
     if not done:
         raise JobError(f"The run in {run} is not finished. Go on with `qvit resume {run} --wait`.")
-    hardware = HardwareRun(journal, folder.terms)
+    hardware = folder.hardware
     predictions = unpack_arrays(journal.load("predictions.npz", done[-1]["predictions"]))
     layers = range(hardware.stages)
     return Results(
-        device=_device(journal),
+        device=str(journal.of("compiled")[-1]["device"]),
         layers=[_layer(hardware, number) for number in layers],
         controls=[hardware.controls(number) for number in layers],
         anchors=[hardware.anchors(number) for number in layers],
         logits=predictions["logits"],
         labels=predictions["labels"],
     )
-
-
-def _device(journal: Journal) -> str:
-    return str(journal.of("compiled")[-1]["device"])
 
 
 def _layer(run: HardwareRun, number: int) -> list[Outputs]:

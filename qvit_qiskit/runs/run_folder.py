@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch.utils.data import Dataset, IterableDataset
 from qvit_qiskit.data import MedImages, Split
 from qvit_qiskit.exceptions import CheckpointError, DataError, JobError
 from qvit_qiskit.hardware.journal import Journal, digest, pack_arrays, unpack_arrays
-from qvit_qiskit.hardware.run import Terms
+from qvit_qiskit.hardware.run import HardwareRun, Terms
 from qvit_qiskit.models import ViT
 from qvit_qiskit.qnn import QuantumLinear
 from qvit_qiskit.training.checkpoint import load_checkpoint, save_checkpoint
@@ -88,6 +89,11 @@ class RunFolder:
         if budget is not None:
             budgets.append(budget)
         return cls(journal, begun[0], replace(terms, budget=[terms.budget, *budgets][-1]))
+
+    @cached_property
+    def hardware(self) -> HardwareRun:
+        """Its stages and jobs; each file is read once."""
+        return HardwareRun(self.journal, self.terms)
 
     def source(self) -> Source:
         """The images and labels that the run was begun with."""

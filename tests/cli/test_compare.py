@@ -12,6 +12,7 @@ import pytest
 
 from qvit_qiskit.cli import run
 from qvit_qiskit.data import load, stratified_subset
+from qvit_qiskit.hardware.journal import Journal
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.runs import submit
 from qvit_qiskit.runs.run_folder import Source
@@ -77,6 +78,36 @@ def test_a_run_becomes_tables_and_files(
     assert list(table["rung"]) == [rung["rung"] for rung in found["rungs"]]
     shares = pd.read_csv(tmp_path / "one" / "attribution.csv")
     assert shares["share"].sum() == pytest.approx(1.0)
+
+
+def test_a_run_is_read_once(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal is opened once, and of the files that it vouches for none is loaded twice."""
+    opened, loaded, read = [], [], []
+    begin, load, plain = Journal.open, Journal.load, Path.read_bytes
+
+    def counted_open(folder: Path) -> Journal:
+        opened.append(folder)
+        return begin(folder)
+
+    def counted_load(journal: Journal, name: str, sha256: str) -> bytes:
+        loaded.append(name)
+        return load(journal, name, sha256)
+
+    def counted_read(path: Path) -> bytes:
+        read.append(path.name)
+        return plain(path)
+
+    monkeypatch.setattr(Journal, "open", counted_open)
+    monkeypatch.setattr(Journal, "load", counted_load)
+    monkeypatch.setattr(Path, "read_bytes", counted_read)
+    answer(capsys, place / "run", "--draws", 2, "--out", tmp_path / "out")
+    assert opened == [place / "run"]
+    assert read.count("journal.jsonl") == 1
+    twice = {name for name in loaded if loaded.count(name) > 1}
+    assert {name.partition("/")[0] for name in twice} <= {"calibrations"}  # layers share them
+    assert "predictions.npz" in loaded
 
 
 def test_checkpoints_on_backends(

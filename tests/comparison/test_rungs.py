@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,14 @@ from qvit_qiskit.devices.prices import prices
 from qvit_qiskit.exceptions import DataError, JobError, RouteError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.hardware.journal import Journal, pack_arrays
+from qvit_qiskit.hardware.stored import StoredStage
 from qvit_qiskit.inference.passes import run_pass
 from qvit_qiskit.models import ViT, ViTConfig, build_model
 from qvit_qiskit.pages.table import Cell
 from qvit_qiskit.qnn import QuantumLinear
 from qvit_qiskit.runs import read_results, submit
-from qvit_qiskit.runs.run_folder import Source
+from qvit_qiskit.runs.results import results_of
+from qvit_qiskit.runs.run_folder import RunFolder, Source
 from qvit_qiskit.statistics.intervals import Interval
 from qvit_qiskit.training import save_checkpoint
 
@@ -449,10 +452,10 @@ def test_other_observables(tmp_path: Path) -> None:
 
 
 def test_a_device_that_reports_nothing(single: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def silent(run: Path) -> BaseEstimatorV2:
+    def silent(stages: Sequence[StoredStage]) -> BaseEstimatorV2:
         raise RouteError("The device reported nothing.")
 
-    monkeypatch.setattr("qvit_qiskit.comparison.comparing.recorded_noise", silent)
+    monkeypatch.setattr("qvit_qiskit.comparison.comparing.noise_of", silent)
     found = compare(single, draws=0)
     assert [rung.kind for rung in found.rungs] == ["exact", "shot noise", "hardware"]
     assert found.facts["device noise"] == "left out: The device reported nothing."
@@ -521,10 +524,10 @@ def test_mixtures_are_refused(small: Path, tmp_path: Path) -> None:
 def test_random_data_are_refused(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """IBM's mock devices answer with random bits."""
 
-    def mocked(run: Path) -> Any:
-        return replace(read_results(run), device="mock_backend")
+    def mocked(run: RunFolder) -> Any:
+        return replace(results_of(run), device="mock_backend")
 
-    monkeypatch.setattr("qvit_qiskit.comparison.recorded.read_results", mocked)
+    monkeypatch.setattr("qvit_qiskit.comparison.recorded.results_of", mocked)
     with pytest.raises(JobError, match="mock_backend, which returns random data"):
         compare(small)
 
