@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from qvit_qiskit.devices.compiled import (
 )
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import Mitigation
+from qvit_qiskit.devices.regions import Placed
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.attempts import Attempts
 from qvit_qiskit.hardware.dispatch import Dispatcher
@@ -293,21 +294,11 @@ class HardwareRun:
         )
         arrays = {f"seats{g}": s for g, s in enumerate(seats)}
         arrays |= {f"anchors{g}": s for g, s in anchors.items()}
-        store = self.journal.store
-        # Files never change: a stage that is compiled anew has others.
-        again = len(self.journal.of("compiled", stage=stage.number))
-        place = f"{stage.folder}/again{again}" if again else stage.folder
-        isa = store(f"{place}/isa.qpy", to_qpy([copy.circuit for copy in placed]))
-        seated = store(f"{place}/seats.npz", pack_arrays(arrays))
-        errors = sender.calibration().encode()
-        calibration = f"calibrations/{digest(errors)[:12]}.json"
-        sha256 = store(calibration, errors)
         self.journal.append(
             "compiled",
             stage=stage.number,
             device=device.name,
-            isa=isa,
-            seats=seated,
+            **self._store_layout(stage, placed, arrays),
             programs=[[c.record() for c in group] for group in programs],
             controls=[(g, picked.tolist()) for g, picked in controls.items()],
             timing=asdict(longest),
@@ -315,10 +306,30 @@ class HardwareRun:
             level=mitigation.level,
             twirl_gates=mitigation.twirl_gates,
             chunks=[c.record() for c in chunks],
-            calibration={"file": calibration, "sha256": sha256},
-            **({"place": place} if again else {}),
+            calibration=self._store_calibration(),
         )
         self._fresh.add(stage.number)
+
+    def _store_layout(
+        self, stage: StoredStage, placed: Sequence[Placed], arrays: dict[str, np.ndarray]
+    ) -> dict[str, str]:
+        """Write the circuits and seats of a stage; what its event says of them.
+
+        Files never change: a stage that is compiled anew has others, and says where.
+        """
+        again = len(self.journal.of("compiled", stage=stage.number))
+        place = f"{stage.folder}/again{again}" if again else stage.folder
+        isa = to_qpy([copy.circuit for copy in placed])
+        files = {
+            "isa": self.journal.store(f"{place}/isa.qpy", isa),
+            "seats": self.journal.store(f"{place}/seats.npz", pack_arrays(arrays)),
+        }
+        return files | ({"place": place} if again else {})
+
+    def _store_calibration(self) -> dict[str, str]:
+        errors = self.sender.calibration().encode()
+        file = f"calibrations/{digest(errors)[:12]}.json"
+        return {"file": file, "sha256": self.journal.store(file, errors)}
 
     # Reading, without a network.
 

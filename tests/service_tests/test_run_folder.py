@@ -86,8 +86,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_second_process_says_so_and_changes_nothing(
-    sent: Path, service: Service, victims: Victims, go: Go
+    sent: Path,
+    service: Service,
+    victims: Victims,
+    go: Go,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("qvit_qiskit.runs.submission.LOCK_SECONDS", 0.1)
     before, audit = contents(sent), Audit(service)
     with locked(sent):
         end = victims.run(Order(str(sent), "", resume=True))
@@ -95,7 +100,7 @@ def test_the_second_process_says_so_and_changes_nothing(
             with pytest.raises(JobError, match="Another process is working"):
                 act(sent)
         assert status(sent).state == "sent"
-    assert end.error == "JobError"
+    assert end.error == "Locked"
     assert "Another process is working" in end.message
     with pytest.raises(JobError, match="not empty"):
         go(sent)
