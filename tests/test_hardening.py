@@ -52,10 +52,10 @@ def test_cliffords_are_unitary() -> None:
 def test_a_pickled_engine_forgets_ids() -> None:
     layer = QuantumLinear(ry_ring(4, 3), registry.open("aer-exact"))
     layer(torch.zeros(1, 4))
-    engine: Engine = layer.route.estimator.engine
+    engine: Engine = layer.route.estimator.engine.states
     assert engine.unitaries._templates  # noqa: SLF001 - a cache, which nothing public shows
     loaded = pickle.loads(pickle.dumps(layer))
-    assert not loaded.route.estimator.engine.unitaries._templates  # noqa: SLF001 - a cache, which nothing public shows
+    assert not loaded.route.estimator.engine.states.unitaries._templates  # noqa: SLF001 - a cache, which nothing public shows
     assert not copy.deepcopy(engine.unitaries)._templates  # noqa: SLF001 - a cache, which nothing public shows
     assert torch.equal(loaded(torch.ones(1, 4)), layer(torch.ones(1, 4)))
 

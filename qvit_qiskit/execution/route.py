@@ -146,7 +146,7 @@ def run_route(name: str, profile: AnyProfile, path: Path, budget: float, run: Pa
 
 def refuse_training(route: Route) -> RouteError:
     """Why a route does not train, and what to do."""
-    if route.profile.kind == "aer":
+    if getattr(route.profile, "readout", "gates") == "auto" and route.profile.kind == "aer":
         return RouteError(
             f'The profile {route.name!r} says readout = "auto", which chooses for the weights that '
             'a model has, and training changes them. Train with readout = "gates" or "parity".'

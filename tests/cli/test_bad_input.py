@@ -52,7 +52,7 @@ CASES = [
     ("train --dataset phantom --heads 0", "heads: Input should be greater than"),
     ("train --dataset phantom --patch 5", "choose 2, 4, 7 or 14"),
     ("train --dataset phantom --pool max", "'mean', 'mean-max' or 'cls', but got 'max'"),
-    ("train --dataset phantom --width 64 --heads 2", "choose more heads or a smaller width"),
+    ("train --dataset phantom --width 64 --heads 2", "choose a circuit of local gates (ry-chain"),
     ("train --dataset phantom --depth 0", "depth: Input should be greater than"),
     ("train --dataset phantom --layers 0", "circuit_layers: Input should be greater than"),
     ("train --dataset phantom --mlp-ratio inf", "mlp_ratio: Input should be a finite number"),

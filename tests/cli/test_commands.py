@@ -195,7 +195,7 @@ def test_every_option_of_train_arrives(qvit, tmp_path):
 def test_an_interrupt_says_how_to_go_on(capsys, monkeypatch):
     import torch
 
-    def interrupted(*args):
+    def interrupted(*args, **options):
         raise KeyboardInterrupt
 
     line = f"train --dataset phantom {SMALL} --epochs 3 --out run"

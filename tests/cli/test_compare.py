@@ -214,7 +214,7 @@ def test_checkpoints_of_two_sets(
 
     other = replace(load("phantom"), name="other", md5="0")
     known = {"phantom": load("phantom"), "other": other}
-    monkeypatch.setattr(data, "load", lambda name, root=None: known[name])
+    monkeypatch.setattr(data, "load", lambda name, *_, **__: known[name])
     model = build_model(ViTConfig(patch_size=14, width=4, heads=2), seed=0)
     save_checkpoint(tmp_path / "other.safetensors", model, {"dataset": "other", "md5": "0"})
     line = [f"--checkpoint={place}/seed0.safetensors", f"--checkpoint={tmp_path}/other.safetensors"]

@@ -179,7 +179,7 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(tmp_path, capsys, line
 def test_sets_of_other_channels_cannot_be_pre_trained_on(data_root, capsys):
     line = "--teacher 5.safetensors --pretrain-epochs 1 --pretrain-dataset retinamnist"
     assert run([*START.split(), *line.split(), "--data-root", str(data_root)]) == 2
-    assert "set of 1 channel(s), but retinamnist has 3" in capsys.readouterr().err
+    assert "but retinamnist has 3 of 28 x 28" in capsys.readouterr().err
 
 
 def test_help_shows_how_to_distil(qvit):

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from qvit_qiskit.data import load
 from qvit_qiskit.devices.regions import bundled_device
 from qvit_qiskit.exceptions import ProfileError, RouteError
 from qvit_qiskit.ibm.sender import properties_json
 from qvit_qiskit.study import run_study
-from qvit_qiskit.study.plan import load_set
 from qvit_qiskit.study.profiles import open_profile, same_profile
 
 
@@ -63,7 +63,7 @@ def test_cells_fail_where_the_worker_has_other_data_or_profiles(plan, tmp_path, 
     (failed,) = run_study(made, tmp_path / "s").failed
     assert "The profile 'mine'" in failed.reason
     made = plan(models=one, seeds=[0])
-    other = replace(load_set("phantom", None), md5="another")
-    monkeypatch.setattr("qvit_qiskit.study.running.work.load_set", lambda name, root: other)
+    other = replace(load("phantom"), md5="another")
+    monkeypatch.setattr("qvit_qiskit.study.running.work.load_set", lambda name, places: other)
     (failed,) = run_study(made, tmp_path / "t").failed
     assert failed.reason.startswith("The study was planned with phantom of MD5")

@@ -398,7 +398,7 @@ def test_another_pre_training_set_is_refused(tmp_path):
     data = toy()
     train(how=OTHER_SET, teacher=by_brightness(3), pretrain_data=data, folder=tmp_path)
     changed = MedImages(**{**vars(data), "md5": "other"})
-    with pytest.raises(CheckpointError, match=r"trained on toy with MD5 toy, but .* has other"):
+    with pytest.raises(CheckpointError, match=r"trained on toy with MD5 toy, but .* have other"):
         resume(tmp_path, lambda name: changed if name == "toy" else DATA)
 
 
@@ -501,7 +501,12 @@ def test_settings_survive_json():
         (MODEL, OTHER_SET, {}, "pretrain_dataset='toy' and none"),
         (MODEL, TWO_PHASES, {"pretrain_data": toy()}, "pretrain_dataset=None and some"),
         (MODEL, OTHER_SET, {"pretrain_data": toy()}, "teacher of 3 classes for toy.*knows 2"),
-        (MODEL, OTHER_SET, {"pretrain_data": toy(3, 3)}, r"set of 1 channel\(s\), but toy has 3"),
+        (
+            MODEL,
+            OTHER_SET,
+            {"pretrain_data": toy(3, 3)},
+            r"set of 1 channel\(s\) of 28 x 28 pixels, but toy has 3",
+        ),
         (RESNET.model_copy(update={"classes": 3}), None, {}, "2 classes, but got 1 and 3"),
     ],
 )
