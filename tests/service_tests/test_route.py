@@ -218,8 +218,10 @@ def test_workloads_are_closed_and_jobs_carry_limit_and_tags(
     assert closed["workload"] == workload["workload"]
     job = service.jobs()[-1]
     assert job["session_id"] == workload["workload"]
-    assert set(job["tags"]) == {"paper", journal.of("intent")[0]["tag"]}
-    assert job["cost"] == 60  # seconds, what is left of the budget
+    (intent,) = journal.of("intent")
+    assert set(job["tags"]) == {"paper", intent["tag"], intent["content"]}
+    assert job["cost"] == intent["max_seconds"]
+    assert 1.5 * intent["seconds"] <= job["cost"] <= 60
 
 
 def test_decoupling_twirling_and_delay_reach_the_service(
