@@ -43,7 +43,8 @@ class Claims:
             JobError: If a copy of the folder sent something else under the tag.
         """
         content = task.content_tag(chunk)
-        own = str((self.attempts.last(chunk, "submitted") or {}).get("job", ""))
+        sent = self.attempts.last(chunk, "submitted") or {}
+        own = str(sent["job"]) if sent.get("tag") == tag else ""  # not an earlier attempt's
         if own and own not in [one.job for one in listed]:  # it is not listed yet
             listed = [*listed, Listed(own)]
         for other in listed:

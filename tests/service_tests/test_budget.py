@@ -195,7 +195,10 @@ def trial(
     time.sleep(0.05)
     service.wait_idle()
     assert billed(audit) <= budget + 1e-9
-    ledger = ledger_of(Journal.open(folder), budget)
+    journal = Journal.open(folder)
+    ledger = ledger_of(journal, budget)
+    jobs = [event["job"] for event in journal.of("billed")]
+    assert len(jobs) == len(set(jobs))  # none is on the bill twice
     assert ledger.billed + ledger.reserved <= budget + 1e-9 or not ledger.charges
 
 
