@@ -19,6 +19,14 @@ STATES = {
 }
 """What the last event of a chunk says."""
 
+ENDED = ("failed", "lost", "given_up")
+"""Events of attempts that may have made a job and came to nothing."""
+
+
+def last_events(journal: Journal) -> dict[str, Event]:
+    """By the name of each chunk that was ever sent, the last event that says how far it is."""
+    return {event["chunk"]: event for event in journal.events if event["event"] in STATES}
+
 
 class Attempts:
     """The attempts to have chunks of a run executed, read from and written to its journal."""
@@ -50,18 +58,15 @@ class Attempts:
         a job and came to nothing. So copies of a folder have the same tag for the same attempt,
         and the second one finds the job of the first.
         """
-        ended = sum(len(self.journal.of(k, chunk=chunk.name)) for k in ("failed", "lost"))
-        ended += len(self.journal.of("given_up", chunk=chunk.name))
-        text = f"{self.journal.identity} {chunk.name} {ended}"
+        # A job that is looked for again and again may be called lost more than once.
+        ended = {event["tag"] for k in ENDED for event in self.journal.of(k, chunk=chunk.name)}
+        text = f"{self.journal.identity} {chunk.name} {len(ended)}"
         return f"qvit-{digest(text.encode())[:32]}"
 
     def sent(self, chunk: Chunk) -> bool:
         """Whether a job of the chunk is out or has ended, for all that is known."""
-        return self.state(chunk) != "new" or any(
-            event["event"] in ("failed", "lost", "given_up")
-            for event in self.journal.events
-            if event.get("chunk") == chunk.name
-        )
+        ended = any(self.journal.of(kind, chunk=chunk.name) for kind in ENDED)
+        return ended or self.state(chunk) != "new"
 
     def given_up(self) -> list[Event]:
         """Submissions that were not answered and were sent again: their jobs may yet appear."""

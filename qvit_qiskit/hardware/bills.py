@@ -14,12 +14,14 @@ class Bills:
         self.journal, self.sender = journal, sender
 
     def ask(self, entry: str, job: str) -> None:
-        """Write down what a job was billed, if that is final.
+        """Write down what a job was billed, if that is final and was not known.
 
         Args:
             entry: The job's entry on the run's bill: its tag, or `surplus_tag`.
             job: Its id.
         """
+        if self.journal.of("billed", tag=entry):
+            return
         bill = self.sender.bill(job)
         if bill is not None:
             began = {"began": bill.began} if bill.began else {}
@@ -33,12 +35,12 @@ class Bills:
 
     def update(self) -> None:
         """Ask for all bills that were not final before, surplus jobs' and sessions' too."""
-        billed = {event["tag"] for event in self.journal.of("billed")}
-        for event in self._ended():
-            entry = surplus_tag(event) if event["event"] == "surplus" else event["tag"]
-            if entry not in billed:
-                billed.add(entry)
-                self.ask(entry, event["job"])
+        ended = {
+            surplus_tag(event) if event["event"] == "surplus" else event["tag"]: event["job"]
+            for event in self._ended()
+        }
+        for entry, job in ended.items():
+            self.ask(entry, job)
         clocks = {event["workload"] for event in self.journal.of("workload_billed")}
         for event in self.journal.of("closed"):
             if event["workload"] not in clocks:

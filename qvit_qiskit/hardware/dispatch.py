@@ -142,7 +142,7 @@ class Dispatcher:
         Raises:
             JobError: If nothing is out and the next chunk's limit is above what is left.
         """
-        new = self._new(task)
+        new = [c for c in task.layout.chunks if self.attempts.state(c) == "new"]
         new = [chunk for chunk in new if not self._taken(task, chunk)]
         if not new:
             return 0
@@ -183,9 +183,6 @@ class Dispatcher:
             if workload:
                 self._close(workload)
         return len(chunks)
-
-    def _new(self, task: Task) -> list[Chunk]:
-        return [c for c in task.layout.chunks if self.attempts.state(c) == "new"]
 
     def _fitting(
         self, ledger: Ledger, chunks: Sequence[Chunk], generous: list[int]
@@ -323,7 +320,7 @@ class Dispatcher:
                 tick(replace(progress, queue=queue))
             if progress.finished:
                 return
-            if self._new(task) and self.send_new(task):
+            if self.send_new(task):
                 pause = 0.2
             elif not (progress.running or progress.waiting):
                 if time.monotonic() - moving > self.patience.outage:

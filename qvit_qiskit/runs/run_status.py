@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qvit_qiskit import metrics
+from qvit_qiskit.hardware.attempts import STATES, last_events
 from qvit_qiskit.hardware.journal import Journal, unpack_arrays
 from qvit_qiskit.hardware.ledger import ledger_of
 from qvit_qiskit.runs.run_folder import RunFolder
@@ -104,16 +105,10 @@ def _executions(journal: Journal) -> int:
 
 
 def _last(journal: Journal) -> dict[str, str]:
-    """For each chunk that was ever sent what its last event says."""
-    states = {"intent": "uncertain", "uncertain": "uncertain", "failed": "failed", "lost": "lost"}
-    states |= {"submitted": "sent", "finished": "done"}
-    last: dict[str, str] = {}
-    for event in journal.events:
-        if event["event"] in states:
-            last[event["chunk"]] = event.get("state", states[event["event"]])
-        elif event["event"] in ("released", "given_up"):
-            last.pop(event["chunk"], None)
-    return last
+    """For each chunk that was sent and not taken back how far it is."""
+    told = {**STATES, "intent": "uncertain"}
+    last = {name: e for name, e in last_events(journal).items() if told[e["event"]] != "new"}
+    return {name: event.get("state", told[event["event"]]) for name, event in last.items()}
 
 
 def _state(journal: Journal) -> str:
