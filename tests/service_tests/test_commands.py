@@ -15,7 +15,7 @@ from qvit_qiskit.inference.prediction import predict
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.training import save_checkpoint
 
-FAST = ["--patience", "10"]
+FAST = ["--patience", "20"]
 
 
 @pytest.fixture
