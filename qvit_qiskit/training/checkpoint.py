@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -21,6 +24,8 @@ from qvit_qiskit.models import Classifier, ViTConfig, build_model, read_config
 from qvit_qiskit.training import foreign
 
 FORMAT, PREFIX = Format("checkpoint", 1, CheckpointError), "qvit-checkpoint-"
+DIGEST = "sha256"
+"""Of the metadata: the weights' digest. Checkpoints of earlier versions have none."""
 _PACKAGES = ("qiskit", "qiskit-aer", "qiskit-machine-learning", "qiskit-ibm-runtime", "torch")
 
 
@@ -59,6 +64,7 @@ def save_checkpoint(path: Path | str, model: nn.Module, provenance: dict[str, An
     else:
         metadata |= foreign.describe(model)
         tensors = foreign.weights(model)
+    metadata[DIGEST] = digest_of(tensors)
     with atomic(Path(path)) as temporary:
         save_file(tensors, temporary, metadata)
 
@@ -72,8 +78,9 @@ def load_checkpoint(path: Path | str, model: nn.Module | None = None) -> Checkpo
             the weights. No code is ever run from a checkpoint.
 
     Raises:
-        CheckpointError: If the file is missing, damaged, or not one of ours; or its names, shapes
-            or circuits are not those of ``model``, which is then left as it was.
+        CheckpointError: If the file is missing, damaged, or not one of ours; its weights are not
+            those that were saved; or its names, shapes or circuits are not those of ``model``,
+            which is then left as it was.
     """
     path = Path(path)
     path = path / "best.safetensors" if path.is_dir() else path
@@ -91,6 +98,12 @@ def load_checkpoint(path: Path | str, model: nn.Module | None = None) -> Checkpo
             f"{path} is damaged or no safetensors file ({error}). Train again or restore a copy."
         ) from error
     FORMAT.check(_number(metadata.get("format"), path), path)
+    if metadata.get(DIGEST, digest := digest_of(tensors)) != digest:
+        raise CheckpointError(
+            f"{path} is damaged: its weights are not those that were saved (their SHA-256 is "
+            f"{digest[:12]}…, but {metadata[DIGEST][:12]}… was stored with them). Train again or "
+            "restore a copy."
+        )
     try:
         provenance = dict(json.loads(metadata["provenance"]))
         rebuilt = _rebuilt(metadata, tensors, model)
@@ -102,6 +115,20 @@ def load_checkpoint(path: Path | str, model: nn.Module | None = None) -> Checkpo
     except CheckpointError as error:
         raise CheckpointError(f"{path} does not fit: {str(error).rstrip('.')}.") from error
     return Checkpoint(rebuilt.eval(), provenance, path)
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of tensors: their names, types, shapes and bytes, whatever their order.
+
+    Args:
+        tensors: Dense tensors by name.
+    """
+    found = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        found.update(flat.view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _rebuilt(

@@ -11,7 +11,14 @@ from safetensors.torch import save_file
 from qvit_qiskit.data.phantom import phantom
 from qvit_qiskit.exceptions import CheckpointError
 from qvit_qiskit.models import ResNetConfig, ViTConfig, build_model
-from qvit_qiskit.training import TrainConfig, checkpoint, fit, load_checkpoint, save_checkpoint
+from qvit_qiskit.training import (
+    TrainConfig,
+    checkpoint,
+    fit,
+    load_checkpoint,
+    resume,
+    save_checkpoint,
+)
 
 CONFIG = ViTConfig(width=2, heads=1, patch_size=14)
 
@@ -135,6 +142,65 @@ def test_damaged_files_are_refused(saved, damage):
     with pytest.raises(CheckpointError, match="is damaged or no safetensors file") as caught:
         load_checkpoint(saved)
     assert str(saved) in str(caught.value)
+
+
+def flipped(path, rng, start=0):
+    """The file with one bit flipped, at or after a byte."""
+    raw = bytearray(path.read_bytes())
+    raw[rng.integers(start, len(raw))] ^= 1 << rng.integers(8)
+    return bytes(raw)
+
+
+def test_one_flipped_bit_of_the_weights_is_refused(saved, rng):
+    whole = saved.read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    for _ in range(100):
+        saved.write_bytes(flipped(saved, rng, header))
+        with pytest.raises(CheckpointError, match="its weights are not those") as caught:
+            load_checkpoint(saved)
+        assert str(caught.value).endswith("restore a copy.")
+        saved.write_bytes(whole)
+    load_checkpoint(saved)
+
+
+def test_weights_under_another_name_or_shape_have_another_digest():
+    kinds = [torch.float32, torch.bfloat16, torch.float64, torch.int64, torch.bool, torch.complex64]
+    tensors = {str(kind): torch.ones(2, 3).to(kind) for kind in kinds}
+    tensors |= {
+        "none": torch.zeros(0, 3),
+        "scalar": torch.tensor(1.5),
+        "strided": torch.rand(4, 4).T,
+    }
+    known = checkpoint.digest_of(tensors)
+    assert known == checkpoint.digest_of(dict(reversed(tensors.items())))
+    for name in tensors:
+        others = [
+            {("x" if n == name else n): t for n, t in tensors.items()},
+            {n: t[None] if n == name else t for n, t in tensors.items()},
+            {n: t for n, t in tensors.items() if n != name},
+        ]
+        assert known not in map(checkpoint.digest_of, others)
+    assert known != checkpoint.digest_of(tensors | {"strided": tensors["strided"].T})
+
+
+def test_a_checkpoint_without_a_digest_is_of_an_earlier_version(saved):
+    change(saved, sha256=None)
+    load_checkpoint(saved)
+
+
+def test_a_state_with_a_flipped_bit_is_not_trained_on(tmp_path, rng):
+    """Torch reads it without looking at the checksums of its archive."""
+    data = phantom(sizes=(8, 4, 4))
+    fit(CONFIG, TrainConfig(epochs=1), data, folder=tmp_path)
+    state = tmp_path / "state.pt"
+    weights = torch.load(state, weights_only=True)["model"]["head.weight"].numpy().tobytes()
+    raw = bytearray(state.read_bytes())
+    place = raw.find(weights)
+    assert place > 0
+    raw[place + rng.integers(len(weights))] ^= 1
+    state.write_bytes(raw)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        resume(tmp_path, lambda name: data)
 
 
 def test_a_pickle_is_not_run(tmp_path):
