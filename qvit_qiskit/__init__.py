@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "QNNCircuit": "circuits",
     "build_circuit": "circuits",
+    "register_family": "circuits",
     "registry": "execution",
     "QuantumLinear": "qnn",
     "QuantumProjections": "qnn",
@@ -32,7 +33,7 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from qvit_qiskit.circuits import QNNCircuit, build_circuit
+    from qvit_qiskit.circuits import QNNCircuit, build_circuit, register_family
     from qvit_qiskit.comparison import compare
     from qvit_qiskit.data import load
     from qvit_qiskit.execution import registry
@@ -62,6 +63,7 @@ __all__ = [
     "fit",
     "load",
     "load_checkpoint",
+    "register_family",
     "registry",
     "resume",
     "save_checkpoint",

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from qvit_qiskit.exceptions import ConfigError, QvitError
 from qvit_qiskit.suggest import first_complaint, unknown
 
+FOR_KEYS = {"purpose": "keys"}
+"""The context in which fields write themselves down for keys and digests."""
+
 
 @dataclass(frozen=True)
 class Old:
@@ -79,11 +82,11 @@ class Spec(BaseModel):
         That is every field but those that came after the first keys, while they have their old
         value: a new field changes no key until it is used.
         """
-        return self.model_dump(mode="json", exclude=self._unsaid())
+        return self.model_dump(mode="json", exclude=self._unsaid(), context=FOR_KEYS)
 
     def ingredients_json(self) -> str:
         """The `ingredients` as text, in the order of the fields."""
-        return self.model_dump_json(exclude=self._unsaid())
+        return self.model_dump_json(exclude=self._unsaid(), context=FOR_KEYS)
 
     def _unsaid(self) -> dict[str, Any]:
         """Fields that keys leave out, as pydantic excludes them, those of nested specs as well."""

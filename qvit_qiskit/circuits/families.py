@@ -6,9 +6,10 @@ index (little-endian), so basis state ``s`` has ⟨Z_i⟩ = 1 − 2((s >> i) & 1
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -286,16 +287,78 @@ LOCAL_FAMILIES = ("ry-chain", "cz-ring", "lattice", "square-lattice")
 """Those whose light cones do not grow with the number of qubits."""
 
 
-@lru_cache(maxsize=64)
+BUILT_IN = frozenset(FAMILIES)
+"""Those that every installation knows; the others were registered in this process."""
+
+
+@dataclass(frozen=True, eq=False)
+class _OwnFamily:
+    """A registered family; another registration under its name is another object."""
+
+    name: str
+    make: Callable[[int, int], QNNCircuit]
+
+    def __call__(self, qubits: int, layers: int) -> QNNCircuit:
+        circuit = self.make(qubits, layers)
+        if not isinstance(circuit, QNNCircuit) or circuit.num_inputs != qubits:
+            got = type(circuit).__name__
+            if isinstance(circuit, QNNCircuit):
+                got = f"one of {circuit.num_inputs}"
+            raise CircuitError(
+                f"Expected a QNNCircuit of {qubits} input features from the circuit family "
+                f"{self.name!r}, but got {got}. Its function gets the number of features of a "
+                "head and the number of layers."
+            )
+        return replace(circuit, family=self.name, layers=layers)
+
+
+def register_family(name: str, make: Callable[[int, int], QNNCircuit]) -> None:
+    """Give a family of the user's own a name that configurations and studies of this process use.
+
+    A model made with it stores the circuit itself in its checkpoint, so that whoever loads it
+    needs no registration.
+
+    Args:
+        name: Letters, digits, ``-``, ``_`` and ``.``; one registered before is replaced.
+        make: From the number of input features of a head and of layers to the circuit.
+
+    Raises:
+        CircuitError: If the name is one of this package's families or no such text, or ``make``
+            cannot be called.
+    """
+    if name in BUILT_IN or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise CircuitError(
+            f"Expected a new name of letters, digits, '-', '_' and '.', but got {name!r}. The "
+            f"names {', '.join(sorted(BUILT_IN))} are taken."
+        )
+    if not callable(make):
+        raise CircuitError(
+            f"Expected a function of qubits and layers for the circuit family {name!r}, but got a "
+            f"{type(make).__name__}. A single circuit is ViTConfig(circuit=circuit)."
+        )
+    FAMILIES[name] = _OwnFamily(name, make)
+
+
 def build_circuit(family: str, qubits: int, layers: int = 2) -> QNNCircuit:
     """The circuit of a family by name; the same object every time, so that it is compiled once.
+
+    Args:
+        family: A name of ours, or one that was registered.
+        qubits: Input features of a head.
+        layers: How often its block is repeated.
 
     Raises:
         CircuitError: If the family is unknown or the sizes are not positive.
     """
     if family not in FAMILIES:
         raise CircuitError(unknown("circuit family", family, FAMILIES))
-    return FAMILIES[family](qubits, layers)
+    return _built(FAMILIES[family], qubits, layers)
+
+
+@lru_cache(maxsize=64)
+def _built(make: Callable[[int, int], QNNCircuit], qubits: int, layers: int) -> QNNCircuit:
+    _check(qubits, layers)
+    return make(qubits, layers)
 
 
 def _check(qubits: int, layers: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
+from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.comparison.recorded import Recorded
 from qvit_qiskit.data import facts as set_facts
 from qvit_qiskit.data import medmnist
@@ -58,10 +59,13 @@ def about_model(model: nn.Module) -> str:
     if not isinstance(model, ViT):
         return f"{type(model).__name__}, {count}"
     c = model.config
+    circuit = f"{c.circuit_name} with {_count(c.circuit_layers, 'layer')}"
+    if isinstance(c.circuit, QNNCircuit) and not c.circuit.layers:
+        circuit = f"{c.circuit_name} circuit of {_count(c.circuit.num_qubits, 'qubit')}"
+    size = "feature" if isinstance(c.circuit, QNNCircuit) else "qubit"
     return (
         f"{c.name}, {_count(c.depth, 'block')} of width {c.width}, {_count(c.heads, 'head')} of "
-        f"{_count(c.head_width, 'qubit')}, {c.circuit} with {_count(c.circuit_layers, 'layer')}, "
-        f"{count}"
+        f"{_count(c.head_width, size)}, {circuit}, {count}"
     )
 
 

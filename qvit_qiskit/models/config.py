@@ -6,8 +6,13 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from qvit_qiskit.circuits import LOCAL_FAMILIES, QNNCircuit, build_circuit
+from qvit_qiskit.circuits.cones.light_cone import cone_widths
+from qvit_qiskit.circuits.families import BUILT_IN
+from qvit_qiskit.circuits.stored import pack_circuit
+from qvit_qiskit.exceptions import CircuitError
+from qvit_qiskit.models.own_circuit import CircuitOption
 from qvit_qiskit.spec import Old, Spec
-from qvit_qiskit.suggest import unknown
 
 MAX_QUBITS = 20
 """Qubits that an output may depend on; a head of local gates may be wider."""
@@ -60,10 +65,12 @@ class ViTConfig(Spec):
     """A token whose own head learns from a teacher, after DeiT (arXiv 2012.12877)."""
     projection: Literal["linear", "qnn"] = "qnn"
     """What Q, K and V of a head are: bias-free linear maps, or QNNs."""
-    circuit: str = "ry-ring"
-    """The QNNs' circuit family."""
+    circuit: CircuitOption = "ry-ring"
+    """The QNNs' circuit family by its name, or a circuit of the user's own, which a registered
+    family becomes as well: it has an input for every feature of a head, and any number of outputs.
+    Files hold it as QPY, so that nobody needs the code that made it."""
     circuit_layers: int = Field(default=2, ge=1)
-    """The QNNs' layers."""
+    """The layers of the family; of a circuit of the user's own what it says itself."""
 
     @model_validator(mode="before")
     @classmethod
@@ -99,31 +106,75 @@ class ViTConfig(Spec):
                 "choose a width that is a multiple of the number of heads"
             )
         if self.projection == "qnn":
-            from qvit_qiskit.circuits import FAMILIES
-
-            if self.circuit not in FAMILIES:
-                raise ValueError(unknown("circuit family", self.circuit, FAMILIES).rstrip("."))
+            self._choose_circuit()
             self._fits_memory()
         return self
 
+    def _choose_circuit(self) -> None:
+        """Look a family up; one that was registered in this process becomes its circuit."""
+        circuit: str | QNNCircuit = self.circuit
+        if isinstance(circuit, str):
+            try:
+                built = build_circuit(circuit, self.head_width, self.circuit_layers)
+            except CircuitError as error:
+                raise ValueError(str(error).rstrip(".")) from error
+            circuit = circuit if circuit in BUILT_IN else built
+        if isinstance(circuit, str):
+            return
+        if circuit.num_inputs != self.head_width:
+            raise ValueError(
+                f"a circuit of {circuit.num_inputs} inputs does not fit heads of "
+                f"{self.head_width} features; choose width = heads * {circuit.num_inputs}"
+            )
+        layers = max(1, circuit.layers)
+        if "circuit_layers" in self.model_fields_set and self.circuit_layers != layers:
+            raise ValueError(
+                f"circuit_layers {self.circuit_layers} has no effect on a circuit of one's own, "
+                "which is as it is; leave it out"
+            )
+        try:
+            pack_circuit(circuit)  # rather than after a training that no checkpoint can keep
+        except CircuitError as error:
+            raise ValueError(str(error).rstrip(".")) from error
+        # The settings are frozen for everybody else.
+        self.__dict__.update(circuit=circuit, circuit_layers=layers)
+
     def _fits_memory(self) -> None:
         """Refuse heads whose outputs depend on more qubits than a state in memory has."""
-        if self.head_width <= MAX_QUBITS:
+        circuit = self.qnn_circuit
+        if circuit.num_qubits <= MAX_QUBITS:
             return
-        from qvit_qiskit.circuits import LOCAL_FAMILIES, build_circuit
-        from qvit_qiskit.circuits.cones.light_cone import cone_widths
-
-        circuit = build_circuit(self.circuit, self.head_width, self.circuit_layers)
-        widest = max(cone_widths(circuit))
+        try:
+            widest = max(cone_widths(circuit))
+        except CircuitError as error:
+            raise ValueError(str(error).rstrip(".")) from error
         if widest > MAX_QUBITS:
             families = ", ".join(LOCAL_FAMILIES[:-1]) + f" or {LOCAL_FAMILIES[-1]}"
             local = self.circuit in LOCAL_FAMILIES
             first = "fewer circuit_layers" if local else f"a circuit of local gates ({families})"
             raise ValueError(
-                f"{self.head_width} qubits per head, with outputs that depend on up to {widest} "
+                f"{circuit.num_qubits} qubits per head, with outputs that depend on up to {widest} "
                 f"of them, are more than the {MAX_QUBITS} that can be simulated; choose {first}, "
                 "more heads or a smaller width"
             )
+
+    @property
+    def qnn_circuit(self) -> QNNCircuit:
+        """The circuit of a projection; the same object every time, so that it is compiled once."""
+        if isinstance(self.circuit, QNNCircuit):
+            return self.circuit
+        return build_circuit(self.circuit, self.head_width, self.circuit_layers)
+
+    @property
+    def circuit_name(self) -> str:
+        """What the circuit is called: its family, ``"custom"`` where it has none."""
+        return self.circuit.family if isinstance(self.circuit, QNNCircuit) else self.circuit
+
+    @property
+    def mixed_width(self) -> int:
+        """Features of a token after attention: the outputs of all heads' values."""
+        outputs = self.qnn_circuit.num_outputs if self.projection == "qnn" else self.head_width
+        return self.heads * outputs
 
     @property
     def side(self) -> int:
@@ -163,10 +214,9 @@ class ViTConfig(Spec):
         """
         if self.projection == "linear":
             return self
-        from qvit_qiskit.circuits import build_circuit
-
-        weights = build_circuit(self.circuit, self.head_width, self.circuit_layers).num_weights
+        weights = self.qnn_circuit.num_weights
         surplus = 3 * self.heads * (self.head_width**2 - weights)
+        surplus += self.width * (self.width - self.mixed_width)
         hidden = max(1, self.mlp_width - round(surplus / (2 * self.width + 1)))
         return self.model_copy(update={"projection": "linear", "mlp_ratio": hidden / self.width})
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.models.classifier import Classifier
 from qvit_qiskit.models.config import ViTConfig
 from qvit_qiskit.qnn import QuantumProjections
@@ -34,11 +33,10 @@ class Attention(nn.Module):
         super().__init__()
         self.projections: nn.Module
         if config.projection == "qnn":
-            circuit = build_circuit(config.circuit, config.head_width, config.circuit_layers)
-            self.projections = QuantumProjections(circuit, config.heads)
+            self.projections = QuantumProjections(config.qnn_circuit, config.heads)
         else:
             self.projections = LinearProjections(config.width, config.heads)
-        self.out = nn.Linear(config.width, config.width)
+        self.out = nn.Linear(config.mixed_width, config.width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix tokens (B, N, D)."""

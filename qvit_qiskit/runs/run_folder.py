@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
 
+from qvit_qiskit.circuits.stored import same_circuit
 from qvit_qiskit.data import MedImages, Split
 from qvit_qiskit.exceptions import CheckpointError, DataError, JobError
 from qvit_qiskit.hardware.journal import Journal, digest, pack_arrays, unpack_arrays
@@ -142,7 +143,11 @@ def own_checkpoint(model: nn.Module) -> bytes | None:
             rebuilt = load_checkpoint(path).model
         except CheckpointError:
             return None
-        same = [m.circuit for m in rebuilt.modules() if isinstance(m, QuantumLinear)] == [
-            m.circuit for m in model.modules() if isinstance(m, QuantumLinear)
+        circuits = [
+            [layer.circuit for layer in one.modules() if isinstance(layer, QuantumLinear)]
+            for one in (rebuilt, model)
         ]
+        same = len(circuits[0]) == len(circuits[1]) and all(
+            one is other or same_circuit(one, other) for one, other in zip(*circuits, strict=True)
+        )
         return path.read_bytes() if same else None

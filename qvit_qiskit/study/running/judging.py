@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.data import MedImages
 from qvit_qiskit.files import atomic, finite
 from qvit_qiskit.hardware.journal import pack_arrays
@@ -27,8 +26,7 @@ def facts_of(cell: Cell, trained: FitResult) -> dict[str, Any]:
     flops = 0
     if cost.circuit_rows:
         config: ViTConfig = cell.config
-        circuit = build_circuit(config.circuit, config.head_width, config.circuit_layers)
-        flops = cost.circuit_rows * simulation_flops(circuit)
+        flops = cost.circuit_rows * simulation_flops(config.qnn_circuit)
     return {
         "format": FORMAT.number,
         "key": cell.key,
