@@ -1,4 +1,8 @@
-"""Which of the service's jobs are a run's own: found by their tags, the oldest kept."""
+"""Which of the service's jobs, batches and sessions are a run's own.
+
+Jobs are found by their tags; of several the oldest is kept. Batches and sessions have no tags: one
+whose opening was not answered is known by the time of its opening, and by holding no job.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,20 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.hardware.attempts import Attempts
 from qvit_qiskit.hardware.bills import Bills
-from qvit_qiskit.hardware.journal import Journal
+from qvit_qiskit.hardware.journal import Event, Journal
 from qvit_qiskit.hardware.stage import CONTENT_TAG, Chunk, Task
 from qvit_qiskit.ibm.calls import Patience
 from qvit_qiskit.ibm.sender import Listed, Sender
 
 ABSENT = timedelta(hours=1)
 """After this a job whose submission was not answered, and that was given up, no longer counts."""
+
+
+CLOCKS = timedelta(seconds=60)
+"""By how much this machine's clock may differ from the service's."""
 
 
 class Claims:
@@ -75,12 +83,71 @@ class Claims:
                     return one.job
         return listed[0].job
 
+    def workloads_left_open(self) -> list[str]:
+        """Batches and sessions that an earlier process opened and did not close.
+
+        Those whose opening was not answered are among them, once the service lists them.
+        """
+        unanswered = self._unanswered_openings()
+        if unanswered:
+            listed = self._empty_workloads(unanswered)
+            if len(listed) > len(unanswered):  # some are another's who is about to send jobs
+                listed = []
+            for opening, workload in zip(unanswered, listed, strict=False):
+                self.opened(opening, workload)
+            for opening in unanswered[len(listed) :]:
+                if datetime.now(UTC) - _moment(opening) > ABSENT:
+                    self.journal.append("unopened", opening=opening["opening"])
+        closed = {event["workload"] for event in self.journal.of("closed")}
+        known = [event["workload"] for event in self.journal.of("workload")]
+        return [workload for workload in known if workload not in closed]
+
+    def opened(self, opening: Event, workload: str) -> None:
+        """Write down which batch or session an opening made.
+
+        Args:
+            opening: The event that was written before.
+            workload: Its id.
+        """
+        self.journal.append(
+            "workload",
+            workload=workload,
+            max_seconds=opening["max_seconds"],
+            opening=opening["opening"],
+        )
+
+    def _unanswered_openings(self) -> list[Event]:
+        answered = {
+            event.get("opening")
+            for kind in ("workload", "unopened")
+            for event in self.journal.of(kind)
+        }
+        return [e for e in self.journal.of("opening") if e["opening"] not in answered]
+
+    def _empty_workloads(self, openings: Sequence[Event]) -> list[str]:
+        """The batches or sessions without a job that were opened when these were, oldest first."""
+        known = {event["workload"] for event in self.journal.of("workload")}
+        listed: dict[str, None] = {}
+        for opening in openings:
+            begun = _moment(opening)
+            end = begun + timedelta(seconds=self.patience.deadline)
+            try:
+                found = self.sender.empty_workloads(begun - CLOCKS, end + CLOCKS)
+            except RouteError:  # some accounts may not list them
+                return []
+            listed |= dict.fromkeys(one for one in found if one not in known)
+        return list(listed)
+
     def look_for_given_up(self) -> None:
         """Cancel jobs that were listed only after they were given up, and put them on the bill."""
         for event in self.attempts.given_up():
             listed = self.sender.find(event["tag"])
             for one in listed:
                 self.bills.surplus(one.job, event["tag"])
-            age = datetime.now(UTC) - datetime.fromisoformat(event["time"])
+            age = datetime.now(UTC) - _moment(event)
             if not listed and age > ABSENT and not self.journal.of("absent", tag=event["tag"]):
                 self.journal.append("absent", tag=event["tag"])
+
+
+def _moment(event: Event) -> datetime:
+    return datetime.fromisoformat(event["time"])

@@ -9,6 +9,7 @@ folder finds the jobs of the other by their tags.
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -126,10 +127,8 @@ class Dispatcher:
             )
 
     def _close_left_open(self) -> None:
-        closed = {e["workload"] for e in self.journal.of("closed")}
-        for event in self.journal.of("workload"):
-            if event["workload"] not in closed:
-                self._close(event["workload"])
+        for workload in self.claims.workloads_left_open():
+            self._close(workload)
 
     # Sending.
 
@@ -219,17 +218,22 @@ class Dispatcher:
         )
 
     def _open(self, ledger: Ledger, limits: Sequence[int]) -> str | None:
+        if not self.sender.workloads:
+            return None
         seconds = ledger.session_seconds(limits) if self.sender.sessions else None
+        opening = self.journal.append("opening", opening=uuid.uuid4().hex, max_seconds=seconds)
         try:
             workload = self.sender.open_workload(seconds)
         except Unanswered as error:
             raise ServiceError(
                 f"IBM's service did not open a batch or session: {error}. No job was sent; one "
-                "that was opened all the same holds no job, costs nothing and closes by itself. "
-                f"`qvit resume {self.journal.folder} --wait` tries again."
+                "that was opened all the same holds no job and costs nothing, and is closed when "
+                f"the run goes on. `qvit resume {self.journal.folder} --wait` tries again."
             ) from None
-        if workload:
-            self.journal.append("workload", workload=workload, max_seconds=seconds)
+        except RouteError:
+            self.journal.append("unopened", opening=opening["opening"])
+            raise
+        self.claims.opened(opening, workload)
         return workload
 
     def _close(self, workload: str) -> None:

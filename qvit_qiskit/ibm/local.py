@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -33,19 +34,23 @@ class LocalSender:
     """
 
     local = True
-    sessions = False
+    workloads = sessions = False
 
     def __init__(self, profile: FakeProfile) -> None:
         self.profile, self.mitigation = profile, profile.mitigation
         self.device = bundled_device(profile.device)
         self._results: dict[str, list[np.ndarray]] = {}
 
-    def open_workload(self, max_seconds: int | None) -> str | None:
+    def open_workload(self, max_seconds: int | None) -> str:
         """There is none."""
-        return None
+        raise NotImplementedError
 
     def close_workload(self, identifier: str) -> None:
         """There is none."""
+
+    def empty_workloads(self, after: datetime, before: datetime) -> list[str]:
+        """There are none."""
+        return []
 
     def workload_seconds(self, identifier: str) -> float | None:
         """There is none."""

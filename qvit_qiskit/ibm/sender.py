@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -73,6 +74,9 @@ class Sender(Protocol):
     local: bool
     """Whether jobs run in this process and end with it."""
 
+    workloads: bool
+    """Whether jobs are sent in batches or sessions."""
+
     sessions: bool
     """Whether workloads are sessions, which are billed by the wall clock."""
 
@@ -80,15 +84,27 @@ class Sender(Protocol):
     def device(self) -> BackendV2:
         """What jobs run on."""
 
-    def open_workload(self, max_seconds: int | None) -> str | None:
-        """Open a batch or session for the next jobs; its id, None where jobs stand alone.
+    def open_workload(self, max_seconds: int | None) -> str:
+        """Open a batch or session for the next jobs; its id.
 
         Args:
             max_seconds: How long a session may last.
+
+        Raises:
+            Unanswered: If it is not known whether one was opened.
+            RouteError: If none was, and the user must mend something.
         """
 
     def close_workload(self, identifier: str) -> None:
         """Let a batch or session take no more jobs."""
+
+    def empty_workloads(self, after: datetime, before: datetime) -> list[str]:
+        """Batches or sessions of the user that take jobs and hold none.
+
+        Args:
+            after: They were opened after this.
+            before: They were opened before this.
+        """
 
     def workload_seconds(self, identifier: str) -> float | None:
         """QPU seconds of a session's own clock, 0 for a batch; None while that is not final."""

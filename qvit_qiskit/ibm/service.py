@@ -65,6 +65,7 @@ class ServiceSender:
     ) -> None:
         self.mitigation, self.patience = mitigation, patience
         self.profile = profile if device is None else profile.model_copy(update={"device": device})
+        self.workloads = profile.mode != "job"
         self.sessions = profile.mode == "session"
         self.service: QiskitRuntimeService = connect(profile, patience)
         self._workload: Any = None
@@ -83,13 +84,11 @@ class ServiceSender:
     def _reconnect(self) -> None:
         self.service = connect(self.profile, self.patience)
 
-    def open_workload(self, max_seconds: int | None) -> str | None:
+    def open_workload(self, max_seconds: int | None) -> str:
         """See `Sender`."""
         from qiskit_ibm_runtime import Batch, Session
 
         mode = self.profile.mode
-        if mode == "job":
-            return None
         kind = Batch if mode == "batch" else Session
         device = self.device
         try:
@@ -120,6 +119,23 @@ class ServiceSender:
                 raise Unanswered("it still takes jobs")
 
         self._repeat("closing the " + self.profile.mode, close)
+
+    def empty_workloads(self, after: datetime, before: datetime) -> list[str]:
+        """See `Sender`."""
+        client = self.service._get_api_client()  # noqa: SLF001 - the service class lists none
+
+        def ask() -> list[str]:
+            found = client._api.workloads_get(  # noqa: SLF001 - for the same reason
+                user="me",
+                mode=self.profile.mode,
+                created_after=after,
+                created_before=before,
+                limit=50,
+            )
+            known = [str(each["id"]) for each in found["workloads"] if each.get("accepting_jobs")]
+            return [one for one in known if not client.jobs_get(limit=1, session_id=one)["jobs"]]
+
+        return self._repeat(f"listing {self.profile.mode}s", ask)
 
     def workload_seconds(self, identifier: str) -> float | None:
         """See `Sender`."""

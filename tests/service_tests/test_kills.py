@@ -74,7 +74,7 @@ def test_a_run_dies_in_every_step_of_its_life(
     step, known = 1, 0
     while deaths[-1].killed:
         events = Journal.open(Path(torn.folder)).events
-        passing = ("workload", "closed", "workload_billed")
+        passing = ("opening", "workload", "closed", "workload_billed")
         lasting = sum(e["event"] not in passing for e in events)
         step, known = (step + 1, known) if lasting == known else (1, lasting)
         deaths.append(victims.run(replace(torn, resume=True, step=step)))
@@ -204,7 +204,7 @@ def test_other_threads_another_batch_another_folder(
     """Two layers: the first was sent, its copy answers the second."""
     there = order("there", images=10, layers=2, batch_size=32)
     undisturbed(victims, there, service)
-    doomed = replace(there, folder=str(tmp_path / "here"), step=13)
+    doomed = replace(there, folder=str(tmp_path / "here"), step=14)
     assert victims.run(doomed).killed
     assert Journal.open(Path(doomed.folder)).events[-1]["event"] == "closed"
     (sent,) = [event["job"] for event in Journal.open(Path(doomed.folder)).of("submitted")]

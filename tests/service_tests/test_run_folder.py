@@ -230,7 +230,8 @@ def test_a_line_of_the_journal_is_damaged(
     for start, end in zip([0, *ends[:-1]], ends, strict=True):
         for place in rng.integers(start, end - 1, 8):
             byte = bytes([good[place] ^ int(rng.integers(1, 256))])
-            damaged.append(good[:place] + byte + good[place + 1 :])
+            if not (good[place : place + 1].isspace() and byte in b"\t\r"):  # the same JSON
+                damaged.append(good[:place] + byte + good[place + 1 :])
     audit = Audit(service)
     for text in damaged:
         path.write_bytes(text)

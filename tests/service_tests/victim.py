@@ -271,6 +271,7 @@ class Audit:
     def __init__(self, service: Service) -> None:
         self.service = service
         self._known = {job["id"] for job in service.jobs()}
+        self._sessions = {session["id"] for session in service.sessions()}
 
     def jobs(self) -> list[dict[str, Any]]:
         """Jobs made since then."""
@@ -297,9 +298,8 @@ class Audit:
         journal, jobs = Journal.open(folder), self.jobs()
         announced = {event["tag"] for event in journal.of("intent")}
         assert all(announced & set(job["tags"]) for job in jobs), (announced, jobs)
-        for event in journal.of("workload"):
-            path = self.service.store / "sessions" / f"{event['workload']}.json"
-            assert not json.loads(path.read_text())["accepting_jobs"], event
+        for session in self.service.sessions():
+            assert session["id"] in self._sessions or not session["accepting_jobs"], session
         charged = sum(job["charged"] for job in jobs)
         clock = sum(event["seconds"] for event in journal.of("workload_billed"))
         spent = ledger_of(journal, math.inf).spent

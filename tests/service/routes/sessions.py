@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from .. import billing, sessions
-from ..clock import stamp
+from ..clock import seconds, stamp
 from ..store import Record
 from ..wire import ApiError, Request, Response
 from .backends import find
@@ -47,6 +47,45 @@ def create(app: App, request: Request) -> Response:
     }
     app.store.add("sessions", record)
     return Response.of(view(app, record))
+
+
+def workloads(app: App, request: Request) -> Response:
+    """GET /workloads: batches and sessions, newest first; the platform lists jobs there, too."""
+    instance = app.accounts.check(request)
+    with app.store.lock:
+        known = [each for each in app.store.sessions.values() if each["crn"] == instance.crn]
+    after, before = request.one("created_after"), request.one("created_before")
+    mode = request.one("mode")
+    shown = [
+        _workload(app, each)
+        for each in sorted(known, key=lambda each: -each["number"])
+        if (not after or each["created"] >= seconds(after))
+        and (not before or each["created"] <= seconds(before))
+        and mode in (None, _mode(each))
+    ]
+    limit = int(request.one("limit") or 10)
+    return Response.of({"workloads": shown[:limit], "total_count": len(shown), "limit": limit})
+
+
+def _mode(session: Record) -> str:
+    """What the list of workloads calls a session's mode."""
+    return {"dedicated": "session"}.get(session["mode"], session["mode"])
+
+
+def _workload(app: App, session: Record) -> dict[str, Any]:
+    sessions.settle(app.store, session)
+    status = {"closed": "completed", "active": "in_progress"}.get(session["state"], "pending")
+    return {
+        "id": session["id"],
+        "created": stamp(session["created"]),
+        "ended": stamp(session["closed"]),
+        "backend": session["backend"],
+        "instance": session["crn"],
+        "user_id": "IBMid-loopback",
+        "accepting_jobs": session["accepting_jobs"],
+        "mode": _mode(session),
+        "status": status,
+    }
 
 
 def details(app: App, request: Request, identifier: str) -> Response:
@@ -101,6 +140,7 @@ def _own(app: App, request: Request, identifier: str) -> Record:
 
 
 ROUTES = [
+    ("GET", r"/workloads", workloads),
     ("POST", r"/sessions", create),
     ("GET", r"/sessions/([^/]+)", details),
     ("PATCH", r"/sessions/([^/]+)", update),
