@@ -240,6 +240,23 @@ def test_batch_and_session(
     assert 0.0 < used[Session] < 10.0  # idle time counts
 
 
+def test_workloads_are_listed(client: QiskitRuntimeService, service: Service) -> None:
+    batch = Batch(client.backend("ibm_torino"))
+    session = Session(client.backend("ibm_torino"))
+    before = datetime.now(UTC)
+    adapter = client._get_api_client()._api  # noqa: SLF001 - the service class has no such list
+    listed = adapter.workloads_get(user="me", limit=2, created_before=before)["workloads"]
+    assert [(w["id"], w["mode"]) for w in listed] == [
+        (session.session_id, "session"),
+        (batch.session_id, "batch"),
+    ]
+    batch.close()
+    (found,) = adapter.workloads_get(mode="batch", limit=1)["workloads"]
+    assert (found["id"], found["accepting_jobs"]) == (batch.session_id, False)
+    assert adapter.workloads_get(created_after=before)["workloads"] == []
+    session.close()
+
+
 def test_session_states(client: QiskitRuntimeService, service: Service) -> None:
     backend = client.backend("ibm_torino")
     cancelled = Batch(backend)
