@@ -29,13 +29,14 @@ _HOMES = {
     "submit": "runs",
     "resume": "runs",
     "compare": "comparison",
+    "as_images": "data",
     "load": "data",
 }
 
 if TYPE_CHECKING:
     from qvit_qiskit.circuits import QNNCircuit, build_circuit, register_family
     from qvit_qiskit.comparison import compare
-    from qvit_qiskit.data import load
+    from qvit_qiskit.data import as_images, load
     from qvit_qiskit.execution import registry
     from qvit_qiskit.models import ViTConfig, build_model
     from qvit_qiskit.qnn import QuantumLinear, QuantumProjections, convert
@@ -55,6 +56,7 @@ __all__ = [
     "QuantumProjections",
     "TrainConfig",
     "ViTConfig",
+    "as_images",
     "build_circuit",
     "build_model",
     "compare",

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 
 from qvit_qiskit.comparison.builder import build as build_comparison
 from qvit_qiskit.comparison.comparison import Comparison
@@ -30,7 +29,6 @@ from qvit_qiskit.comparison.rungs import (
     rehearsal,
     shots_estimator,
 )
-from qvit_qiskit.data import Split
 from qvit_qiskit.exceptions import DataError, RouteError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.recorded_noise import RecordedNoise, noise_of
@@ -40,6 +38,9 @@ from qvit_qiskit.profile import AerProfile
 from qvit_qiskit.runs.run_folder import Source
 from qvit_qiskit.training.checkpoint import load_checkpoint
 
+if TYPE_CHECKING:
+    from qvit_qiskit.data.given import Given
+
 Tick = Callable[[str], None]
 """Told in a few words what comes next."""
 
@@ -47,7 +48,7 @@ Tick = Callable[[str], None]
 def compare(
     *runs: Path | str,
     model: nn.Module | Path | str | None = None,
-    data: Split | Dataset[Any] | Source | None = None,
+    data: Given | Source | None = None,
     backends: Sequence[str | Route] = (),
     draws: int = DRAWS,
     seed: int = 0,
@@ -66,7 +67,8 @@ def compare(
         *runs: Folders of finished runs, all of the same model and images.
         model: A model or its checkpoint; with runs only where they were begun with a model of
             one's own code.
-        data: Images and labels, where there are no runs.
+        data: Images and labels, where there are no runs: a split, a pair of arrays, or a torch
+            dataset of (image, label); see `data.as_split`.
         backends: Profiles of kind ``aer`` or ``fake``, by name, path, or opened.
         draws: Redraws of the shot noise for each rung with shots; 0 for none.
         seed: Of all random streams: the same seed gives the same comparison.
@@ -97,7 +99,7 @@ def compare(
 def _subject(
     runs: Sequence[Recorded],
     model: nn.Module | Path | str | None,
-    data: Split | Dataset[Any] | Source | None,
+    data: Given | Source | None,
 ) -> tuple[nn.Module, Source]:
     """The model and the images that are compared."""
     assert not isinstance(model, str | Path)

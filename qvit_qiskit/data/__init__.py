@@ -3,14 +3,26 @@
 from pathlib import Path
 
 from qvit_qiskit.data import medmnist
-from qvit_qiskit.data.images import SIDE, SPLITS, MedImages, SetFacts, Split
+from qvit_qiskit.data.given import as_images, as_split
+from qvit_qiskit.data.images import SIDE, SPLITS, MedImages, PreparedSplit, SetFacts, Split
 from qvit_qiskit.data.own import find_own, is_known, load_own, own_facts
 from qvit_qiskit.data.phantom import NAME as PHANTOM
 from qvit_qiskit.data.phantom import phantom
 from qvit_qiskit.data.subset import stratified_subset
 from qvit_qiskit.exceptions import DataError
 
-__all__ = ["MedImages", "SetFacts", "Split", "facts", "load", "names", "stratified_subset"]
+__all__ = [
+    "MedImages",
+    "PreparedSplit",
+    "SetFacts",
+    "Split",
+    "as_images",
+    "as_split",
+    "facts",
+    "load",
+    "names",
+    "stratified_subset",
+]
 
 
 def names() -> tuple[str, ...]:

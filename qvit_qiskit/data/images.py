@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from qvit_qiskit.data.pixels import Pixels
+from qvit_qiskit.data.pixels import Pixels, PreparedPixels
 from qvit_qiskit.exceptions import DataError
 
 if TYPE_CHECKING:
@@ -40,14 +40,9 @@ class Split:
     False for published and synthetic sets."""
 
     def __post_init__(self) -> None:
-        _require_array("images", self.images, np.uint8)
         _require_array("labels", self.labels, np.int64)
+        self._check_images()
         shape = self.images.shape
-        if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 3) or 0 in shape:
-            raise DataError(
-                f"Expected at least one image, of shape (n, H, W) or (n, H, W, 3), got {shape}. "
-                "Put channels last; volumes are not read."
-            )
         several = self.labels.shape[1:]
         if self.labels.shape[:1] != shape[:1] or len(several) > 1 or (several and several[0] < 2):
             raise DataError(
@@ -58,6 +53,15 @@ class Split:
             raise DataError(
                 f"Expected 0 or 1 for each of {self.labels.shape[1]} labels of an image, got "
                 f"{self.labels.min()}…{self.labels.max()}. Pass classes as shape (n,)."
+            )
+
+    def _check_images(self) -> None:
+        _require_array("images", self.images, np.uint8)
+        shape = self.images.shape
+        if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 3) or 0 in shape:
+            raise DataError(
+                f"Expected at least one image, of shape (n, H, W) or (n, H, W, 3), got {shape}. "
+                "Put channels last; volumes are not read."
             )
 
     def __len__(self) -> int:
@@ -83,7 +87,7 @@ class Split:
 
     def part(self, chosen: NDArray[np.int64] | slice) -> Split:
         """Some of the images, in the order given."""
-        return Split(self.images[chosen], self.labels[chosen], self.num_classes, self.own)
+        return type(self)(self.images[chosen], self.labels[chosen], self.num_classes, self.own)
 
     def pixels(self) -> Pixels:
         """The images as the models take them, made batch by batch where they are indexed."""
@@ -99,6 +103,40 @@ class Split:
         import torch
 
         return self.pixels()[:], torch.tensor(self.labels)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PreparedSplit(Split):
+    """Images that somebody has prepared: floats, which a model sees as they are.
+
+    Raises:
+        DataError: If there is no image, or a value is not finite.
+    """
+
+    images: NDArray[np.float32]  # type: ignore[assignment]  # shape: (n, C, H, W), or (n, …)
+
+    def _check_images(self) -> None:
+        _require_array("images", self.images, np.float32)
+        if self.images.ndim < 2 or 0 in self.images.shape:
+            raise DataError(
+                f"Expected at least one image, of shape (n, C, H, W), got {self.images.shape}."
+            )
+        if not all(np.isfinite(image).all() for image in self.images):
+            raise DataError("Expected finite images, got NaN or infinity. Check what made them.")
+
+    @property
+    def channels(self) -> int:
+        """Of an image (C, H, W)."""
+        return int(self.images.shape[1])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.images.shape[2], self.images.shape[3]
+
+    def pixels(self) -> PreparedPixels:
+        """The images as the models take them."""
+        return PreparedPixels(self.images)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -49,7 +49,7 @@ def read_picture(raw: bytes, path: Path) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
             _check_header(image, raw, path)
             image.load()
-            return np.asarray(_plain(ImageOps.exif_transpose(image), path))
+            return np.asarray(plain_picture(ImageOps.exif_transpose(image), path))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(path, "more") from error
     except UnidentifiedImageError as error:
@@ -83,8 +83,16 @@ def _check_header(image: Image.Image, raw: bytes, path: Path) -> None:
         )
 
 
-def _plain(image: Image.Image, path: Path) -> Image.Image:
-    """The image in mode L or RGB."""
+def plain_picture(image: Image.Image, path: Path | str) -> Image.Image:
+    """An image in mode L or RGB, where that needs no decision about it.
+
+    Args:
+        image: Of any mode.
+        path: Where it lies, or what it is, for messages.
+
+    Raises:
+        DataError: If it is transparent somewhere, or of a mode that needs a window or a profile.
+    """
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         if image.convert("RGBA").getchannel("A").getextrema()[0] != 255:
             raise DataError(

@@ -19,7 +19,7 @@ class Pixels:
     in the time that copying it out of such a tensor takes.
     """
 
-    def __init__(self, images: NDArray[np.uint8]) -> None:
+    def __init__(self, images: NDArray[np.uint8] | NDArray[np.float32]) -> None:
         """Images that are looked at, not copied.
 
         Args:
@@ -31,7 +31,7 @@ class Pixels:
         return len(self._images)
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         """The shape of all images together, (n, C, H, W)."""
         n, height, width, *channels = self._images.shape
         return n, *(channels or [1]), height, width
@@ -51,3 +51,20 @@ class Pixels:
         """The images batch by batch, each of shape (batch_size, C, H, W) but the last."""
         for start in range(0, len(self), batch_size):
             yield self[start : start + batch_size]
+
+
+class PreparedPixels(Pixels):
+    """Images that are floats already, as a model takes them: (n, C, H, W), or of any shape."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of all images together."""
+        return self._images.shape
+
+    def __getitem__(self, index: slice | torch.Tensor | NDArray[np.int64]) -> torch.Tensor:
+        """Some images as a new tensor, float32, unchanged."""
+        import torch
+
+        return torch.tensor(
+            self._images[index.numpy() if isinstance(index, torch.Tensor) else index]
+        )

@@ -5,17 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import nn
 
 from qvit_qiskit import metrics
-from qvit_qiskit.data import Split
+from qvit_qiskit.data.given import as_split, check_channels_first
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.binding import bindable
 from qvit_qiskit.execution.route import Route
 from qvit_qiskit.inference.prediction import check_logits, predict
 from qvit_qiskit.profile import UNROUTED
+
+if TYPE_CHECKING:
+    from qvit_qiskit.data.given import Given
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Evaluation:
 
 def evaluate(
     model: nn.Module,
-    split: Split,
+    split: Given,
     backend: str | Route = "aer-exact",
     *,
     batch_size: int = 64,
@@ -64,23 +68,27 @@ def evaluate(
     Args:
         model: A classifier; its quantum layers run on the backend. One without quantum layers is
             evaluated as it is, and the result names no backend.
-        split: Images and labels.
+        split: Images and labels: a split, a pair of arrays, or a torch dataset of (image, label);
+            see `data.as_split`.
         backend: A profile of kind ``aer`` or ``fake``, or an open route.
         batch_size: Images per forward pass.
         tick: Called with the number of images done after every batch.
 
     Raises:
-        DataError: If a logit is not finite, or there is not one score per class.
+        DataError: If a logit is not finite, or there is not one score per class, or the images or
+            labels are no such.
         ProfileError: If the profile is missing or malformed.
         RouteError: If the profile cannot be opened, or the model holds a quantum layer that no
             route can bind.
     """
-    images = split.pixels()
+    given = as_split(split)
+    check_channels_first(given)
+    images = given.pixels()
     started = time.perf_counter()
     with registry.route(model, backend) as route:
         route.reseed()
         logits = predict(model, images, batch_size, tick)
-    check_logits(logits, split.labels, split.num_classes)
-    scores = metrics.score(split.labels, logits)
+    check_logits(logits, given.labels, given.num_classes)
+    scores = metrics.score(given.labels, logits)
     backend = route.name if bindable(model) else UNROUTED
-    return Evaluation(backend, logits, split.labels, scores, time.perf_counter() - started)
+    return Evaluation(backend, logits, given.labels, scores, time.perf_counter() - started)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset, IterableDataset
 
 from qvit_qiskit.circuits.stored import same_circuit
-from qvit_qiskit.data import MedImages, Split
-from qvit_qiskit.exceptions import CheckpointError, DataError, JobError
+from qvit_qiskit.data import MedImages, as_split
+from qvit_qiskit.exceptions import CheckpointError, JobError
 from qvit_qiskit.hardware.journal import Journal, digest, pack_arrays, unpack_arrays
 from qvit_qiskit.hardware.run import HardwareRun, Terms
 from qvit_qiskit.models import ViT
 from qvit_qiskit.qnn import QuantumLinear
 from qvit_qiskit.training.checkpoint import load_checkpoint, save_checkpoint
+
+if TYPE_CHECKING:
+    from qvit_qiskit.data.given import Given
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -35,17 +36,19 @@ class Source:
     facts: dict[str, Any]
 
     @classmethod
-    def of(cls, data: Split | Dataset[Any] | Sequence[Any], **facts: Any) -> Source:
-        """Images and labels of a split, or of a dataset of (image, label)."""
-        if isinstance(data, Split):
-            own = {} if data.own or "dataset" in facts else {"own": False}
-            return cls(data.tensors()[0], data.labels, own | facts)
-        listed = isinstance(data, IterableDataset)
-        pairs = list(data) if listed else [data[k] for k in range(len(data))]  # type: ignore
-        if not pairs:
-            raise DataError("Expected at least one image, but the dataset is empty.")
-        images = torch.stack([torch.as_tensor(image) for image, _ in pairs])
-        return cls(images, np.array([int(label) for _, label in pairs]), facts)
+    def of(cls, data: Given, **facts: Any) -> Source:
+        """Images and labels of a split, a pair of arrays, or a dataset of (image, label).
+
+        Args:
+            data: See `data.as_split`.
+            facts: What is known of the data set.
+
+        Raises:
+            DataError: If the images or labels are no such.
+        """
+        split = as_split(data)
+        own = {} if split.own or "dataset" in facts else {"own": False}
+        return cls(split.tensors()[0], split.labels, own | facts)
 
     @property
     def own(self) -> bool:

@@ -7,13 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import nn
-from torch.utils.data import Dataset
 
-from qvit_qiskit.data import Split
 from qvit_qiskit.devices.prices import Estimate, estimate
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.files import close_to_others
@@ -39,13 +37,16 @@ from qvit_qiskit.runs.run_status import Status, status
 from qvit_qiskit.runs.walk import walk
 from qvit_qiskit.training.checkpoint import versions
 
+if TYPE_CHECKING:
+    from qvit_qiskit.data.given import Given
+
 LOCK_SECONDS = 60.0
 """How long cancelling waits for another process, such as one that watches the run."""
 
 
 def submit(
     model: nn.Module,
-    data: Split | Dataset[Any] | Source,
+    data: Given | Source,
     backend: str,
     run: Path | str,
     *,
@@ -65,7 +66,8 @@ def submit(
 
     Args:
         model: Any module whose quantum layers are ours.
-        data: Images and labels.
+        data: Images and labels: a split, a pair of arrays, or a torch dataset of (image, label);
+            see `data.as_split`.
         backend: A profile of kind ``ibm``, or ``fake`` for a rehearsal.
         run: The run's folder, new or empty.
         budget_seconds: QPU seconds that the run may cost at most.

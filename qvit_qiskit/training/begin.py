@@ -7,11 +7,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from qvit_qiskit.data import MedImages
+from qvit_qiskit.data.given import as_data
 from qvit_qiskit.exceptions import CheckpointError, ConfigError, QvitError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.route import Route, refuse_training
@@ -24,6 +25,9 @@ from qvit_qiskit.training.phases import plan
 from qvit_qiskit.training.settings import TrainConfig
 from qvit_qiskit.training.teachers import Teacher, TeacherLike, open_teacher
 
+if TYPE_CHECKING:
+    from qvit_qiskit.data.given import Given
+
 SETTINGS = "train.json"
 FORMAT = Format("training folder", 1, CheckpointError, unnumbered=True)
 """Of training folders: the settings, ``state.pt`` and the history; checkpoints have their own."""
@@ -32,8 +36,9 @@ FORMAT = Format("training folder", 1, CheckpointError, unnumbered=True)
 def fit(
     config: ModelConfig | nn.Module,
     train: TrainConfig,
-    data: MedImages,
+    data: MedImages | Given,
     *,
+    val: Given | None = None,
     folder: Path | None = None,
     route: Route | None = None,
     on_epoch: OnEpoch | None = None,
@@ -49,7 +54,9 @@ def fit(
             own from images (B, C, H, W) to scores (B, classes): a copy of it is trained, from the
             weights that it has. Stock quantum layers in it go through `qvit_qiskit.convert` first.
         train: How to train.
-        data: The images.
+        data: The images: a data set of `load` or `as_images`; or, with ``val``, a pair of arrays
+            (images, labels) or a torch dataset of (image, label), see `data.as_split`.
+        val: Images and labels by which the best epoch is chosen, where ``data`` has none.
         folder: Where to write checkpoints and history; must not hold another training.
         route: Where circuits run; by default the profile ``train.backend``.
         on_epoch: Called after every epoch.
@@ -59,8 +66,10 @@ def fit(
     Raises:
         ConfigError: If model, data and teacher do not fit.
         CheckpointError: If the folder holds a training already, or there is no such teacher.
+        DataError: If the images or labels are no such.
         RouteError: If the route is not for training.
     """
+    data = as_data(data, val)
     if train.dataset.lower() != data.name.lower():  # what was passed is what was trained on
         train = train.model_copy(update={"dataset": data.name})
     shape = _trained(config, data) if isinstance(config, nn.Module) else config

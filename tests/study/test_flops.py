@@ -48,6 +48,17 @@ def test_fixed_gates(gate):
     assert matrix_flops(matrix, True) == {"h": 3, "t": 0.5, "s": 0.5}.get(gate, 0)
 
 
+def test_gates_made_of_circuits_cost_what_they_are_made_of():
+    x = ParameterVector("x", 2)
+    inner = QuantumCircuit(2)
+    inner.ry(x[0], 0)
+    inner.crx(x[1], 0, 1)
+    outer = QuantumCircuit(3)
+    outer.append(inner.to_gate(), [2, 0])
+    plain = [m.tolist() for m in gate_matrices(inner)]
+    assert [m.tolist() for m in gate_matrices(outer)] == plain
+
+
 def test_observables_that_are_not_diagonal():
     x, w = ParameterVector("x", 2), ParameterVector("w", 0)
     circuit = QuantumCircuit(2)

@@ -14,9 +14,10 @@ and what a clever simulator saves (the exact engine of this package saves most o
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
-from qiskit.circuit import QuantumCircuit
+from qiskit.circuit import CircuitError, QuantumCircuit
 
 from qvit_qiskit.circuits import QNNCircuit
 
@@ -42,14 +43,25 @@ def simulation_flops(circuit: QNNCircuit) -> int:
 
 
 def gate_matrices(circuit: QuantumCircuit) -> list[np.ndarray]:
-    """The matrix of every gate, its parameters at angles without special values."""
+    """The matrix of every gate, its parameters at angles without special values.
+
+    A gate without a matrix, e.g. one made of a library circuit, counts as what it is made of.
+    """
     count = circuit.num_parameters
     bound = circuit.assign_parameters([_PROBE + k / (math.pi * (count + 1)) for k in range(count)])
-    return [
-        np.asarray(entry.operation.to_matrix())
-        for entry in bound.data
-        if entry.operation.name not in ("barrier", "id")
-    ]
+    return list(_matrices(bound))
+
+
+def _matrices(bound: QuantumCircuit) -> Iterator[np.ndarray]:
+    for entry in bound.data:
+        if entry.operation.name in ("barrier", "id"):
+            continue
+        try:
+            yield np.asarray(entry.operation.to_matrix())
+        except CircuitError:
+            if entry.operation.definition is None:
+                raise
+            yield from _matrices(entry.operation.definition)
 
 
 def matrix_flops(matrix: np.ndarray, real: bool) -> float:
