@@ -277,6 +277,10 @@ class Audit:
         """Jobs made since then."""
         return [job for job in self.service.jobs() if job["id"] not in self._known]
 
+    def sessions(self) -> list[dict[str, Any]]:
+        """Batches and sessions made since then."""
+        return [one for one in self.service.sessions() if one["id"] not in self._sessions]
+
     def programs(self) -> Counter[str]:
         """How often each program was executed since then."""
         self.service.wait_idle()
@@ -298,8 +302,8 @@ class Audit:
         journal, jobs = Journal.open(folder), self.jobs()
         announced = {event["tag"] for event in journal.of("intent")}
         assert all(announced & set(job["tags"]) for job in jobs), (announced, jobs)
-        for session in self.service.sessions():
-            assert session["id"] in self._sessions or not session["accepting_jobs"], session
+        for session in self.sessions():
+            assert not session["accepting_jobs"], session
         charged = sum(job["charged"] for job in jobs)
         clock = sum(event["seconds"] for event in journal.of("workload_billed"))
         spent = ledger_of(journal, math.inf).spent
