@@ -217,7 +217,7 @@ def _write(
     from qvit_qiskit.files import close_to_others
 
     out.mkdir(parents=True, exist_ok=True)
-    if any(one.own and one.pictures for one in found):
+    if any(one.own for one in found):
         close_to_others(out)
     folders = [out]
     if len(found) > 1:

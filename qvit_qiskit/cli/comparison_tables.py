@@ -47,6 +47,7 @@ def show(comparison: Comparison) -> None:
             for s in found[1:]
         ],
     )
+    _changes(comparison)
     paid = [s.rung for s in found if s.rung.qpu_seconds is not None]
     if paid:
         _costs(paid)
@@ -56,6 +57,22 @@ def show(comparison: Comparison) -> None:
     tests = [_test(one) for one in known if one and one.rung in recorded]
     if tests:
         screen.table("Bias and drift of outputs, chi-square tests", tests)
+
+
+def _changes(comparison: Comparison) -> None:
+    """The images that a rung answers otherwise than the exact one."""
+    from qvit_qiskit.comparison.sections.answers import listed_images
+
+    lines = [
+        {
+            "rung": rung.name,
+            "images": f"{len(comparison.by_image[rung.name].changed):,}",
+            "which": listed_images(comparison.by_image[rung.name].changed, 8),
+        }
+        for rung in comparison.rungs[1:]
+    ]
+    if lines:
+        screen.table("Images answered otherwise", lines)
 
 
 def _attributions(comparison: Comparison) -> None:

@@ -9,6 +9,7 @@ from qvit_qiskit import metrics
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.data import Evidence
 from qvit_qiskit.comparison.findings.attention import attention_maps
+from qvit_qiskit.comparison.findings.by_image import by_image
 from qvit_qiskit.comparison.findings.curves import band
 from qvit_qiskit.comparison.findings.parts import layer_errors
 from qvit_qiskit.comparison.findings.points import points_of
@@ -47,6 +48,7 @@ def build(evidence: Evidence) -> Comparison:
         reliabilities={rung.name: reliability(labels, rung) for rung in rungs},
         confusions={rung.name: confusion(labels, rung) for rung in rungs},
         maps=attention_maps(evidence),
+        by_image=by_image(evidence),
     )
 
 

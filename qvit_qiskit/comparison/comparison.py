@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qvit_qiskit.comparison import tables
 from qvit_qiskit.comparison.data import Evidence
 from qvit_qiskit.comparison.findings.attention import AttentionMaps
+from qvit_qiskit.comparison.findings.by_image import ByImage
 from qvit_qiskit.comparison.findings.curves import Band
 from qvit_qiskit.comparison.findings.parts import LayerError
 from qvit_qiskit.comparison.findings.points import Points
@@ -51,6 +52,8 @@ class Comparison(Evidence):
     """By rung: images by true and predicted class."""
     maps: AttentionMaps
     """The attention that patches receive."""
+    by_image: dict[str, ByImage]
+    """By rung: its answer to every image, and where that is another than the exact rung's."""
 
     def table(self) -> pd.DataFrame:
         """One line for each rung: AUC, ACC, agreement, KL, output error, cost, with intervals."""
@@ -75,6 +78,14 @@ class Comparison(Evidence):
     def drift(self) -> pd.DataFrame:
         """Mean errors from job to job."""
         return tables.drift_frame(self.drifts)
+
+    def predictions(self) -> pd.DataFrame:
+        """One line for each rung and image: class, answer, whether it changed, probabilities."""
+        return tables.prediction_frame(self.by_image, self.labels, self.class_names)
+
+    def changes(self) -> pd.DataFrame:
+        """The lines of `predictions` whose answer is another than the exact rung's."""
+        return tables.change_frame(self.by_image, self.labels, self.class_names, self.exact.name)
 
     def tests(self) -> pd.DataFrame:
         """Chi-square tests of bias and drift."""

@@ -28,6 +28,7 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
         "bias": _records(comparison.bias()),
         "drift": _records(comparison.drift()),
         "tests": _records(comparison.tests()),
+        "changes": _records(comparison.changes()),
         "seed": comparison.seed,
     }
     cleaned: dict[str, Any] = finite(found)
@@ -74,6 +75,7 @@ def write_tables(comparison: Comparison, folder: Path) -> list[Path]:
         "comparison.json": json.dumps(as_dict(comparison), indent=2, ensure_ascii=False) + "\n",
         "bias.csv": csv(comparison.bias()),
         "attribution.csv": csv(comparison.shares()),
+        "predictions.csv": csv(comparison.predictions()),
     }
     return write_files(folder, texts)
 

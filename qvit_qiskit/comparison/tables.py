@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from qvit_qiskit.devices.prices import prices
 
 if TYPE_CHECKING:
+    from qvit_qiskit.comparison.findings.by_image import ByImage
     from qvit_qiskit.comparison.findings.parts import LayerError
     from qvit_qiskit.comparison.findings.scores import ModelDifference, Scores
     from qvit_qiskit.comparison.findings.shares import Share
@@ -183,3 +184,68 @@ def hypothesis_frame(tested: Sequence[Bias | Drift]) -> pd.DataFrame:
 
 def _mean_error(mean: MeanError) -> dict[str, float]:
     return {"bias": mean.value, "bias low": mean.low, "bias high": mean.high}
+
+
+def prediction_frame(
+    by_image: Mapping[str, ByImage], labels: np.ndarray, class_names: Sequence[str]
+) -> pd.DataFrame:
+    """What every rung answers to every image.
+
+    Args:
+        by_image: The answers, by rung.
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+        class_names: Of the classes or labels.
+
+    Returns:
+        Columns `rung`, `image` (counted from 0 among those compared), `class`, `answer`,
+        `changed` (from the exact rung's answer) and `probability of NAME` for each class; with
+        several labels, for each of them `NAME`, `answer NAME`, `changed NAME` and
+        `probability of NAME`.
+    """
+    frames = []
+    for rung, found in by_image.items():
+        columns: dict[str, Any] = {"rung": rung, "image": np.arange(len(labels))}
+        if labels.ndim == 1:
+            columns["class"] = [class_names[k] for k in labels]
+            columns["answer"] = [class_names[k] for k in found.answers]
+            columns["changed"] = found.differs
+        for k, name in enumerate(class_names):
+            if labels.ndim == 2:
+                columns[name] = labels[:, k]
+                columns[f"answer {name}"] = found.answers[:, k]
+                columns[f"changed {name}"] = found.differs[:, k]
+            columns[f"probability of {name}"] = found.probabilities[:, k]
+        frames.append(pd.DataFrame(columns))
+    return pd.concat(frames, ignore_index=True)
+
+
+def change_frame(
+    by_image: Mapping[str, ByImage], labels: np.ndarray, class_names: Sequence[str], exact: str
+) -> pd.DataFrame:
+    """The answers that are others than the exact rung's.
+
+    Args:
+        by_image: The answers, by rung.
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+        class_names: Of the classes or labels.
+        exact: The name of the exact rung.
+
+    Returns:
+        Columns `rung`, `image`, `class`, `exact answer` and `answer`; with several labels `label`
+        before `class`, one line for each of them, and no or yes in the last three.
+    """
+    lines: list[dict[str, Any]] = []
+    several = labels.ndim == 2
+    words = ("no", "yes") if several else class_names
+    for rung, found in by_image.items():
+        for place in np.argwhere(found.differs):
+            at = tuple(int(k) for k in place)
+            line: dict[str, Any] = {"rung": rung, "image": at[0]}
+            line |= {"label": class_names[at[1]]} if several else {}
+            line["class"] = words[int(labels[at])]
+            line["exact answer"] = words[int(by_image[exact].answers[at])]
+            line["answer"] = words[int(found.answers[at])]
+            lines.append(line)
+    middle = ["label"] if several else []
+    heads = ["rung", "image", *middle, "class", "exact answer", "answer"]
+    return pd.DataFrame(lines, columns=heads)

@@ -18,7 +18,10 @@ from qvit_qiskit.runs import submit
 from qvit_qiskit.runs.run_folder import Source
 from qvit_qiskit.training import save_checkpoint
 
-FILES = ["attribution.csv", "bias.csv", "comparison.json", "report.html", "table.csv"]
+FILES = [
+    *("attribution.csv", "bias.csv", "comparison.json", "predictions.csv", "report.html"),
+    "table.csv",
+]
 
 
 @pytest.fixture(scope="module")

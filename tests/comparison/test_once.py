@@ -24,7 +24,16 @@ from qvit_qiskit.cli import comparison_tables
 from qvit_qiskit.cli import run as qvit
 from qvit_qiskit.comparison import attribution, propagation, rungs
 from qvit_qiskit.comparison.export import as_dict, write_comparison
-from qvit_qiskit.comparison.findings import bias, curves, parts, points, predictions, scores, shares
+from qvit_qiskit.comparison.findings import (
+    bias,
+    by_image,
+    curves,
+    parts,
+    points,
+    predictions,
+    scores,
+    shares,
+)
 from qvit_qiskit.data import load, stratified_subset
 from qvit_qiskit.inference import passes
 from qvit_qiskit.models import ViTConfig, build_model
@@ -43,6 +52,7 @@ ONCE: dict[str, list[Callable[..., Any]]] = {
     "means": [intervals.mean_interval, intervals.rms_interval, scores.output_error],
     "parts": [parts.error_parts, parts.layer_errors, shares.share_intervals],
     "biases": [bias.errors_of, bias.zero_bias, bias.same_bias, bias.anchor_drift],
+    "answers": [by_image.by_image],
     "figures": [curves.band, points.points_of, predictions.reliability, predictions.confusion],
     "passes": [
         *(passes.run_pass, attribution.residuals, attribution.unpredicted, attribution.attribute),

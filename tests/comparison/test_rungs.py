@@ -498,7 +498,13 @@ def test_a_page_that_cannot_be_drawn(
     with pytest.raises(DataError, match=r"Cannot draw the report.*latex could not.*are whole"):
         write_comparison(compared, tmp_path)
     written = sorted(path.name for path in tmp_path.iterdir())
-    assert written == ["attribution.csv", "bias.csv", "comparison.json", "table.csv"]
+    assert written == [
+        "attribution.csv",
+        "bias.csv",
+        "comparison.json",
+        "predictions.csv",
+        "table.csv",
+    ]
 
 
 def test_mixtures_are_refused(small: Path, tmp_path: Path) -> None:

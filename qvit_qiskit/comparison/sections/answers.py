@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from qvit_qiskit.comparison.comparison import Comparison
@@ -11,7 +13,21 @@ from qvit_qiskit.comparison.figures import confusion as confusion_figure
 from qvit_qiskit.comparison.figures import reliability as calibration_figure
 from qvit_qiskit.comparison.figures import roc as roc_figure
 from qvit_qiskit.comparison.sections.base import Drawn, Section
-from qvit_qiskit.pages.table import Cell, Table, cell, listed
+from qvit_qiskit.pages.table import NOTHING, Cell, Table, cell, listed
+
+MOST = 24
+"""Images that are named in a table's cell."""
+
+
+def listed_images(images: Sequence[int], most: int) -> str:
+    """Numbers of images, the first ones if there are many.
+
+    Args:
+        images: Counted from 0.
+        most: How many are named.
+    """
+    named = [str(image) for image in images[:most]]
+    return ", ".join([*named, *(["…"] if len(images) > most else [])]) or NOTHING
 
 
 def roc(comparison: Comparison) -> Section | None:
@@ -86,7 +102,23 @@ def confusion(comparison: Comparison) -> Section:
     text = ["Which classes are taken for which, rung by rung."]
     if several:
         text = ["Which labels are missed, rung by rung."]
-    return Section("confusion", "Confusion matrices", text, [drawn, table])
+    return Section("confusion", "Confusion matrices", text, [drawn, table, *_changes(comparison)])
+
+
+def _changes(comparison: Comparison) -> list[Table]:
+    """Which images each rung answers otherwise than the exact one."""
+    rows = [
+        (Cell(rung.name), Cell(f"{len(found.changed):,}"), Cell(listed_images(found.changed, MOST)))
+        for rung in comparison.rungs[1:]
+        for found in [comparison.by_image[rung.name]]
+    ]
+    if not rows:
+        return []
+    caption = (
+        f"Images that are answered otherwise than by {comparison.exact.name}, counted from 0; "
+        "predictions.csv has every answer."
+    )
+    return [Table(caption, ("rung", "images", "which"), rows)]
 
 
 def _chosen(comparison: Comparison, rung: Rung) -> str:
