@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qvit_qiskit.cli import screen
+from qvit_qiskit.cli.estimate import CheckpointFile
 from qvit_qiskit.cli.options import AsJson, BackendsDir
 
 if TYPE_CHECKING:
     from qvit_qiskit.circuits import QNNCircuit
+    from qvit_qiskit.ibm.account import Standing
     from qvit_qiskit.profile import AnyProfile, IbmProfile
+    from qvit_qiskit.runs.readiness import Readiness
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -144,7 +147,14 @@ def _ibm_facts(name: str, path: Path, profile: IbmProfile, circuit: QNNCircuit) 
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A profile of kind ibm, or its .toml file.")],
+    name: Annotated[
+        str | None, typer.Argument(help="A profile of kind ibm, or its .toml file.")
+    ] = None,
+    job: Annotated[
+        Path | None,
+        typer.Option(help="A job spec: its profile, and whether it could be sent now."),
+    ] = None,
+    checkpoint: CheckpointFile = None,
     backends_dir: BackendsDir = None,
     patience: Annotated[float, typer.Option(min=0.1, help="Seconds an outage may last.")] = 60.0,
     save: Annotated[
@@ -152,18 +162,23 @@ def check(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Ask IBM whether the account and the device of a profile are ready. Costs no QPU time.
+    """Ask IBM whether account and device are ready, for a job too. Costs no QPU time.
 
     Example: qvit backends check ibm-boston --save boston.json
     """
-    from dataclasses import asdict
-
     from qvit_qiskit.exceptions import ProfileError
     from qvit_qiskit.execution import registry
     from qvit_qiskit.ibm.account import check as ask
     from qvit_qiskit.ibm.calls import Patience
     from qvit_qiskit.profile import IbmProfile
+    from qvit_qiskit.runs.job import read_job
 
+    read = read_job(job, checkpoint, backends_dir) if job is not None else None
+    if name is None and read is None:
+        raise ProfileError("Expected the name of a profile, or --job with a job spec.")
+    if read is not None and name not in (None, read.spec.backend):
+        raise ProfileError(f"{job} is for the profile {read.spec.backend!r}. Leave {name!r} out.")
+    name = name or (read.spec.backend if read is not None else "")
     found = registry.find(name, backends_dir)
     profile = found.load()
     if not isinstance(profile, IbmProfile):
@@ -179,12 +194,27 @@ def check(
         from qvit_qiskit.files import write_text
 
         write_text(save, live_calibration(profile, Patience.of(patience)))
+    ready = None
+    if read is not None:
+        from qvit_qiskit.runs.readiness import check_job
+
+        ready = check_job(read, Patience.of(patience), standing.device)
+    _show_standing(str(found.path), standing, ready, json)
+    if save is not None and not json:
+        print(f'The reported errors are in {save}: a profile of kind "aer" takes it as noise.')
+    if ready is not None and ready.problem is not None:
+        raise ready.problem
+
+
+def _show_standing(title: str, standing: Standing, ready: Readiness | None, json: bool) -> None:
+    from dataclasses import asdict
+
     if json:
-        screen.as_json(asdict(standing))
+        screen.as_json({**asdict(standing), **({"job": _job_facts(ready)} if ready else {})})
         return
     left = "no limit" if standing.left_seconds is None else f"{standing.left_seconds:,.0f} s left"
     screen.facts(
-        f"{found.path}",
+        title,
         {
             "instance": standing.instance,
             "plan": standing.plan,
@@ -194,7 +224,28 @@ def check(
             "jobs waiting": str(standing.queue),
             "delay between executions": f"{1e6 * standing.rep_delay:.0f} µs",
             "devices of the instance": ", ".join(standing.devices),
+            **(_job_rows(ready) if ready else {}),
         },
     )
-    if save is not None:
-        print(f'The reported errors are in {save}: a profile of kind "aer" takes it as noise.')
+
+
+def _job_facts(ready: Readiness) -> dict[str, Any]:
+    """What is told of a job as JSON."""
+    return {
+        "seconds": ready.seconds,
+        "executions": ready.executions,
+        "jobs": ready.jobs,
+        "request_bytes": ready.request_bytes,
+        "ready": ready.problem is None,
+        "problem": str(ready.problem) if ready.problem else None,
+    }
+
+
+def _job_rows(ready: Readiness) -> dict[str, str]:
+    """What is told of a job to people."""
+    return {
+        "the job, on the device now": f"{ready.seconds:,.1f} s of QPU time (estimate), "
+        f"{ready.executions:,} executions in {ready.jobs} job(s) of about "
+        f"{max(ready.request_bytes / 1e6, 0.1):,.1f} MB",
+        "could be sent now": "no" if ready.problem else "yes",
+    }

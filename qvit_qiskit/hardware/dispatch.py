@@ -23,7 +23,9 @@ from qvit_qiskit.hardware.journal import Journal, digest
 from qvit_qiskit.hardware.ledger import Ledger, ledger_of, session_cost
 from qvit_qiskit.hardware.stage import Chunk, Progress, Task
 from qvit_qiskit.ibm.calls import Busy, Closed, Patience, Unanswered
-from qvit_qiskit.ibm.sender import Listed, Sender, Work
+from qvit_qiskit.ibm.item import request_size
+from qvit_qiskit.ibm.preflight import MAX_REQUEST_BYTES
+from qvit_qiskit.ibm.sender import Listed, Need, Sender, Work
 
 
 class Dispatcher:
@@ -37,7 +39,7 @@ class Dispatcher:
         shots: int,
         mitigation: Mitigation,
         patience: Patience,
-        share: float = 1.0,
+        whole: float = 0.0,
     ) -> None:
         """Drive the jobs of a run.
 
@@ -48,11 +50,12 @@ class Dispatcher:
             shots: Per row.
             mitigation: The resilience level.
             patience: How long to wait for the service.
-            share: The budget divided by the estimate of the whole run.
+            whole: The estimate of the whole run in QPU seconds, 0 where nobody has priced it.
         """
         self.journal, self.sender, self.budget = journal, sender, budget
         self.shots, self.mitigation, self.patience = shots, mitigation, patience
-        self.share = share
+        self.whole = whole
+        self.share = budget / whole if whole else 1.0
         self.attempts, self.bills = Attempts(journal), Bills(journal, sender)
         self.claims = Claims(journal, sender, patience)
         self.collection = Collection(journal, sender, shots, mitigation, patience)
@@ -156,7 +159,7 @@ class Dispatcher:
             if not count:
                 raise self._over_budget(ledger, new[0])
             new, limits = new[:count], limits[:count]
-            self.sender.preflight(sum(chunk.seconds for chunk in new))
+            self.sender.preflight(self._need(task, new))
         sent = self._send_together(task, new, limits, ledger)
         if sent < len(new):  # the service closed the batch or session
             sent += self._send_together(task, new[sent:], limits[sent:], self.ledger)
@@ -166,6 +169,17 @@ class Dispatcher:
                 f"Nothing is lost; `qvit resume {self.journal.folder} --wait` goes on."
             )
         return sent
+
+    def _need(self, task: Task, chunks: Sequence[Chunk]) -> Need:
+        """What chunks need; before the first job of a run what the whole run does."""
+        seconds = sum(chunk.seconds for chunk in chunks)
+        if not self.journal.of("intent"):
+            seconds = max(seconds, self.whole)
+        sizes = [
+            request_size(task.layout.items(chunk, task.groups, self.mitigation), MAX_REQUEST_BYTES)
+            for chunk in chunks
+        ]
+        return Need(seconds, max(sizes), frozenset(task.layout.qubits))
 
     def _send_together(
         self, task: Task, chunks: Sequence[Chunk], limits: Sequence[int], ledger: Ledger

@@ -83,9 +83,9 @@ class HardwareRun:
     def __init__(self, journal: Journal, terms: Terms, patience: Patience | None = None) -> None:
         self.journal, self.terms = journal, terms
         self.patience = patience or Patience()
-        self.share = 1.0
-        """The budget divided by the estimate of the whole run, where somebody has priced it: how
-        far the limits of its jobs may lie above their estimates."""
+        self.whole = 0.0
+        """The estimate of the whole run in QPU seconds, where somebody has priced it: the budget
+        divided by it is how far the limits of jobs may lie above their estimates."""
         self._sender: Sender | None = None
         self._stages: dict[int, StoredStage] = {}
         self._fresh: set[int] = set()
@@ -150,7 +150,7 @@ class HardwareRun:
             terms.shots,
             terms.mitigation,
             self.patience,
-            self.share,
+            self.whole,
         )
 
     # Stages.
@@ -259,6 +259,7 @@ class HardwareRun:
 
     def _compile(self, stage: StoredStage) -> None:
         sender, profile, mitigation = self.sender, self.terms.profile, self.terms.mitigation
+        sender.renew()
         groups, device = stage.rows.groups, sender.device
         programs = [
             compile_readout(g.circuit, g.terms, g.rows, device, profile.placement,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +31,18 @@ class Item:
         """M."""
         return len(self.values)
 
+    def size(self, exact: bool) -> int:
+        """How many bytes its parameter values take in a request, where three are written as four.
+
+        Args:
+            exact: Whether to compress them, as the client does; else it is as many at most.
+        """
+        if self.fold is None:
+            return 0
+        copies = [self.of_copy(copy) for copy in range(self.compiled.k)]
+        data = np.concatenate(copies, axis=1, dtype=float)
+        return math.ceil((len(zlib.compress(data.tobytes())) if exact else data.nbytes) * 4 / 3)
+
     def of_copy(self, copy: int) -> np.ndarray:
         """Parameter values of one copy's circuit, shape (M, P')."""
         columns = list(self.compiled.columns[copy]) if self.fold is not None else []
@@ -48,3 +63,14 @@ class Item:
         rows, shots, _ = bits.shape
         apart = bits.reshape(rows, shots, self.compiled.k, -1).swapaxes(1, 2)
         return np.ascontiguousarray(apart).reshape(rows * self.compiled.k, shots, -1)
+
+
+def request_size(items: Sequence[Item], limit: int) -> int:
+    """About how many bytes the request of a job has; exact only where that may be above a limit.
+
+    Args:
+        items: What the job is made of.
+        limit: In bytes.
+    """
+    most = sum(item.size(exact=False) for item in items)
+    return most if most <= limit else sum(item.size(exact=True) for item in items)

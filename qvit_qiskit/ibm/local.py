@@ -15,6 +15,7 @@ from qvit_qiskit.ibm.sender import (
     Bill,
     Listed,
     Look,
+    Need,
     Work,
     bits_of,
     properties_json,
@@ -124,7 +125,10 @@ class LocalSender:
     def cancel(self, job: str) -> None:
         """There is nothing to cancel."""
 
-    def preflight(self, seconds: float) -> None:
+    def renew(self) -> None:
+        """Snapshots do not change."""
+
+    def preflight(self, need: Need) -> None:
         """Nothing can be missing."""
 
     def faulty(self) -> set[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,9 @@ from qvit_qiskit.profile import IbmProfile
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
+
+MAX_REQUEST_BYTES = 300_000_000
+"""Size of a job's inputs (https://github.com/Qiskit/documentation/issues/5369, July 2026)."""
 
 Ask = Callable[[str, Callable[[], Any]], Any]
 """Runs a call to the service, named for messages, with patience."""
@@ -82,6 +85,40 @@ def check_device(device: BackendV2, profile: IbmProfile, ask: Ask) -> None:
         raise RouteError(
             f"rep_delay = {delay:g} s is outside of what {device.name} can do, {low:g} to {high:g} "
             "s. Change or remove it in the profile; nothing was sent."
+        )
+
+
+def check_size(size: int) -> None:
+    """Refuse a request that the service would not take.
+
+    Args:
+        size: About how many bytes it has.
+
+    Raises:
+        RouteError: If it is too large.
+    """
+    if size > MAX_REQUEST_BYTES:
+        raise RouteError(
+            f"A job would be a request of about {size / 1e6:,.0f} MB, but IBM's service takes at "
+            f"most {MAX_REQUEST_BYTES / 1e6:,.0f}. Nothing was sent; make jobs smaller with a "
+            "lower max_loss, or ask for more shots of fewer images."
+        )
+
+
+def check_qubits(faulty: Collection[int], device: str) -> None:
+    """Refuse circuits that lie on qubits that do not work.
+
+    Args:
+        faulty: Those among them.
+        device: Its name, for the message.
+
+    Raises:
+        RouteError: If there are any.
+    """
+    if faulty:
+        raise RouteError(
+            f"Qubits {sorted(faulty)} of {device} have become faulty since this layer was compiled "
+            "for them. Nothing was sent; resuming compiles it anew, where none of its jobs is out."
         )
 
 

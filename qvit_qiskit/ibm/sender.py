@@ -42,6 +42,18 @@ class Bill:
 
 
 @dataclass(frozen=True)
+class Need:
+    """What jobs need that are about to be sent."""
+
+    seconds: float
+    """Estimated QPU time."""
+    size: int = 0
+    """About how many bytes the largest request has."""
+    qubits: frozenset[int] = frozenset()
+    """Of the device."""
+
+
+@dataclass(frozen=True)
 class Listed:
     """A job that the service lists under a tag."""
 
@@ -138,15 +150,18 @@ class Sender(Protocol):
     def cancel(self, job: str) -> None:
         """Cancel a job; a finished one is left alone."""
 
-    def preflight(self, seconds: float) -> None:
-        """Look whether jobs of so many QPU seconds can be sent, before anything is opened.
+    def renew(self) -> None:
+        """Read the device anew before something is compiled, if that was long ago."""
+
+    def preflight(self, need: Need) -> None:
+        """Look whether jobs can be sent, before anything is opened.
 
         Raises:
             RouteError: If the account or the device does not allow it.
         """
 
     def faulty(self) -> set[int]:
-        """Qubits that do not work now, themselves or in one of their gates."""
+        """Qubits that do not work, themselves or in one of their gates, when last looked at."""
 
     def queue(self) -> int:
         """Jobs that wait for the device."""

@@ -18,11 +18,19 @@ from qvit_qiskit.ibm.account import connect, find_device
 from qvit_qiskit.ibm.calls import Busy, Closed, Patience, Unanswered, repeat, verdict, with_deadline
 from qvit_qiskit.ibm.causes import CODES, Remedy, cause_of, cause_of_job, clean, status_code
 from qvit_qiskit.ibm.item import Item
-from qvit_qiskit.ibm.preflight import allowance, check_allowance, check_device, check_plan
+from qvit_qiskit.ibm.preflight import (
+    allowance,
+    check_allowance,
+    check_device,
+    check_plan,
+    check_qubits,
+    check_size,
+)
 from qvit_qiskit.ibm.sender import (
     Bill,
     Listed,
     Look,
+    Need,
     Unusable,
     Work,
     bits_of,
@@ -35,6 +43,9 @@ if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
 
 T = TypeVar("T")
+
+RENEW_SECONDS = 300.0
+"""After this a device is read anew before something is compiled for it or sent to it."""
 
 _STATES = {
     "INITIALIZING": "waiting",
@@ -76,7 +87,14 @@ class ServiceSender:
         device = find_device(self.service, self.profile, self.patience)
         # The client asks for the calibration on first use, wherever that is.
         self._repeat("reading the calibration", lambda: device.target)
+        self.profile = self.profile.model_copy(update={"device": device.name})
+        self._read = time.monotonic()
         return device
+
+    def renew(self) -> None:
+        """See `Sender`."""
+        if "device" in self.__dict__ and time.monotonic() - self._read > RENEW_SECONDS:
+            del self.device
 
     def _repeat(self, action: str, call: Callable[[], T]) -> T:
         return repeat(action, self.patience, call, self._reconnect)
@@ -266,12 +284,17 @@ class ServiceSender:
 
         self._repeat("cancelling a job", ask)
 
-    def preflight(self, seconds: float) -> None:
+    def preflight(self, need: Need) -> None:
         """See `Sender`."""
+        self.renew()
         check_plan(self._plan(), self.profile)
+        check_size(need.size)
         check_device(self.device, self.profile, self._repeat)
+        check_qubits(self.faulty() & need.qubits, self.device.name)
         check_allowance(
-            allowance(self.service, self._repeat), seconds, str(self.service.active_instance())
+            allowance(self.service, self._repeat),
+            need.seconds,
+            str(self.service.active_instance()),
         )
 
     def _plan(self) -> str:

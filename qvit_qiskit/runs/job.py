@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from qiskit.providers import BackendV2
+
 from qvit_qiskit.data import facts
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution.registry import Found
@@ -43,6 +45,25 @@ class Job:
         raise JobError(
             f"The estimate of {seconds:,.1f} QPU seconds is over the budget of {budget:g}. {told} "
             "larger budget_seconds."
+        )
+
+    def price_on(self, device: BackendV2) -> Price:
+        """What it costs on a device as that is now.
+
+        Raises:
+            RouteError: If the device is too small.
+        """
+        model, spec = self.checkpoint.model, self.spec
+        return price(
+            model,
+            model.stage_rows(),
+            self.price.images,
+            self.profile,
+            spec.shots or self.profile.shots,
+            control_rows=spec.control_rows,
+            anchor_rows=spec.anchor_rows,
+            job_seconds=spec.max_loss * spec.budget_seconds,
+            device=device,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -43,6 +44,8 @@ class Price:
     """Measurement bases, each with executions of its own."""
     copies: int
     """Rows that share an execution, side by side on the chip."""
+    inputs: int
+    """Of a circuit."""
     outputs: int
     """Of a circuit."""
     control_rows: int
@@ -55,6 +58,17 @@ class Price:
     def unpacked(self) -> int:
         """Executions without copies side by side."""
         return self._priced(self.images, self.estimate.shots, 1).executions
+
+    @property
+    def request_bytes(self) -> int:
+        """About how large the request of one job is.
+
+        It holds the inputs' values; weights are the same in all rows and compressed away, and
+        single precision leaves five bytes of eight, three of which are written as four.
+        """
+        rows = sum(self.stage_rows) / self.estimate.jobs
+        again = self.bases * self.mitigation.circuits_per_row
+        return math.ceil(rows * self.inputs * again * 5 * 4 / 3)
 
     @property
     def stock(self) -> int:
@@ -108,8 +122,9 @@ def price(
     control_rows: int = 0,
     anchor_rows: int = 0,
     job_seconds: float = MAX_JOB_SECONDS,
+    device: BackendV2 | None = None,
 ) -> Price:
-    """Price an evaluation on a snapshot.
+    """Price an evaluation on a snapshot, or on the device itself.
 
     Args:
         model: The model; its longest circuit sets the length of an execution.
@@ -120,12 +135,12 @@ def price(
         control_rows: Where copies share the chip: rows of a stage that run once more, alone.
         anchor_rows: Rows of a stage that each of its jobs runs besides.
         job_seconds: No job is planned longer than this, or than a minute where that is more.
+        device: Instead of the snapshot that the profile names.
 
     Raises:
-        RouteError: If the snapshot does not exist or is too small.
+        RouteError: If the snapshot does not exist, or the device is too small.
     """
-    device = pricing_device(profile)
-    mitigation = profile.mitigation
+    device = device or pricing_device(profile)
     circuits = {id(c): c for c in _circuits(model)}.values()
     programs, longest = _compiled(circuits, device, profile)
     rows = tuple(images * n for n in stage_rows)
@@ -135,23 +150,23 @@ def price(
         rows,
         shots,
         longest,
-        mitigation,
+        profile.mitigation,
         bases=bases,
         copies=copies,
         control_rows=control_rows,
         anchor_rows=anchor_rows,
         job_seconds=job_seconds,
     )
-    outputs = max(c.num_outputs for c in _circuits(model))
     return Price(
         found,
         device.name,
         images,
-        mitigation,
+        profile.mitigation,
         rows,
         bases,
         copies,
-        outputs,
+        max(c.num_inputs for c in _circuits(model)),
+        max(c.num_outputs for c in _circuits(model)),
         control_rows,
         anchor_rows,
         job_seconds,

@@ -256,7 +256,7 @@ def _check_total(run: HardwareRun) -> None:
     layout = run.layout(0)
     facts = run.journal.of("evaluation")[0]
     priced = live_estimate(facts, run.terms, layout)
-    run.share = run.terms.budget / priced.seconds
+    run.whole = priced.seconds
     if run.journal.of("intent"):
         return
     dearest = max(chunk.seconds for chunk in layout.chunks)
