@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -23,7 +23,10 @@ Shots = Annotated[int, Field(ge=1, le=10_000_000)]
 
 class _Profile(Spec):
     kind_of_key = "key"
-    later = {"readout": Old("gates")}  # noqa: RUF012 - pydantic knows it as a class variable
+    later = {  # noqa: RUF012 - pydantic knows it as a class variable
+        "readout": Old("gates"),
+        "idle": Old(False),
+    }
 
     description: str = ""
     """One line for ``qvit backends``."""
@@ -32,6 +35,22 @@ class _Profile(Spec):
     readout: Literal["gates", "parity", "auto"] = "gates"
     """Whether the CNOTs and SWAPs that end a circuit run (``"gates"``) or are left out and done on
     the bits that are read (``"parity"``); ``"auto"`` for what has the smaller predicted error."""
+    idle: bool = True
+    """Whether qubits decay while they wait, by their T1 and T2, where a device's errors count: in
+    noise and rehearsals, in predictions, and in the choice of qubits."""
+
+    @property
+    def decays(self) -> bool:
+        """Whether `idle` makes a difference."""
+        return self.idle
+
+    def _unsaid(self) -> dict[str, Any]:
+        """See `Spec`; ``idle`` is nothing that a profile says where it makes no difference."""
+        return super()._unsaid() | ({} if self.decays else {"idle": True})
+
+    def without_idle(self) -> Self:
+        """The same, but waiting qubits do not decay: what it said before there was ``idle``."""
+        return self.model_copy(update={"idle": False})
 
 
 class AerProfile(_Profile):
@@ -61,6 +80,11 @@ class AerProfile(_Profile):
         return self
 
     @property
+    def decays(self) -> bool:
+        """Whether `idle` makes a difference: without noise it does not."""
+        return self.idle and self.noise is not None
+
+    @property
     def simulates(self) -> str:
         """What this profile simulates, in a few words."""
         what = f"noise of {self.noise}" if self.noise else "no noise"
@@ -71,6 +95,7 @@ class _Measured(_Profile):
     """Everything that is measured through the IBM client, on a device or a snapshot of one."""
 
     later = {  # noqa: RUF012 - pydantic knows it as a class variable of the base
+        **_Profile.later,
         "twirl_gates": Old(False, keyed=True),
         "dynamical_decoupling": Old(None, keyed=True),
         "k": Old(1, keyed=True),
@@ -102,7 +127,7 @@ class _Measured(_Profile):
         """How circuits are laid on the device."""
         from qvit_qiskit.devices.placement import Placement
 
-        return Placement(self.seed, self.k, self.buffer, self.min_fidelity)
+        return Placement(self.seed, self.k, self.buffer, self.min_fidelity, self.idle)
 
     @property
     def mitigation(self) -> Mitigation:

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from pydantic import ValidationError
 
@@ -99,3 +101,25 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "latin.toml").write_bytes(b'kind = "\xe4"')
     with pytest.raises(ProfileError, match=r"Cannot read the profile .*latin\.toml"):
         load_profile(tmp_path / "latin.toml")
+
+
+@pytest.mark.parametrize(
+    ("told", "decays"),
+    [
+        ({"kind": "aer"}, False),
+        ({"kind": "aer", "noise": "fake_boston"}, True),
+        ({"kind": "aer", "noise": "fake_boston", "idle": False}, False),
+        ({"kind": "fake", "device": "fake_boston"}, True),
+        ({"kind": "ibm", "device": "ibm_boston", "idle": False}, False),
+    ],
+)
+def test_keys_hold_idle_only_where_it_makes_a_difference(told, decays):
+    """So that digests and keys of before are those of profiles without it."""
+    kind = {"aer": AerProfile, "fake": FakeProfile, "ibm": IbmProfile}[told["kind"]]
+    profile = kind.create(**told)
+    assert ("idle" in profile.ingredients(), profile.decays) == (decays, decays)
+    assert "idle" not in json.loads(profile.without_idle().ingredients_json())
+    record = profile.model_dump()
+    assert kind.restored(record) == profile
+    del record["idle"]
+    assert kind.restored(record) == profile.without_idle()

@@ -7,6 +7,7 @@ import math
 import sys
 from typing import Any
 
+from qiskit.circuit import Delay, Parameter
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.circuit.measure import Measure
 from qiskit.providers import QubitProperties
@@ -23,7 +24,7 @@ FORMAT = Format("calibration file", 1, RouteError, unnumbered=True)
 _FRACTIONAL = {"rx", "rzz"}
 """Reported for Heron processors, but our circuits are compiled without them."""
 _DT = 4e-9
-"""Seconds of a Heron's clock cycle; no error depends on it."""
+"""Seconds of a Heron's clock cycle; only delays that are counted in cycles depend on it."""
 
 
 class CalibratedDevice(TargetDevice):
@@ -93,6 +94,7 @@ def _target(properties: BackendProperties) -> Target:
         if properties.is_qubit_operational(q)
     }
     target.add_instruction(Measure(), measures)
+    target.add_instruction(Delay(Parameter("t")), {(q,): None for q in range(count)})
     return target
 
 

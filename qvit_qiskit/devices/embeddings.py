@@ -1,8 +1,8 @@
 """Where on a device a small circuit can run, and how well: shapes, and their embeddings.
 
 A *shape* is a small coupling map to which the circuit is transpiled; an *embedding* lays its wires
-on qubits. Gates cost −log(1 − error) where they are placed, and so do readouts: an embedding's
-cost is −log of the probability that nothing fails (`Region.fidelity`).
+on qubits. Gates cost −log(1 − error) where they are placed, and so do waits and readouts: an
+embedding's cost is −log of the probability that nothing fails (`Region.fidelity`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import combinations, islice
 
 import numpy as np
 import rustworkx as rx
-from qiskit.circuit import QuantumCircuit
+from qiskit.circuit import Delay, Parameter, QuantumCircuit
 from qiskit.providers import BackendV2
 from qiskit.transpiler import InstructionProperties, Target
 
@@ -56,7 +56,7 @@ class Shape:
     def cost(
         self, qubits: np.ndarray, costs: Costs, reads: Sequence[float] | None = None
     ) -> np.ndarray:
-        """−log of the probability that no gate and no readout fails.
+        """−log of the probability that no gate, no wait and no readout fails.
 
         Args:
             qubits: Shape (m, n), int: the qubit under each wire.
@@ -70,7 +70,10 @@ class Shape:
             total = costs.readout[qubits].sum(axis=1)
         else:
             total = costs.readout[qubits[:, list(self.outputs)]] @ np.asarray(reads, dtype=float)
+        total += costs.waiting(self.circuit, qubits)
         for item in self.circuit.data:
+            if item.operation.name == "delay":
+                continue
             wires = [qubits[:, self.circuit.find_bit(q).index] for q in item.qubits]
             two = len(wires) == 2
             total += costs.couplers[*wires] if two else costs.gates[item.operation.name][wires[0]]
@@ -107,23 +110,26 @@ def embed(
     device: BackendV2,
     seed: int = 0,
     reads: Sequence[float] | None = None,
+    *,
+    idle: bool = True,
 ) -> Embeddings:
     """Find where a circuit can run: transpile it to a few shapes, lay them everywhere, score.
 
     Deterministic for a seed and a calibration.
 
     Args:
-        circuit: n qubits, nothing but gates and barriers; parameters may be unbound.
+        circuit: n qubits, nothing but gates, barriers and delays; parameters may be unbound.
         device: With reported errors of gates and readout.
         seed: Of the transpiler.
         reads: What the readout of each qubit of the circuit counts; by default once.
+        idle: Whether waiting qubits decay.
 
     Raises:
         CircuitError: If the circuit measures or resets.
         RouteError: If the device is too small, reports no usable qubit or has no place for it.
     """
     _check(circuit, device)
-    costs = Costs.of(device.target)
+    costs = Costs.of(device.target, idle=idle)
     if not costs.lattice.num_nodes():
         raise RouteError(
             f"The calibration of {device.name} reports no qubit with a readout error below "
@@ -196,6 +202,7 @@ def _small_target(target: Target, graph: Graph, costs: Costs) -> Target:
         loss = middle(costs.gates.get(name, costs.couplers))
         entry = InstructionProperties(error=1 - float(np.exp(-loss)))
         small.add_instruction(target.operation_from_name(name), dict.fromkeys(wires, entry))
+    small.add_instruction(Delay(Parameter("t")), {(wire,): None for wire in range(size)})
     return small
 
 

@@ -69,6 +69,7 @@ def pack(
     min_fidelity: float = 0.0,
     seed: int = 0,
     reads: Sequence[float] | None = None,
+    idle: bool = True,
     embeddings: Embeddings | None = None,
 ) -> Packing:
     """Choose disjoint regions for copies of a circuit by the reported errors.
@@ -84,6 +85,7 @@ def pack(
         seed: Of the transpiler.
         reads: What the readout of each qubit of the circuit counts in the choice; by default
             once, as in the fidelities.
+        idle: Whether waiting qubits decay.
         embeddings: What `embed` returned for this circuit, device and reads, to choose from it
             again.
 
@@ -92,7 +94,7 @@ def pack(
         RouteError: If fewer than k copies fit, or none, or an argument is out of range.
     """
     _check(k, buffer, min_fidelity)
-    found = embed(circuit, device, seed, reads) if embeddings is None else embeddings
+    found = embed(circuit, device, seed, reads, idle=idle) if embeddings is None else embeddings
     neighbours = _neighbours(device.target)
     best = float(np.exp(-found.loss.min()))
     while True:
@@ -105,7 +107,7 @@ def pack(
         chosen = choose(good.qubits, good.cost, neighbours, buffer, None if k == "auto" else k)
         if k != "auto" and len(chosen) < k:
             raise RouteError(_too_few(device.name, len(chosen), k, buffer, min_fidelity))
-        regions = _regions(good.only(chosen), device, seed)
+        regions = _regions(good.only(chosen), device, seed, idle)
         fidelities = np.array([region.fidelity() for region in regions])
         low = fidelities < min_fidelity - 1e-12
         if not low.any():  # embeddings are scored without turning gates, e.g. a directed ECR
@@ -120,6 +122,8 @@ def place(
     device: BackendV2,
     seed: int = 0,
     reads: Sequence[float] | None = None,
+    *,
+    idle: bool = True,
 ) -> Region:
     """The best place for one circuit: all places by reported errors, or a few transpilations.
 
@@ -128,14 +132,15 @@ def place(
         device: Where.
         seed: Of the transpiler.
         reads: What the readout of each qubit of the circuit counts; by default once.
+        idle: Whether waiting qubits decay.
 
     Raises:
         CircuitError: If the circuit measures or resets.
         RouteError: If the device is too small or reports no place for it.
     """
     if circuit.num_qubits > MAX_SEARCHED_QUBITS:
-        return best_region(circuit, device, seed, reads)
-    return pack(circuit, device, k=1, seed=seed, reads=reads).regions[0]
+        return best_region(circuit, device, seed, reads, idle=idle)
+    return pack(circuit, device, k=1, seed=seed, reads=reads, idle=idle).regions[0]
 
 
 def _check(k: int | str, buffer: int, min_fidelity: float) -> None:
@@ -234,7 +239,7 @@ def _solve(cost: np.ndarray, conflicts: csr_array, k: int | None) -> np.ndarray 
     return None if result.x is None else np.flatnonzero(result.x > 0.5)
 
 
-def _regions(chosen: Embeddings, device: BackendV2, seed: int) -> list[Region]:
+def _regions(chosen: Embeddings, device: BackendV2, seed: int, idle: bool) -> list[Region]:
     """Each embedding as a compiled region; regions of one shape share their circuit."""
     used = np.unique(chosen.qubits).tolist()
     target = region_target(device, used)
@@ -253,7 +258,8 @@ def _regions(chosen: Embeddings, device: BackendV2, seed: int) -> list[Region]:
             )
             ends = outputs_of(turned)
             circuit, outputs = plain(turned), tuple(ends[wire] for wire in outputs)
-        regions.append(Region(circuit, tuple(row), outputs, own))
+        region = Region(circuit, tuple(row), outputs, own)
+        regions.append(region.scheduled() if idle else region)
     return regions
 
 
@@ -263,4 +269,5 @@ def _is_native(circuit: QuantumCircuit, target: Target) -> bool:
             item.operation.name, tuple(circuit.find_bit(q).index for q in item.qubits)
         )
         for item in circuit.data
+        if item.operation.name != "delay"
     )

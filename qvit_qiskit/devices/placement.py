@@ -24,6 +24,8 @@ class Placement:
     """Free qubits between two copies, at least."""
     min_fidelity: float = 0.0
     """Of each copy, at least."""
+    idle: bool = True
+    """Whether waiting qubits decay, and places are chosen with that in mind."""
 
     @property
     def packs(self) -> bool:
@@ -44,7 +46,7 @@ class Placement:
             RouteError: If the device is too small, or fewer copies fit than are asked for.
         """
         if not self.packs:
-            return [place(circuit, device, self.seed, reads)]
+            return [place(circuit, device, self.seed, reads, idle=self.idle)]
         found = pack(
             circuit,
             device,
@@ -53,5 +55,6 @@ class Placement:
             min_fidelity=self.min_fidelity,
             seed=self.seed,
             reads=reads,
+            idle=self.idle,
         )
         return list(found.regions)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from qiskit.circuit import ClassicalRegister, Gate, Parameter, QuantumCircuit
 from qiskit.providers import BackendV2, Options
 from qiskit.transpiler import InstructionProperties, Target
 
+from qvit_qiskit.devices.timetable import Wait, relaxation_times, waiting_error, waits
 from qvit_qiskit.devices.transpiler import transpile
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.suggest import unknown
@@ -128,14 +129,33 @@ class Region(Placed):
 
     target: Target
     """The device's target, restricted to ``qubits``."""
+    waits: tuple[Wait, ...] | None = None
+    """How long its qubits wait, before the instructions of `measured`; None where that counts for
+    nothing."""
 
     def describe(self, device: str) -> str:
-        """One line: which qubits, how many two-qubit gates."""
+        """One line: which qubits, how many two-qubit gates, which qubits wait without an error."""
         where = ", ".join(str(q) for q in self.qubits)
-        return f"{device}, qubits {where}, {self.two_qubit_gates()} two-qubit gates"
+        text = f"{device}, qubits {where}, {self.two_qubit_gates()} two-qubit gates"
+        steady = self.undecaying()
+        if not steady:
+            return text
+        names = ", ".join(str(q) for q in steady)
+        return f"{text}; T1 or T2 is not reported of {names}, which wait without an error"
+
+    def undecaying(self) -> list[int]:
+        """Qubits whose waits should count, and cannot: T1 or T2 is not reported."""
+        if self.waits is None:
+            return []
+        known = (relaxation_times(self.target, wire) for wire in range(len(self.qubits)))
+        return [q for q, times in zip(self.qubits, known, strict=True) if times is None]
+
+    def scheduled(self) -> Region:
+        """The same with the waits of its own schedule."""
+        return replace(self, waits=waits(self.measured(), self.target))
 
     def fidelity(self, reads: Sequence[float] | None = None) -> float:
-        """The probability that no gate and no readout fails, by the device's reported errors.
+        """The probability that no gate, no wait and no readout fails, by reported errors.
 
         Args:
             reads: What the readout of each virtual qubit counts; by default once.
@@ -147,6 +167,9 @@ class Region(Placed):
         for qubit, wire in enumerate(self.outputs):
             read = 1 - _error(self.target, "measure", (wire,))
             kept *= read if reads is None else read ** reads[qubit]
+        for wait in self.waits or ():
+            times = relaxation_times(self.target, wait.wire)
+            kept *= 1.0 - float(waiting_error(wait.seconds, *times)) if times else 1.0
         return kept
 
     def backend(self) -> BackendV2:
@@ -201,21 +224,29 @@ LAYOUT_TRIALS = 8
 
 
 def best_region(
-    circuit: QuantumCircuit, device: BackendV2, seed: int, reads: Sequence[float] | None = None
+    circuit: QuantumCircuit,
+    device: BackendV2,
+    seed: int,
+    reads: Sequence[float] | None = None,
+    *,
+    idle: bool = True,
 ) -> Region:
     """The best of several transpilations by reported errors; the first of equals.
 
     Args:
-        circuit: Gates alone; parameters may be unbound.
+        circuit: Gates and delays alone; parameters may be unbound.
         device: Where.
         seed: Of the transpiler.
         reads: What the readout of each qubit of the circuit counts; by default once.
+        idle: Whether waiting qubits decay.
 
     Raises:
         RouteError: If the device has too few qubits.
     """
     seeds = np.random.SeedSequence(seed).generate_state(LAYOUT_TRIALS, dtype=np.uint32) >> 1
     regions = [compile_region(circuit, device, int(s)) for s in seeds]
+    if idle:
+        regions = [region.scheduled() for region in regions]
     return max(regions, key=lambda region: region.fidelity(reads))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.circuits.reading import reading
 from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.devices.compiled import Compiled
+from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.devices.regions import Region, region_target
+from qvit_qiskit.devices.timetable import Wait
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.hardware.journal import Journal
 from qvit_qiskit.hardware.stored import StoredStage, compiled_stages
+from qvit_qiskit.ibm.waiting import placed, twirled_waits
 from qvit_qiskit.simulation.exact.estimator import Columns, Compiler, ExactEstimator
 from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
 from qvit_qiskit.simulation.noise.noisy_program import NoisyProgram, compile_noisy
@@ -26,10 +29,20 @@ from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator
 
 
 class AsCompiled:
-    """Compiles circuits onto the qubits where a stage of a run put one of its copies."""
+    """Compiles circuits onto the qubits where a stage of a run put one of its copies.
 
-    def __init__(self, stage: StoredStage, device: BackendV2, copy: int) -> None:
+    Args:
+        stage: The stage.
+        device: As it was when the stage was compiled.
+        copy: Which of the copies.
+        mitigated: Whether the readout is taken to be perfect, as its calibration makes it.
+    """
+
+    def __init__(
+        self, stage: StoredStage, device: BackendV2, copy: int, *, mitigated: bool = False
+    ) -> None:
         self.stage, self.device, self.copy = stage, device, copy
+        self.mitigated = mitigated
 
     def __call__(self, circuit: QuantumCircuit, basis: Basis, columns: Columns) -> NoisyProgram:
         """Compile a circuit of the stage for a basis.
@@ -38,16 +51,31 @@ class AsCompiled:
             RouteError: If the stage did not measure this circuit in this basis.
         """
         compiled, read = self._find(circuit, basis)
-        placed = compiled.copies[self.copy]
+        here = compiled.copies[self.copy]
         parameters = list(circuit.parameters)
         wanted = [parameters[column] for column in compiled.columns[self.copy]]
-        named = placed.circuit.assign_parameters(
-            dict(zip(placed.circuit.parameters, wanted, strict=True))
+        named = here.circuit.assign_parameters(
+            dict(zip(here.circuit.parameters, wanted, strict=True))
         )
-        target = region_target(self.device, placed.qubits)
-        region = Region(named, placed.qubits, placed.outputs, target)
+        target = region_target(self.device, here.qubits)
+        region = Region(named, here.qubits, here.outputs, target)
+        region = replace(region, waits=self._waits(compiled, region))
         where = f"{region.describe(self.device.name)}, as a run compiled it"
-        return compile_noisy(region, parameters, read, columns, where)
+        program = compile_noisy(region, parameters, read, columns, where)
+        if self.mitigated:
+            program = replace(program, readout=np.stack([np.eye(2)] * len(region.outputs)))
+        return program
+
+    def _waits(self, compiled: Compiled, region: Region) -> tuple[Wait, ...] | None:
+        """How long the copy waits; None in runs that were begun when that counted for nothing."""
+        event = self.stage.compiled or {}
+        if not event.get("idle", False):
+            return None
+        mitigation = Mitigation(event["level"], event["twirl_gates"])
+        if not any(mitigation.twirls):
+            return region.scheduled().waits
+        found = twirled_waits(compiled, 1, mitigation, self.device.target)
+        return placed(region.measured(), found[self.copy])
 
     def _find(self, circuit: QuantumCircuit, basis: Basis) -> tuple[Compiled, Basis]:
         """The stage's program, and the basis as the bits that it measures give it."""
@@ -71,7 +99,7 @@ class RecordedLayer:
 
 
 class RecordedNoise(RowEstimator):
-    """Values under the errors that a run recorded, on the qubits that it used, unmitigated.
+    """Values under the errors that a run recorded, on the qubits that it used.
 
     A PUB is evaluated as the stage that asked its weights was compiled, at that stage's
     calibration; where there are several copies, values are means over them: what a row gives on a
@@ -97,11 +125,12 @@ class RecordedNoise(RowEstimator):
         raise _other_circuit()
 
 
-def recorded_noise(folder: Path) -> RecordedNoise:
+def recorded_noise(folder: Path, *, mitigated: bool = False) -> RecordedNoise:
     """The noise that a run's folder predicts for it.
 
     Args:
         folder: The folder of a run whose quantum layers are compiled.
+        mitigated: Whether readout errors are left out, as in the values of a run at level 1.
 
     Raises:
         JobError: If the folder is no run's, or damaged.
@@ -110,14 +139,15 @@ def recorded_noise(folder: Path) -> RecordedNoise:
     stages = compiled_stages(Journal.open(folder))
     if not stages:
         raise RouteError(f"The run in {folder} has compiled nothing yet; resume it first.")
-    return noise_of(stages)
+    return noise_of(stages, mitigated=mitigated)
 
 
-def noise_of(stages: Sequence[StoredStage]) -> RecordedNoise:
+def noise_of(stages: Sequence[StoredStage], *, mitigated: bool = False) -> RecordedNoise:
     """The noise that the compiled stages of a run predict for it.
 
     Args:
         stages: All that are compiled, in order.
+        mitigated: Whether readout errors are left out.
 
     Raises:
         JobError: If a file is missing or damaged.
@@ -127,7 +157,9 @@ def noise_of(stages: Sequence[StoredStage]) -> RecordedNoise:
     for stage in stages:
         copies = min(programs[0].k for programs in _programs(stage))
         estimators = tuple(
-            ExactEstimator(NoisyEngine(), Compiler(AsCompiled(stage, stage.device, copy)))
+            ExactEstimator(
+                NoisyEngine(), Compiler(AsCompiled(stage, stage.device, copy, mitigated=mitigated))
+            )
             for copy in range(copies)
         )
         weights = frozenset(

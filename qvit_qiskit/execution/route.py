@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from qiskit.primitives import BaseEstimatorV2
+from qiskit.providers import BackendV2
 from qiskit_machine_learning.gradients import BaseEstimatorGradient
 
 from qvit_qiskit.circuits import QNNCircuit
+from qvit_qiskit.circuits.reading import Readout
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.noise_source import noise_device
 from qvit_qiskit.hardware.estimators import JournaledEstimator, RehearsalEstimator
@@ -57,6 +59,10 @@ class Route:
             if reseed is not None:
                 reseed(self.profile.seed, *seed)
 
+    def without_idle(self) -> Route:
+        """The same route, where waiting qubits do not decay, as before there was ``idle``."""
+        return open_route(self.name, self.profile.without_idle(), self.path)
+
     def describe(self, circuit: QNNCircuit) -> str:
         """One line: how this route evaluates a circuit."""
         describe = getattr(self.estimator, "describe", None)
@@ -100,13 +106,18 @@ def _aer_estimator(profile: AerProfile, path: Path) -> BaseEstimatorV2:
         return _shots(ExactEstimator(FormEngine(single=single), FormCompiler()), profile)
     device = noise_device(profile.noise, path.parent)
     if profile.readout == "auto":
-        gates, parity = (noisy(device, profile.seed, way) for way in READOUTS)
+        gates, parity = (_noisy(device, profile, way) for way in READOUTS)
         return ChosenReadout(
             {"gates": _shots(gates, profile), "parity": _shots(parity, profile)},
             {"gates": gates, "parity": parity},
             profile.shots,
         )
-    return _shots(noisy(device, profile.seed, profile.readout), profile)
+    return _shots(_noisy(device, profile, profile.readout), profile)
+
+
+def _noisy(device: BackendV2, profile: AerProfile, readout: Readout) -> ExactEstimator:
+    """Exact values under a device's noise, as the profile has it."""
+    return noisy(device, profile.seed, readout, idle=profile.idle)
 
 
 def _shots(exact: ExactEstimator, profile: AerProfile) -> RowEstimator:

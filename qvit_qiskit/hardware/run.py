@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,8 @@ class HardwareRun:
         if folder.exists() and any(folder.iterdir()):
             journal = Journal.open(folder)
             begun = [event["terms"] for event in journal.of("terms")]
+            if begun and "idle" not in begun[0]["profile"]:  # begun when nothing decayed
+                terms = replace(terms, profile=terms.profile.without_idle())
             if not begun or Terms.from_record({**begun[0], "budget": terms.budget}) != terms:
                 raise JobError(
                     f"The run in {folder} has another profile or other shots. Name a new folder."
@@ -270,7 +272,7 @@ class HardwareRun:
         packed = any(p[0].k > 1 for p in programs)
         controls = sample_rows(groups, self.terms.control_rows if packed else 0, profile.seed)
         for g, picked in controls.items():
-            alone = Placement(profile.placement.seed)
+            alone = Placement(profile.placement.seed, idle=profile.idle)
             way = programs[g][0].readout
             programs.append(compile_bases(groups[g].circuit, groups[g].terms, device, alone, way))
             counts.append(len(picked))
@@ -306,6 +308,7 @@ class HardwareRun:
             shots=self.terms.shots,
             level=mitigation.level,
             twirl_gates=mitigation.twirl_gates,
+            idle=profile.idle,
             chunks=[c.record() for c in chunks],
             calibration=self._store_calibration(),
         )

@@ -41,6 +41,7 @@ class LocalSender:
         self.profile, self.mitigation = profile, profile.mitigation
         self.device = bundled_device(profile.device)
         self._results: dict[str, list[np.ndarray]] = {}
+        self._waits: dict[tuple[int, int | None], Any] = {}
 
     def open_workload(self, max_seconds: int | None) -> str:
         """There is none."""
@@ -65,7 +66,8 @@ class LocalSender:
     def run(self, items: Sequence[Item], shots: int, seed: int) -> list[np.ndarray]:
         """Bits of every item from Aer with the device's noise, each (M·k, shots, n)."""
         seeds = iter(np.random.SeedSequence(seed).spawn(sum(i.compiled.k for i in items)))
-        simulators: dict[tuple[int, ...], Any] = {}
+        simulators: dict[tuple[Any, ...], Any] = {}
+        self._waits.clear()  # circuits are known by identity, and live as long as this call
         out = []
         for item in items:
             copies = [
@@ -82,14 +84,13 @@ class LocalSender:
         copy: int,
         shots: int,
         seed: np.random.SeedSequence,
-        simulators: dict[tuple[int, ...], Any],
+        simulators: dict[tuple[Any, ...], Any],
     ) -> np.ndarray:
-        from qiskit_aer import AerSimulator
         from qiskit_ibm_runtime.executor_sampler import Sampler
 
-        qubits = item.compiled.copies[copy].qubits
-        if qubits not in simulators:
-            simulators[qubits] = AerSimulator.from_backend(region_backend(self.device, qubits))
+        key = self._key(item, copy)
+        if key not in simulators:
+            simulators[key] = self._simulator(item, copy)
         circuit, values = item.compiled.narrow(copy, item.fold), item.of_copy(copy)
         starts = range(0, len(values), ROWS_AT_ONCE)
         each = math.prod(self.mitigation.split(shots))
@@ -99,10 +100,40 @@ class LocalSender:
             options = sampler_options(self.profile, self.mitigation)
             # The client overwrites the simulator's own seed with this option.
             options["simulator"] = {"seed_simulator": int(own)}
-            sampler = Sampler(mode=simulators[qubits], options=options)
+            sampler = Sampler(mode=simulators[key], options=options)
             result = sampler.run([item.pub(circuit, part)], shots=shots).result()
             found += bits_of(result, [(len(part), circuit.num_clbits)], each)
         return np.concatenate(found)
+
+    def _held_up(self, item: Item) -> bool:
+        """Whether copies wait for each other, since the client twirls gates."""
+        return self.profile.idle and self.mitigation.twirls[0] and item.fold is not None
+
+    def _key(self, item: Item, copy: int) -> tuple[Any, ...]:
+        """What a simulator depends on."""
+        qubits = item.compiled.copies[copy].qubits
+        return (qubits, id(item.compiled), item.fold) if self._held_up(item) else qubits
+
+    def _simulator(self, item: Item, copy: int) -> Any:
+        """Aer with the noise of a copy's qubits; they relax while they wait if the profile says so.
+
+        With decoupling, the client has filled the waits before they come here.
+        """
+        from qiskit_aer import AerSimulator
+
+        from qvit_qiskit.ibm.waiting import WaitingSimulator, twirled_waits
+
+        device = region_backend(self.device, item.compiled.copies[copy].qubits)
+        if not self.profile.idle:
+            return AerSimulator.from_backend(device)
+        if not self._held_up(item) or self.profile.dynamical_decoupling:
+            return WaitingSimulator.of(device)
+        key = (id(item.compiled), item.fold)
+        if key not in self._waits:
+            self._waits[key] = twirled_waits(
+                item.compiled, item.fold or 1, self.mitigation, self.device.target
+            )
+        return WaitingSimulator.of(device, self._waits[key][copy])
 
     def find(self, tag: str) -> list[Listed]:
         """The job, if this process ran it."""

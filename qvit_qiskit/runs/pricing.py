@@ -218,8 +218,10 @@ def packing_choices(
     basis = measurement_bases(circuit.pauli_terms)[0]
     read = reading(circuit.canonical, basis, _dearer(profile))
     measured = read.circuit
-    found = embed(measured, device, profile.seed, read.reads)
-    free: dict[str, Any] = {"buffer": profile.buffer, "seed": profile.seed, "embeddings": found}
+    found = embed(measured, device, profile.seed, read.reads, idle=profile.idle)
+    free: dict[str, Any] = {
+        "buffer": profile.buffer, "seed": profile.seed, "idle": profile.idle, "embeddings": found
+    }  # fmt: skip
     floor = profile.min_fidelity
     most = len(pack(measured, device, k="auto", min_fidelity=floor, **free))
     rows = []

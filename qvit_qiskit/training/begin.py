@@ -169,7 +169,10 @@ def resume(
         name = train.distill.pretrain_dataset
         other = _same(folder, name, load_data, settings.get("pretrain_md5"))
     route = route or registry.open(train.backend, backends_dir=backends_dir, training=True)
-    if not _same_profile(settings.get("profile"), route):
+    recorded = settings.get("profile")
+    if recorded is not None and "idle" not in recorded and route.profile.decays:
+        route = route.without_idle()  # begun when nothing decayed
+    if not _same_profile(recorded, route):
         raise CheckpointError(
             f"{folder} was trained on a profile {train.backend!r} that said something else than "
             f"{route.path} does now. Restore it, or name its folder with --backends-dir."
@@ -223,9 +226,10 @@ def _trainable(route: Route) -> Route:
 def _same_profile(record: dict[str, Any] | None, route: Route) -> bool:
     """Whether a profile says what the training's did; the first trainings did not keep theirs."""
     try:
-        return record is None or type(route.profile).restored(record) == route.profile
+        told = None if record is None else type(route.profile).restored(record).ingredients()
     except ConfigError:
         return False
+    return told in (None, route.profile.ingredients())
 
 
 def _same(

@@ -144,7 +144,7 @@ def test_scores_are_told_with_their_intervals(comparison, document):
 
 
 def test_what_the_noise_model_lacks_is_told(document):
-    assert "lacks the decoherence of idle qubits" in document.text
+    assert "lacks crosstalk between qubits" in document.text
     assert "crosstalk between qubits, and drift since the calibration" in document.text
 
 

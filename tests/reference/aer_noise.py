@@ -10,6 +10,8 @@ from qiskit_aer.primitives import EstimatorV2
 
 from qvit_qiskit.devices.regions import Region
 
+from . import qiskit_schedule
+
 
 def estimator(region: Region) -> EstimatorV2:
     """Density matrices; readout errors are left out by Aer's estimator."""
@@ -23,10 +25,20 @@ def laid_out(region: Region, observables: list[SparsePauliOp]) -> list[list[Spar
     return [[o.apply_layout(list(region.outputs), len(region.qubits))] for o in observables]
 
 
+def with_delays(region: Region) -> QuantumCircuit:
+    """The circuit of a region, measured; its waits are delays, by Qiskit's own schedule."""
+    measured = region.measured()
+    return measured if region.waits is None else qiskit_schedule.padded(measured, region.target)
+
+
 def values(
     region: Region, circuit: QuantumCircuit, observables: list[SparsePauliOp], rows: np.ndarray
 ) -> np.ndarray:
-    """Expectation values (K, R) of a logical circuit's rows, given in its parameters' order."""
+    """Expectation values (K, R) of a logical circuit's rows, given in its parameters' order.
+
+    Aer relaxes the qubits of delays.
+    """
     order = [list(circuit.parameters).index(p) for p in region.circuit.parameters]
-    pub = (region.circuit, laid_out(region, observables), rows[:, order])
+    prepared = with_delays(region).remove_final_measurements(inplace=False)
+    pub = (prepared, laid_out(region, observables), rows[:, order])
     return np.asarray(estimator(region).run([pub]).result()[0].data.evs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import prod
 from typing import Any
@@ -25,16 +26,28 @@ from . import hardware, wires
 from .analysis import Analysis
 from .components import Component, split
 from .devices import Device
+from .schedule import scheduled
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What goes wrong on a device."""
+
+    gates: bool = True
+    """Gates, readout and everything else; none of it if not."""
+    waits: bool = True
+    """Qubits decay while they wait, too."""
+
 
 CHUNK = 2048
 """Parameter sets of one Aer run."""
 
 
-def execute(analysis: Analysis, device: Device, started: float, noiseless: bool) -> bytes:
+def execute(analysis: Analysis, device: Device, started: float, noise: Noise) -> bytes:
     """The answer to a program, as JSON of a `QuantumProgramResultModel`."""
     program, seeds = analysis.program, np.random.SeedSequence(analysis.seed)
     data = [
-        _item(item, program.shots, device, seed, noiseless)
+        _item(item, program.shots, device, seed, noise)
         for item, seed in zip(program.items, seeds.spawn(len(program.items)), strict=True)
     ]
     timing = analysis.model.options.scheduler_timing
@@ -80,7 +93,7 @@ def _span(analysis: Analysis, started: float) -> ChunkSpan:
 
 
 def _item(
-    item: Any, shots: int, device: Device, seed: np.random.SeedSequence, noiseless: bool
+    item: Any, shots: int, device: Device, seed: np.random.SeedSequence, noise: Noise
 ) -> dict[str, np.ndarray]:
     """Results of one item: registers of shape (*shape, shots, size), and what a samplex drew."""
     drawing, measuring = seed.spawn(2)
@@ -97,7 +110,7 @@ def _item(
         size = (len(table), shots, item.circuit.num_clbits)
         bits = rng.integers(0, 2, size, dtype=np.uint8).astype(bool)
     else:
-        bits = sample(item.circuit, table, shots, device, measuring, noiseless)
+        bits = sample(item.circuit, table, shots, device, measuring, noise)
     for register in item.circuit.cregs:
         columns = [item.circuit.find_bit(bit).index for bit in register]
         drawn[register.name] = bits[..., columns].reshape(*item.shape, shots, register.size)
@@ -110,10 +123,13 @@ def sample(
     shots: int,
     device: Device,
     seed: np.random.SeedSequence,
-    noiseless: bool,
+    noise: Noise,
 ) -> np.ndarray:
     """Bits of a circuit for each parameter set, shape (P, shots, bits); unmeasured ones are 0."""
     bits = np.zeros((len(table), shots, circuit.num_clbits), bool)
+    noiseless = not noise.gates
+    if noise.gates and noise.waits:
+        circuit = scheduled(circuit, hardware.target(device))
     components = split(circuit, table)
     for component, own in zip(components, seed.spawn(len(components)), strict=True):
         rng = np.random.default_rng(own)

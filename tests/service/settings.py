@@ -12,6 +12,7 @@ PLANS = {"open": "free", "premium": "paid", "pay-as-you-go": "paygo", "flex": "s
 
 TUNABLE = (
     "noiseless",
+    "restless",
     "queue_delay",
     "run_delay",
     "billing_delay",
@@ -45,6 +46,8 @@ class Settings:
     token: str = "loopback-api-key"
     token_ttl: float = 3600.0
     noiseless: bool = False
+    restless: bool = False
+    """Whether waiting qubits do not decay, as in the service that stored folders were made with."""
     queue_delay: float = 0.0
     """How long a job waits at least."""
     run_delay: float = 0.0
@@ -104,8 +107,9 @@ def parse(arguments: list[str] | None) -> tuple[Settings, bool]:
     parser.add_argument("--devices", default=",".join(Settings.devices), help="fake_x,fake_y")
     parser.add_argument("--plan", action="append", choices=sorted(PLANS), help="repeatable")
     parser.add_argument("--noiseless", action="store_true", help="ideal devices")
+    parser.add_argument("--restless", action="store_true", help="waiting qubits do not decay")
     parser.add_argument("--with-parent", action="store_true", help="end with the parent process")
-    other = {"store", "port", "devices", "plans", "noiseless", "offline", "queues"}
+    other = {"store", "port", "devices", "plans", "noiseless", "restless", "offline", "queues"}
     other |= {"retired", "faulty"}
     for entry in fields(Settings):
         if entry.name not in other:

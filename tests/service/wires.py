@@ -29,7 +29,7 @@ def simple(component: Component) -> bool:
         len(component.qubits) == 1
         and names.count("measure") == 1
         and names[-1] == "measure"
-        and set(names[:-1]) <= {*GATES, "rz"}
+        and set(names[:-1]) <= {*GATES, "rz", "delay"}
     )
 
 
@@ -40,6 +40,10 @@ def read_one(component: Component, device: Device, sets: int, noiseless: bool) -
     state[:, 0] = 1
     for item in component.circuit.data[:-1]:
         name = item.operation.name
+        if name == "delay":
+            if not noiseless:
+                state = state @ _relaxed(device, qubit, item.operation.duration).T
+            continue
         if name != "rz":
             state = state @ _gate(device, qubit, name, noiseless).T
             continue
@@ -74,6 +78,17 @@ def _gate(device: Device, qubit: int, name: str, noiseless: bool) -> np.ndarray:
     mixed = np.zeros((4, 4))
     mixed[np.ix_([0, 3], [0, 3])] = 1 / 2
     return ((1 - left) * np.eye(4) + left * mixed) @ relax @ ideal
+
+
+def _relaxed(device: Device, qubit: int, cycles: int) -> np.ndarray:
+    """A delay in cycles of the clock as a 4x4 matrix on column-stacked density matrices."""
+    known, seconds = target(device).qubit_properties[qubit], cycles * target(device).dt
+    if known.t1 is None or known.t2 is None:
+        return np.eye(4)
+    down, dephase = np.exp(-seconds / known.t1), np.exp(-seconds / min(known.t2, 2 * known.t1))
+    relax = np.diag([1.0, dephase, dephase, down])
+    relax[0, 3] = 1 - down
+    return relax
 
 
 def _readout(device: Device, qubit: int, noiseless: bool) -> tuple[float, float]:

@@ -112,7 +112,9 @@ class Worker(threading.Thread):
             reason = f"Job ran longer than the maximum execution time of {limit} s."
             self._end(job, "Cancelled", 1305, reason, charged=limit)
             return
-        result = execution.execute(analysis, device, started, self.app.settings.noiseless)
+        settings = self.app.settings
+        noise = execution.Noise(gates=not settings.noiseless, waits=not settings.restless)
+        result = execution.execute(analysis, device, started, noise)
         self._pause(job, started)
         with self.app.store.lock:
             if job["status"] != "Running":

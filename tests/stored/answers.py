@@ -171,7 +171,7 @@ def restarted(store: Path) -> Iterator[Service]:
         record = json.loads(path.read_text())
         path.write_text(json.dumps(record | {"created": time.time()}))
     before = dict(os.environ)
-    with start_service(store, devices="fake_guadalupe") as service:
+    with start_service(store, devices="fake_guadalupe", restless=True) as service:
         os.environ |= service.environment
         try:
             yield service

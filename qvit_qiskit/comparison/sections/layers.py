@@ -79,7 +79,8 @@ def parts(comparison: Comparison) -> Section | None:
     text = [
         "The mean square of output minus exact output is the sum of three parts: the variance that "
         "the shots explain, what the device's reported errors explain besides, and the rest. The "
-        "rest holds drift, crosstalk, idle decoherence and whatever else is not reported. Parts "
+        "rest holds drift, crosstalk and whatever else is not reported, and the decay of waiting "
+        "qubits where the run did not count it (idle = false, or an earlier version). Parts "
         "are estimates and may come out negative.",
     ]
     if len([one for one in known if one.reported]) < len(comparison.layer_errors):

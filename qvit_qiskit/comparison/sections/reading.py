@@ -20,9 +20,12 @@ def reading(comparison: Comparison) -> Section:
         named = listed([f"“{name}”" for name in simulated])
         text.append(
             f"The noise model of {named} applies the gate and readout errors that the "
-            "device reported. It lacks the decoherence of idle qubits (unless delays are "
-            "scheduled), crosstalk between qubits, and drift since the calibration. So a gap "
-            "between it and the device is to be expected."
+            "device reported, and lets qubits decay while they wait by their T1 and T2 (not with "
+            "idle = false, nor in runs of earlier versions, which did not count waits). It takes "
+            "circuits to be scheduled as late as possible, which IBM does not document. It lacks "
+            "crosstalk between qubits, and drift since the calibration. So a gap between it and "
+            "the device is to be expected; repeated rows (anchors) and rows that ran alone "
+            "(controls) measure the drift and the neighbours' part of it."
         )
         mitigated = [
             f"{rung.name} (level {rung.resilience_level})"

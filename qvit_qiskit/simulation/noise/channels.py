@@ -12,12 +12,13 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.circuit import Delay, Parameter, QuantumCircuit
 from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import PTM, Operator, SuperOp
 from qiskit.transpiler import Target
 
 from qvit_qiskit.circuits.lowering import Lowered, OneQubit, Operation, Rotation, lower
+from qvit_qiskit.devices.timetable import Wait, delay_seconds, relaxation_times
 from qvit_qiskit.exceptions import CircuitError
 
 
@@ -94,24 +95,46 @@ def transfer_matrix(channel: SuperOp | Operator) -> np.ndarray:
     return np.real(PTM(channel).data)
 
 
+def relaxation(seconds: float, t1: float, t2: float) -> np.ndarray:
+    """Thermal relaxation towards |0⟩ as a transfer matrix, digits I, X, Y, Z.
+
+    Args:
+        seconds: How long.
+        t1: In seconds.
+        t2: In seconds, at most 2·T1.
+    """
+    lost, mixed = np.exp(-seconds / t1), np.exp(-seconds / t2)
+    matrix = np.diag([1.0, mixed, mixed, lost])
+    matrix[3, 0] = 1 - lost
+    return matrix
+
+
 def with_errors(
-    circuit: QuantumCircuit, target: Target, parameters: Sequence[Parameter]
+    circuit: QuantumCircuit,
+    target: Target,
+    parameters: Sequence[Parameter],
+    waits: Sequence[Wait] | None = None,
 ) -> NoisyCircuit:
-    """Put a device's errors behind the gates of a circuit.
+    """Put a device's errors behind the gates of a circuit, and those of its waits between them.
 
     Args:
         circuit: An ISA circuit for the target; parameters may be unbound.
-        target: Gates and their errors.
+        target: Gates and their errors, qubits and their T1 and T2.
         parameters: In the order of value columns; all parameters of the circuit are among them.
+        waits: By the place of the instruction that ends them; behind the last one where it is a
+            measurement. None where qubits wait without an error, and delays are refused.
 
     Raises:
         CircuitError: If it holds more than unitary gates, or one that the target lacks.
     """
+    decays = _Decays(target, waits)
     places = [
         (item.operation.name, tuple(circuit.find_bit(q).index for q in item.qubits))
         for item in circuit.data
     ]
     for name, qubits in places:
+        if name == "delay" and waits is not None:
+            continue
         if name not in target.operation_names or qubits not in (target[name] or {}):
             raise CircuitError(
                 f"The calibration reports no gate {name} on the wires {qubits}, so its error is "
@@ -121,14 +144,44 @@ def with_errors(
     lowered = replace(lower(circuit), parameters=tuple(parameters))
     gates = iter(lowered.operations)
     steps: list[Step] = []
-    for item, (name, qubits) in zip(circuit.data, places, strict=True):
+    for place, (item, (name, qubits)) in enumerate(zip(circuit.data, places, strict=True)):
+        steps += decays.before(place)
+        if isinstance(item.operation, Delay):
+            steps += decays.during(qubits[0], delay_seconds(item.operation, target.dt))
+            continue
         single = QuantumCircuit(circuit.num_qubits)
         single.append(item.operation, qubits)
         count = len(lower(single).operations)
         steps += [_channel(next(gates)) for _ in range(count)]
         if (name, qubits) in errors:
             steps.append(Channel(errors[name, qubits], qubits))
+    for place in decays.places_from(len(places)):
+        steps += decays.before(place)
     return NoisyCircuit(circuit.num_qubits, tuple(steps), lowered)
+
+
+class _Decays:
+    """What happens to the qubits of a target while they wait."""
+
+    def __init__(self, target: Target, waits: Sequence[Wait] | None) -> None:
+        self.target = target
+        self.waits: dict[int, list[Wait]] = {}
+        for wait in waits or ():
+            self.waits.setdefault(wait.before, []).append(wait)
+
+    def before(self, place: int) -> list[Channel]:
+        """The waits that an instruction ends."""
+        ended = self.waits.get(place, ())
+        return [channel for wait in ended for channel in self.during(wait.wire, wait.seconds)]
+
+    def places_from(self, count: int) -> list[int]:
+        """The instructions behind the first so many that end a wait: measurements."""
+        return sorted(place for place in self.waits if place >= count)
+
+    def during(self, wire: int, seconds: float) -> list[Channel]:
+        """A wait of one qubit; nothing where T1 or T2 is not reported."""
+        times = relaxation_times(self.target, wire)
+        return [Channel(relaxation(seconds, *times), (wire,))] if times else []
 
 
 def _channel(operation: Operation) -> Step:

@@ -17,22 +17,32 @@ from qvit_qiskit.simulation.noise.noisy_program import NoisyProgram, compile_noi
 
 
 class OnDevice:
-    """Places each circuit on a device's best qubits, and puts the errors behind its gates."""
+    """Places each circuit on a device's best qubits, and puts their errors into it.
 
-    def __init__(self, device: BackendV2, seed: int, readout: Readout = "gates") -> None:
-        self.device, self.seed, self.readout = device, seed, readout
+    Args:
+        device: With its reported errors.
+        seed: Of the transpiler.
+        readout: Whether a circuit's last gates run, or are done on the bits.
+        idle: Whether waiting qubits decay.
+    """
+
+    def __init__(
+        self, device: BackendV2, seed: int, readout: Readout = "gates", *, idle: bool = True
+    ) -> None:
+        self.device, self.seed, self.readout, self.idle = device, seed, readout, idle
         self._regions: Memo[tuple[Region, Basis]] = Memo()
 
     def __call__(self, circuit: QuantumCircuit, basis: Basis, columns: Columns) -> NoisyProgram:
         """Compile a circuit for a basis, weights unbound.
 
         Raises:
-            CircuitError: If it is too wide, waits, or holds more than unitary gates.
+            CircuitError: If it is too wide, holds more than unitary gates and delays, or delays
+                where waiting qubits do not decay.
         """
-        if any(isinstance(item.operation, Delay) for item in circuit.data):
+        if not self.idle and any(isinstance(item.operation, Delay) for item in circuit.data):
             raise CircuitError(
-                "Expected a circuit without delays: idle decoherence is not part of this noise "
-                "model. Remove them, or simulate the circuit with Aer's own noise model."
+                "Expected a circuit without delays, since waiting qubits do not decay with "
+                "idle = false. Remove them, or set idle = true in the profile."
             )
         region, read = self._regions.get(circuit, basis, self._place)
         where = region.describe(self.device.name)
@@ -43,15 +53,19 @@ class OnDevice:
     def _place(self, circuit: QuantumCircuit, basis: Basis) -> tuple[Region, Basis]:
         """Where it runs, and the basis as the bits there give it."""
         read = reading(circuit, basis, self.readout)
-        return place(read.circuit, self.device, self.seed, read.reads), read.basis
+        region = place(read.circuit, self.device, self.seed, read.reads, idle=self.idle)
+        return region, read.basis
 
 
-def noisy(device: BackendV2, seed: int = 0, readout: Readout = "gates") -> ExactEstimator:
+def noisy(
+    device: BackendV2, seed: int = 0, readout: Readout = "gates", *, idle: bool = True
+) -> ExactEstimator:
     """Exact values under the noise of a device.
 
     Args:
         device: A device or a snapshot of one.
         seed: Of the transpiler.
         readout: Whether a circuit's last gates run, or are done on the bits.
+        idle: Whether waiting qubits decay.
     """
-    return ExactEstimator(NoisyEngine(), Compiler(OnDevice(device, seed, readout)))
+    return ExactEstimator(NoisyEngine(), Compiler(OnDevice(device, seed, readout, idle=idle)))

@@ -101,7 +101,7 @@ def compile_noisy(
     row_columns: Collection[int],
     text: str,
 ) -> NoisyProgram:
-    """Put the errors of a region behind its gates, and separate rows from what they share.
+    """Put the errors of a region into its circuit, and separate rows from what they share.
 
     Args:
         region: The circuit, placed, its basis rotation included.
@@ -118,7 +118,7 @@ def compile_noisy(
             f"Expected at most {MAX_WIRES} qubits under device noise, but got "
             f"{region.circuit.num_qubits}. Use more heads or a narrower model."
         )
-    noisy = with_errors(region.circuit, region.target, parameters)
+    noisy = with_errors(region.circuit, region.target, parameters, region.waits)
     angles = SplitAngles.of(noisy.lowered, row_columns)
     row = set(angles.row_rotations)
     prefix, parts = _split(noisy, row)

@@ -153,6 +153,8 @@ def _one(
     gates = plain(placed.folded(fold))
     named = gates.assign_parameters(dict(zip(gates.parameters, wanted, strict=True)))
     region = Region(named, placed.qubits, placed.outputs, region_target(device, placed.qubits))
+    if isinstance(placed, Region) and placed.waits is not None:
+        region = region.scheduled()
     columns = varying_columns(circuit, rows)
     program = compile_noisy(region, parameters, compiled.basis, columns, "")
     diagonal = compiled.basis.diagonal(outputs)

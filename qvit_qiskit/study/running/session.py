@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.study.begun import as_begun
 from qvit_qiskit.study.cells import Cell
 from qvit_qiskit.study.folder import FORMAT, StudyFolder
 from qvit_qiskit.study.frozen import check_frozen
@@ -77,8 +78,9 @@ def run_study(
     """
     if retry < 0:
         raise JobError(f"Expected 0 or more retries, but got {retry}.")
-    check_frozen(plan)
     watcher, place = watcher or Watcher(), StudyFolder(Path(folder).absolute())
+    plan = as_begun(plan, place)
+    check_frozen(plan)
     place.check_format(cell.key for cell in plan.cells)
     with place.session() as session:
         place.write_plan(plan.path.read_text(encoding="utf-8"), as_dict(plan))

@@ -9,7 +9,7 @@ from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.data import load, stratified_subset
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.execution.noise_source import run_device
-from qvit_qiskit.execution.recorded_noise import recorded_noise
+from qvit_qiskit.execution.recorded_noise import AsCompiled, recorded_noise
 from qvit_qiskit.hardware.journal import Journal
 from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.models import ViTConfig, build_model
@@ -52,6 +52,54 @@ def test_a_rehearsal_is_what_its_folder_predicts(tmp_path, name):
         assert 0.9 < gaps.std() < 1.1
         elsewhere = noisy(run_device(run), seed=4).run(pubs).result()[0].data.evs
         np.testing.assert_allclose(elsewhere.T, found[0], atol=1e-9)  # the best place again
+
+
+@pytest.mark.check
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("k", [1, 20])
+def test_gaps_are_those_of_shots(tmp_path, level, k):
+    """Of a rehearsal to what its folder predicts, row by row on the row's own copy."""
+    text = f'kind = "fake"\ndevice = "fake_fez"\nshots = 1024\nresilience_level = {level}\n'
+    (tmp_path / "mine.toml").write_text(f"{text}k = {k}\n")
+    model = build_model(ViTConfig(width=4, heads=1, patch_size=14), seed=0)
+    images = stratified_subset(load("phantom").test, 24, 0)
+    run = tmp_path / "run"
+    submit(model, images, str(tmp_path / "mine.toml"), run, budget_seconds=6000, wait=True)
+    circuit = build_circuit("ry-ring", 4, 2)
+    observables = [[o] for o in circuit.observables]
+    copies = recorded_noise(run, mitigated=level > 0).layers[0].copies
+    assert len(copies) == k
+    gaps = []
+    for out in read_results(run).layers[0]:
+        pub = (circuit.canonical, observables, out.parameters)
+        every = np.stack([copy.run([pub]).result()[0].data.evs.T for copy in copies])
+        gaps.append((out.values - every[out.copies, np.arange(len(out.copies))]) / out.stds)
+    assert 0.9 < np.std(gaps) < 1.1
+    assert abs(np.mean(gaps)) < 0.2
+
+
+def test_a_rehearsal_waits_as_its_folder_predicts(tmp_path):
+    """Six qubits wait long enough to tell: without waits the prediction would be off."""
+    profile = tmp_path / "mine.toml"
+    profile.write_text('kind = "fake"\ndevice = "fake_torino"\nshots = 40000\n')
+    model = build_model(ViTConfig(width=6, heads=1, patch_size=14), seed=0)
+    images = stratified_subset(load("phantom").test, 4, 0)
+    submit(model, images, str(profile), tmp_path / "run", budget_seconds=600, wait=True)
+    circuit = build_circuit("ry-ring", 6, 2)
+    observables = [[o] for o in circuit.observables]
+
+    def spread():
+        (copy,) = recorded_noise(tmp_path / "run").layers[0].copies
+        gaps = []
+        for out in read_results(tmp_path / "run").layers[0]:
+            pub = (circuit.canonical, observables, out.parameters)
+            gaps.append((out.values - copy.run([pub]).result()[0].data.evs.T) / out.stds)
+        return np.std(gaps)
+
+    assert 0.85 < spread() < 1.15  # 288 values
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AsCompiled, "_waits", lambda self, compiled, region: None)
+        assert spread() > 1.3
 
 
 def test_layers_are_predicted_by_their_own_calibrations(tmp_path, monkeypatch):

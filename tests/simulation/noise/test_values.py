@@ -22,14 +22,21 @@ from qvit_qiskit.simulation.noise.channels import with_errors
 from qvit_qiskit.simulation.noise.compiler import noisy
 from qvit_qiskit.simulation.shifts import circuit_pub
 
-DEVICES = ["fake_torino", "fake_boston", "fake_fez"]
-CASES = [
-    (family, n, name)
+DEVICES = ["fake_torino", "fake_boston", "fake_fez", "fake_kingston"]
+SAMPLE = [
+    (family, n, DEVICES[(n + k) % 4], True)
     for k, family in enumerate(FAMILIES)
-    for n in range(2, 9)
-    for name in (DEVICES if n <= 4 else [DEVICES[(n + k) % 3]])
+    for n in (2, 3, 4, 5, 6, 8)
+] + [(family, n, DEVICES[n], False) for family in FAMILIES for n in (2, 3)]
+"""Family, qubits, device, and whether waiting qubits decay."""
+REST = [
+    (family, n, name, idle)
+    for family in FAMILIES
+    for n in range(2, 8)
+    for name in DEVICES
+    for idle in (True, False)
+    if (family, n, name, idle) not in SAMPLE
 ]
-"""Every family on every device up to 4 qubits, and on one of them up to 8, to save time."""
 
 
 @pytest.fixture
@@ -38,17 +45,28 @@ def perfect_readout(monkeypatch):
     monkeypatch.setattr(Region, "readout", lambda self: np.stack([np.eye(2)] * len(self.outputs)))
 
 
-@pytest.mark.parametrize(("family", "n", "name"), CASES)
+@pytest.mark.parametrize(("family", "n", "name", "idle"), SAMPLE)
 @pytest.mark.usefixtures("perfect_readout")
-def test_every_family_equals_aer(rng, family, n, name):
-    """Eleven rows go one way, a single row the other."""
+def test_a_family_equals_aer(rng, family, n, name, idle):
+    equals_aer(rng, family, n, name, idle)
+
+
+@pytest.mark.check
+@pytest.mark.parametrize(("family", "n", "name", "idle"), REST)
+@pytest.mark.usefixtures("perfect_readout")
+def test_every_family_equals_aer(rng, family, n, name, idle):
+    equals_aer(rng, family, n, name, idle)
+
+
+def equals_aer(rng, family, n, name, idle):
+    """Eleven rows go one way, a single row the other; Qiskit's passes find the waits."""
     circuit, device = build_circuit(family, n, 2), bundled_device(name)
     rows = 11 if n < 7 else 9
     inputs = rng.uniform(-np.pi, np.pi, (rows, n))
     pub = circuit_pub(circuit, inputs, rng.uniform(-np.pi, np.pi, circuit.num_weights))
-    estimator = noisy(device, seed=3)
+    estimator = noisy(device, seed=3, idle=idle)
     found = data(estimator, *pub).evs
-    region = place(circuit.canonical, device, seed=3)
+    region = place(circuit.canonical, device, seed=3, idle=idle)
     few = slice(0, 11 if n < 7 else 2)  # density matrices of eight qubits take their time
     expected = aer_noise.values(region, circuit.canonical, circuit.observables, pub[2][few])
     np.testing.assert_allclose(found[:, few], expected, atol=1e-10)
@@ -124,9 +142,32 @@ def test_wide_circuits_are_refused(monkeypatch):
         data(noisy(bundled_device("fake_torino")), *pub)
 
 
-def test_delays_are_refused():
-    """Their decoherence is not in the model, so they must not pass silently."""
-    circuit = QuantumCircuit(1)
-    circuit.delay(100, 0, unit="ns")
-    with pytest.raises(CircuitError, match="idle decoherence"):
-        data(noisy(bundled_device("fake_torino")), circuit, ["Z"])
+def ramsey(**lengths: float) -> QuantumCircuit:
+    """A qubit that waits upside down between two quarter turns, for a time per unit."""
+    circuit = QuantumCircuit(2)
+    circuit.sx(0)
+    for unit, length in lengths.items():
+        circuit.delay(length, 0, unit=unit)
+    circuit.sx(0)
+    circuit.cx(0, 1)
+    return circuit
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "dt", "s"])
+@pytest.mark.usefixtures("perfect_readout")
+def test_delays_of_the_users_own_are_waits(unit):
+    length = {"ns": 40_000, "us": 40.0, "dt": 10_000, "s": 4e-5}[unit]
+    circuit, device = ramsey(**{unit: length}), bundled_device("fake_torino")
+    observables = [SparsePauliOp("IZ"), SparsePauliOp("ZI")]
+    found = data(noisy(device, seed=1), circuit, [[o] for o in observables], np.zeros((1, 0))).evs
+    region = place(circuit, device, seed=1)
+    expected = aer_noise.values(region, circuit, observables, np.zeros((1, 0)))
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+    prompt = data(noisy(device, seed=1), ramsey(), [[o] for o in observables], np.zeros((1, 0))).evs
+    assert (np.abs(prompt) - np.abs(found)).min() > 0.05
+
+
+def test_delays_are_refused_where_nothing_waits():
+    """Their decoherence is not in that model, so they must not pass silently."""
+    with pytest.raises(CircuitError, match="idle = true"):
+        data(noisy(bundled_device("fake_torino"), idle=False), ramsey(ns=100), ["IZ"])
