@@ -19,13 +19,13 @@ from qvit_qiskit.simulation.shifts import circuit_pub
 def test_the_service_waits_as_the_noise_engine_does(rng, waits):
     """18 values within 5 standard errors: one seed in 97,000. Waits move them by more."""
     circuit, shots = build_circuit("ry-ring", 6, 2), 60_000
-    device = bundled_device("fake_torino")
+    device = bundled_device("fake_sherbrooke")
     region = place(circuit.canonical, device, seed=0)
     angles = rng.uniform(-0.5, 0.5, circuit.num_weights)
     pub = circuit_pub(circuit, rng.uniform(-0.5, 0.5, (3, 6)), angles)
     order = [list(circuit.canonical.parameters).index(p) for p in region.circuit.parameters]
     wide = join([region], [region.measured()], device.num_qubits)
-    bits = sample(wide, pub[2][:, order], shots, Device("torino"), np.random.SeedSequence(1),
+    bits = sample(wide, pub[2][:, order], shots, Device("sherbrooke"), np.random.SeedSequence(1),
                   Noise(waits=waits))  # fmt: skip
     sampled = 1 - 2 * bits.mean(axis=1).T
     values = {idle: _values(device, region, pub, idle) for idle in (True, False)}

@@ -79,13 +79,13 @@ def test_gaps_are_those_of_shots(tmp_path, level, k):
 
 
 def test_a_rehearsal_waits_as_its_folder_predicts(tmp_path):
-    """Six qubits wait long enough to tell: without waits the prediction would be off."""
+    """Gates of an older processor take long: without waits the prediction would be off."""
     profile = tmp_path / "mine.toml"
-    profile.write_text('kind = "fake"\ndevice = "fake_torino"\nshots = 40000\n')
-    model = build_model(ViTConfig(width=6, heads=1, patch_size=14), seed=0)
+    profile.write_text('kind = "fake"\ndevice = "fake_sherbrooke"\nshots = 40000\n')
+    model = build_model(ViTConfig(width=4, heads=1, patch_size=14), seed=0)
     images = stratified_subset(load("phantom").test, 4, 0)
     submit(model, images, str(profile), tmp_path / "run", budget_seconds=600, wait=True)
-    circuit = build_circuit("ry-ring", 6, 2)
+    circuit = build_circuit("ry-ring", 4, 2)
     observables = [[o] for o in circuit.observables]
 
     def spread():
@@ -96,10 +96,10 @@ def test_a_rehearsal_waits_as_its_folder_predicts(tmp_path):
             gaps.append((out.values - copy.run([pub]).result()[0].data.evs.T) / out.stds)
         return np.std(gaps)
 
-    assert 0.85 < spread() < 1.15  # 288 values
+    assert 0.85 < spread() < 1.15  # 192 values
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AsCompiled, "_waits", lambda self, compiled, region: None)
-        assert spread() > 1.3
+        assert spread() > 2
 
 
 def test_layers_are_predicted_by_their_own_calibrations(tmp_path, monkeypatch):
