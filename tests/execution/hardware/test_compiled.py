@@ -210,7 +210,7 @@ def test_the_best_of_several_layouts_is_kept():
     device = bundled_device("fake_torino")
     best = best_region(circuit, device, 5)
     seeds = np.random.SeedSequence(5).generate_state(8, dtype=np.uint32) >> 1
-    every = [compile_region(circuit, device, int(s)).fidelity() for s in seeds]
+    every = [compile_region(circuit, device, int(s)).scheduled().fidelity() for s in seeds]
     assert best.fidelity() == max(every)
     assert 0.5 < best.fidelity() < 1
 
