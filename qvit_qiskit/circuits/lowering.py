@@ -239,6 +239,14 @@ def made_of(gate: Instruction) -> QuantumCircuit | None:
     return None if _is_matrix(gate) else _definition(gate)
 
 
+def holds_delay(gate: Instruction) -> bool:
+    """Whether a gate is a delay, or one is in its definition, however deep."""
+    if isinstance(gate, Delay):
+        return True
+    parts = made_of(gate)
+    return parts is not None and any(holds_delay(item.operation) for item in parts.data)
+
+
 def _definition(gate: Instruction) -> QuantumCircuit | None:
     """What a gate is made of; None if it does not say.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from qiskit.circuit import Barrier, Instruction, QuantumCircuit
+from qiskit.circuit import Barrier, Delay, Instruction, QuantumCircuit
 
-from qvit_qiskit.circuits.lowering import lower, made_of
+from qvit_qiskit.circuits.lowering import holds_delay, lower, made_of
 from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.circuits.tail import Affine, split_tail
 
@@ -53,7 +53,10 @@ def reading(circuit: QuantumCircuit, basis: Basis, readout: Readout = "gates") -
 
 
 def _split(circuit: QuantumCircuit) -> tuple[QuantumCircuit, Affine]:
-    """A circuit without its tail. Gates that hold a part of the tail are taken apart."""
+    """A circuit without its tail. Gates that hold a part of the tail are taken apart.
+
+    A delay is no part of a tail: its qubit decays meanwhile, and bits with it.
+    """
     tail, blocked = Affine.identity(circuit.num_qubits), frozenset[int]()
     waiting = [(i.operation, [circuit.find_bit(q).index for q in i.qubits]) for i in circuit.data]
     kept: list[tuple[Instruction, list[int]]] = []
@@ -63,17 +66,21 @@ def _split(circuit: QuantumCircuit) -> tuple[QuantumCircuit, Affine]:
             if not blocked.isdisjoint(qubits):
                 kept.append((gate, qubits))
             continue
+        if isinstance(gate, Delay):
+            kept.append((gate, qubits))
+            blocked = blocked | frozenset(qubits)
+            continue
         single = QuantumCircuit(circuit.num_qubits)
         single.append(gate, qubits)
         operations = lower(single).operations
         split = split_tail(operations, tail, blocked)
-        if not split.kept:
+        held_up = holds_delay(gate)
+        if not split.kept and not held_up:
             tail = split.tail
             continue
-        parts = made_of(gate) if len(split.kept) < len(operations) else None
+        parts = made_of(gate) if held_up or len(split.kept) < len(operations) else None
         if parts is not None:
-            waiting += [(i.operation, [qubits[parts.find_bit(q).index] for q in i.qubits])
-                        for i in parts.data]  # fmt: skip
+            waiting += _parts(parts, qubits)
             continue
         kept.append((gate, qubits))
         blocked = blocked | frozenset(qubits)
@@ -81,3 +88,8 @@ def _split(circuit: QuantumCircuit) -> tuple[QuantumCircuit, Affine]:
     for gate, qubits in reversed(kept):
         body.append(gate, qubits)
     return body, tail
+
+
+def _parts(gates: QuantumCircuit, qubits: list[int]) -> list[tuple[Instruction, list[int]]]:
+    """The gates that one is made of, on the qubits of that one."""
+    return [(i.operation, [qubits[gates.find_bit(q).index] for q in i.qubits]) for i in gates.data]

@@ -9,19 +9,18 @@ from typing import Any
 
 import numpy as np
 from qiskit.circuit import QuantumCircuit
-from qiskit.providers import BackendV2
 
 from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.circuits.reading import reading
 from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.devices.client_template import SentWaits
 from qvit_qiskit.devices.compiled import Compiled
-from qvit_qiskit.devices.prices import Mitigation
+from qvit_qiskit.devices.embeddings import plain
+from qvit_qiskit.devices.prices import Mitigation, extrapolation
 from qvit_qiskit.devices.regions import Region, region_target
-from qvit_qiskit.devices.timetable import Wait
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.hardware.journal import Journal
 from qvit_qiskit.hardware.stored import StoredStage, compiled_stages
-from qvit_qiskit.ibm.waiting import placed, twirled_waits
 from qvit_qiskit.simulation.exact.estimator import Columns, Compiler, ExactEstimator
 from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
 from qvit_qiskit.simulation.noise.noisy_program import NoisyProgram, compile_noisy
@@ -33,16 +32,23 @@ class AsCompiled:
 
     Args:
         stage: The stage.
-        device: As it was when the stage was compiled.
         copy: Which of the copies.
+        fold: How often each two-qubit gate is run.
+        waits: How long qubits wait in what is sent; None where that counts for nothing.
         mitigated: Whether the readout is taken to be perfect, as its calibration makes it.
     """
 
     def __init__(
-        self, stage: StoredStage, device: BackendV2, copy: int, *, mitigated: bool = False
+        self,
+        stage: StoredStage,
+        copy: int,
+        fold: int,
+        waits: SentWaits | None,
+        *,
+        mitigated: bool,
     ) -> None:
-        self.stage, self.device, self.copy = stage, device, copy
-        self.mitigated = mitigated
+        self.stage, self.device, self.waits = stage, stage.device, waits
+        self.copy, self.fold, self.mitigated = copy, fold, mitigated
 
     def __call__(self, circuit: QuantumCircuit, basis: Basis, columns: Columns) -> NoisyProgram:
         """Compile a circuit of the stage for a basis.
@@ -54,28 +60,18 @@ class AsCompiled:
         here = compiled.copies[self.copy]
         parameters = list(circuit.parameters)
         wanted = [parameters[column] for column in compiled.columns[self.copy]]
-        named = here.circuit.assign_parameters(
-            dict(zip(here.circuit.parameters, wanted, strict=True))
-        )
+        gates = plain(here.folded(self.fold))
+        named = gates.assign_parameters(dict(zip(gates.parameters, wanted, strict=True)))
         target = region_target(self.device, here.qubits)
         region = Region(named, here.qubits, here.outputs, target)
-        region = replace(region, waits=self._waits(compiled, region))
+        if self.waits is not None:
+            waits = self.waits.of(compiled, self.copy, self.fold, region)
+            region = replace(region, waits=waits)
         where = f"{region.describe(self.device.name)}, as a run compiled it"
         program = compile_noisy(region, parameters, read, columns, where)
         if self.mitigated:
             program = replace(program, readout=np.stack([np.eye(2)] * len(region.outputs)))
         return program
-
-    def _waits(self, compiled: Compiled, region: Region) -> tuple[Wait, ...] | None:
-        """How long the copy waits; None in runs that were begun when that counted for nothing."""
-        event = self.stage.compiled or {}
-        if not event.get("idle", False):
-            return None
-        mitigation = Mitigation(event["level"], event["twirl_gates"])
-        if not any(mitigation.twirls):
-            return region.scheduled().waits
-        found = twirled_waits(compiled, 1, mitigation, self.device.target)
-        return placed(region.measured(), found[self.copy])
 
     def _find(self, circuit: QuantumCircuit, basis: Basis) -> tuple[Compiled, Basis]:
         """The stage's program, and the basis as the bits that it measures give it."""
@@ -88,11 +84,38 @@ class AsCompiled:
         raise _other_circuit()
 
 
+class Folded(RowEstimator):
+    """Values of one copy, extrapolated to none of the noise that folded gates add to.
+
+    Args:
+        folds: Values at each number of folded gates.
+        factors: Those numbers; where it is one, values are those at that number.
+    """
+
+    def __init__(self, folds: Sequence[ExactEstimator], factors: Sequence[int]) -> None:
+        self.folds, self.shares = tuple(folds), extrapolation(factors)
+
+    def tables(self, flats: Sequence[FlatPub]) -> list[np.ndarray]:
+        """Values of all observables at all rows of PUBs, each of shape (K, R).
+
+        Args:
+            flats: The PUBs.
+        """
+        found = [fold.tables(flats) for fold in self.folds]
+        return [
+            np.einsum("f,fkr->kr", self.shares, np.stack(tables))
+            for tables in zip(*found, strict=True)
+        ]
+
+    def _answer(self, flats: Sequence[FlatPub], begun: Any) -> list[Answer]:
+        return [Answer(table, metadata={"exact": True}) for table in self.tables(flats)]
+
+
 @dataclass(frozen=True)
 class RecordedLayer:
     """One stage of a run, by its own calibration and on its own qubits."""
 
-    copies: tuple[ExactEstimator, ...]
+    copies: tuple[Folded, ...]
     """One for each copy of the circuits on the chip."""
     weights: frozenset[bytes]
     """The weights of its projections: what tells layers of one circuit apart."""
@@ -130,7 +153,7 @@ def recorded_noise(folder: Path, *, mitigated: bool = False) -> RecordedNoise:
 
     Args:
         folder: The folder of a run whose quantum layers are compiled.
-        mitigated: Whether readout errors are left out, as in the values of a run at level 1.
+        mitigated: Whether to predict what the run's resilience level makes of the values.
 
     Raises:
         JobError: If the folder is no run's, or damaged.
@@ -147,7 +170,8 @@ def noise_of(stages: Sequence[StoredStage], *, mitigated: bool = False) -> Recor
 
     Args:
         stages: All that are compiled, in order.
-        mitigated: Whether readout errors are left out.
+        mitigated: Whether to predict what the run's resilience level makes of the values: at level
+            1 and 2 readout errors have no bias, and at 2 values are extrapolated.
 
     Raises:
         JobError: If a file is missing or damaged.
@@ -155,20 +179,31 @@ def noise_of(stages: Sequence[StoredStage], *, mitigated: bool = False) -> Recor
     """
     layers = []
     for stage in stages:
-        copies = min(programs[0].k for programs in _programs(stage))
-        estimators = tuple(
-            ExactEstimator(
-                NoisyEngine(), Compiler(AsCompiled(stage, stage.device, copy, mitigated=mitigated))
-            )
-            for copy in range(copies)
-        )
         weights = frozenset(
             _weights(stage.rows.groups[g].circuit, stage.rows.groups[g].rows[index[0]])
             for g, index in stage.rows.pubs
             if len(index)
         )
-        layers.append(RecordedLayer(estimators, weights))
+        layers.append(RecordedLayer(_copies(stage, mitigated=mitigated), weights))
     return RecordedNoise(layers)
+
+
+def _copies(stage: StoredStage, *, mitigated: bool) -> tuple[Folded, ...]:
+    """What predicts each copy of a stage; runs that were begun when nothing decayed keep that."""
+    event = stage.compiled or {}
+    mitigation = Mitigation(event.get("level", 0), event.get("twirl_gates", False))
+    waits = SentWaits(mitigation, stage.device.target) if event.get("idle", False) else None
+    factors = mitigation.factors if mitigated else (1,)
+    perfect = mitigated and mitigation.level > 0
+    return tuple(
+        Folded([_estimator(AsCompiled(stage, copy, fold, waits, mitigated=perfect))
+                for fold in factors], factors)
+        for copy in range(min(programs[0].k for programs in _programs(stage)))
+    )  # fmt: skip
+
+
+def _estimator(compiler: AsCompiled) -> ExactEstimator:
+    return ExactEstimator(NoisyEngine(), Compiler(compiler))
 
 
 def _weights(circuit: QuantumCircuit, row: np.ndarray) -> bytes:

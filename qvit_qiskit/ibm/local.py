@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from qvit_qiskit.devices.client_template import SentWaits
 from qvit_qiskit.devices.regions import bundled_device, region_backend
 from qvit_qiskit.ibm.item import Item
 from qvit_qiskit.ibm.sender import (
@@ -41,7 +42,7 @@ class LocalSender:
         self.profile, self.mitigation = profile, profile.mitigation
         self.device = bundled_device(profile.device)
         self._results: dict[str, list[np.ndarray]] = {}
-        self._waits: dict[tuple[int, int | None], Any] = {}
+        self._waits = SentWaits(self.mitigation, self.device.target)
 
     def open_workload(self, max_seconds: int | None) -> str:
         """There is none."""
@@ -67,7 +68,7 @@ class LocalSender:
         """Bits of every item from Aer with the device's noise, each (M·k, shots, n)."""
         seeds = iter(np.random.SeedSequence(seed).spawn(sum(i.compiled.k for i in items)))
         simulators: dict[tuple[Any, ...], Any] = {}
-        self._waits.clear()  # circuits are known by identity, and live as long as this call
+        self._waits = SentWaits(self.mitigation, self.device.target)  # of this call's circuits
         out = []
         for item in items:
             copies = [
@@ -121,19 +122,15 @@ class LocalSender:
         """
         from qiskit_aer import AerSimulator
 
-        from qvit_qiskit.ibm.waiting import WaitingSimulator, twirled_waits
+        from qvit_qiskit.ibm.waiting import WaitingSimulator
 
         device = region_backend(self.device, item.compiled.copies[copy].qubits)
         if not self.profile.idle:
             return AerSimulator.from_backend(device)
         if not self._held_up(item) or self.profile.dynamical_decoupling:
             return WaitingSimulator.of(device)
-        key = (id(item.compiled), item.fold)
-        if key not in self._waits:
-            self._waits[key] = twirled_waits(
-                item.compiled, item.fold or 1, self.mitigation, self.device.target
-            )
-        return WaitingSimulator.of(device, self._waits[key][copy])
+        pauses = self._waits.between(item.compiled, item.fold or 1)
+        return WaitingSimulator.of(device, pauses[copy])
 
     def find(self, tag: str) -> list[Listed]:
         """The job, if this process ran it."""

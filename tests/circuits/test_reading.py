@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from qiskit.circuit import QuantumCircuit
 from qiskit.circuit import library as gates
+from qiskit.quantum_info import DensityMatrix, Kraus, Operator
 
 from qvit_qiskit.circuits import QNNCircuit, build_circuit
 from qvit_qiskit.circuits.lowering import lower
@@ -50,6 +51,64 @@ def test_nothing_of_a_tail_is_run():
         body = reading(circuit.canonical, basis, "parity").circuit
         last = {q: name for name, qubits in gates_of(body) for q in qubits}
         assert set(last.values()) <= {"rx", "ry"}
+
+
+DAMPING = Kraus([np.diag([1, np.sqrt(0.6)]), np.array([[0, np.sqrt(0.4)], [0, 0]])])
+"""What a delay does here: the bit 1 becomes 0 in four of ten cases."""
+
+
+def damped(circuit: QuantumCircuit) -> np.ndarray:
+    """Probabilities of a bound circuit whose gates are perfect and whose delays damp."""
+    state = DensityMatrix.from_label("0" * circuit.num_qubits)
+
+    def walk(part: QuantumCircuit, wires: list[int]) -> None:
+        nonlocal state
+        for item in part.data:
+            own = [wires[part.find_bit(q).index] for q in item.qubits]
+            gate = item.operation
+            if gate.name == "delay":
+                state = state.evolve(DAMPING, own)
+            elif gate.name == "pause":
+                walk(gate.definition, own)
+            elif gate.name != "barrier":
+                state = state.evolve(Operator(gate), own)
+
+    walk(circuit, list(range(circuit.num_qubits)))
+    return np.real(np.diag(state.data))
+
+
+def with_delays(rng: np.random.Generator, circuit: QuantumCircuit) -> QuantumCircuit:
+    """Delays between its gates, some of them inside an instruction that moves bits, too."""
+    out = circuit.copy_empty_like()
+    for item in circuit.data:
+        out.append(item)
+        if rng.random() < 0.1:
+            out.delay(10, int(rng.integers(circuit.num_qubits)))
+        if rng.random() < 0.03:
+            pause = QuantumCircuit(2, name="pause")
+            pause.cx(0, 1)
+            pause.delay(10, 1)
+            pause.cx(1, 0)
+            out.append(pause.to_instruction(), rng.permutation(circuit.num_qubits)[:2].tolist())
+    return out
+
+
+@pytest.mark.parametrize("count", [10, pytest.param(200, marks=pytest.mark.check)])
+def test_delays_are_no_part_of_a_tail(rng, count):
+    """Bits decay in them: with nothing else to err, parities and gates still give the same."""
+    shorter = 0
+    for _ in range(count):
+        circuit = tailed_circuit(rng, int(rng.integers(2, 5)))
+        plain = circuit.canonical
+        bound = plain.assign_parameters(rng.uniform(-np.pi, np.pi, plain.num_parameters))
+        delayed = with_delays(rng, bound)
+        (basis,) = measurement_bases(circuit.pauli_terms)
+        whole, read = reading(delayed, basis), reading(delayed, basis, "parity")
+        expected = damped(whole.circuit) @ whole.basis.diagonal(circuit.num_outputs)
+        found = damped(read.circuit) @ read.basis.diagonal(circuit.num_outputs)
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+        shorter += len(lower(read.circuit).operations) < len(lower(delayed).operations)
+    assert shorter > count / 2
 
 
 def gates_of(circuit: QuantumCircuit) -> list[tuple[str, list[int]]]:

@@ -36,3 +36,22 @@ def delays(circuit: QuantumCircuit, dt: float | None) -> Waits:
         elif item.operation.name != "barrier":
             seen.update(wires)
     return dict(found)
+
+
+def between(circuit: QuantumCircuit, target: Target) -> Waits:
+    """The waits of a circuit after each qubit's first gate, barriers and all.
+
+    By qubit and the two-qubit gates behind it.
+    """
+    behind: Counter[int] = Counter()
+    begun, found = set(), Counter()
+    done = padded(circuit, target)
+    for item in done.data:
+        wires = [done.find_bit(qubit).index for qubit in item.qubits]
+        if item.operation.name == "delay":
+            if wires[0] in begun:
+                found[wires[0], behind[wires[0]]] += item.operation.duration * target.dt
+        elif item.operation.name != "barrier":
+            begun.update(wires)
+            behind.update(wires if len(wires) == 2 else ())
+    return dict(found)

@@ -9,11 +9,15 @@ import pytest
 import torch
 from qiskit_aer import AerSimulator
 from qiskit_aer.library import SaveProbabilities
+from reference import qiskit_schedule
 from service.handle import Service
 
 from qvit_qiskit.circuits import build_circuit
+from qvit_qiskit.devices.client_template import placed, template
 from qvit_qiskit.devices.compiled import Compiled
+from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.devices.regions import bundled_device, region_backend, region_target
+from qvit_qiskit.devices.timetable import padded
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.recorded_noise import recorded_noise
 from qvit_qiskit.hardware.run import HardwareRun
@@ -32,25 +36,39 @@ def profile(folder: Path, text: str) -> str:
     return str(path)
 
 
+def waits_of(compiled: Compiled, fold: int, level: int) -> dict[tuple[int, int], float]:
+    """By qubit and two-qubit gates behind it, in the client's template of the chip: Qiskit's."""
+    target = bundled_device("fake_fez").target
+    sent = template(compiled.wide(fold, target.num_qubits), Mitigation(level))
+    return qiskit_schedule.between(sent, target)
+
+
 def predicted(
     compiled: Compiled, copy: int, fold: int, values: np.ndarray, outputs: int, level: int
 ) -> np.ndarray:
     """Outputs (R, K) of a copy by Aer's density matrices; readout errs at level 0 alone."""
-    placed, device = compiled.copies[copy], bundled_device("fake_fez")
-    circuit = placed.folded(fold)
-    circuit.append(SaveProbabilities(len(placed.outputs)), placed.outputs)
+    here, device = compiled.copies[copy], bundled_device("fake_fez")
+    waits = {
+        (here.qubits.index(qubit), behind): seconds
+        for (qubit, behind), seconds in waits_of(compiled, fold, level).items()
+        if qubit in here.qubits
+    }
+    measured = here.measured(fold)
+    circuit = padded(measured, placed(measured, waits)).remove_final_measurements(inplace=False)
+    assert circuit.count_ops()["delay"] == len(waits) > 0
+    circuit.append(SaveProbabilities(len(here.outputs)), here.outputs)
     simulator = AerSimulator.from_backend(
-        region_backend(device, placed.qubits), method="density_matrix"
+        region_backend(device, here.qubits), method="density_matrix"
     )
     own = values[:, compiled.columns[copy]]
-    binds = {p: own[:, k].tolist() for k, p in enumerate(placed.circuit.parameters)}
+    binds = {p: own[:, k].tolist() for k, p in enumerate(here.circuit.parameters)}
     result = simulator.run(circuit, parameter_binds=[binds]).result()
     table = np.stack([result.data(r)["probabilities"] for r in range(len(values))], axis=1)
     if level == 0:
-        target = region_target(device, placed.qubits)
+        target = region_target(device, here.qubits)
         wrong = [
             (e.prob_meas1_prep0, e.prob_meas0_prep1)
-            for e in (target["measure"][(w,)] for w in placed.outputs)
+            for e in (target["measure"][(w,)] for w in here.outputs)
         ]
         table = misread(table, np.array([[[1 - a, b], [a, 1 - b]] for a, b in wrong]))
     return table.T @ compiled.basis.diagonal(outputs)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from qiskit.circuit import Delay, QuantumCircuit
+from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2
 
+from qvit_qiskit.circuits.lowering import holds_delay
 from qvit_qiskit.circuits.memo import Memo
 from qvit_qiskit.circuits.reading import Readout, reading
 from qvit_qiskit.circuits.readout import Basis
@@ -39,7 +40,7 @@ class OnDevice:
             CircuitError: If it is too wide, holds more than unitary gates and delays, or delays
                 where waiting qubits do not decay.
         """
-        if not self.idle and any(isinstance(item.operation, Delay) for item in circuit.data):
+        if not self.idle and any(holds_delay(item.operation) for item in circuit.data):
             raise CircuitError(
                 "Expected a circuit without delays, since waiting qubits do not decay with "
                 "idle = false. Remove them, or set idle = true in the profile."

@@ -9,6 +9,7 @@ noise is a part of it, since dividing by a parity's readout factor enlarges it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from qvit_qiskit.circuits.memo import Memo
 from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.circuits.reading import Readout, reading
 from qvit_qiskit.circuits.readout import measurement_bases
+from qvit_qiskit.devices.client_template import SentWaits
 from qvit_qiskit.devices.compiled import Compiled, Terms, compile_bases
 from qvit_qiskit.devices.embeddings import plain
 from qvit_qiskit.devices.placement import Placement
@@ -105,7 +107,8 @@ def mean_square_error(
     """The predicted mean square error of a circuit's outputs.
 
     Readout mitigation is taken to remove the readout's bias, as it does where errors of qubits are
-    independent, and gate folding to extrapolate what the noise engine gives for each fold.
+    independent, and gate folding to extrapolate what the noise engine gives for each fold. Where
+    the circuits were placed with their waits, qubits wait as in what is sent for each fold.
 
     Args:
         programs: The circuit compiled, once per measurement basis.
@@ -121,6 +124,7 @@ def mean_square_error(
     """
     exact = ExactEstimator().run([(circuit, [[dict(t)] for t in terms], rows)]).result()[0].data.evs
     folds = extrapolation(mitigation.factors)
+    waits = SentWaits(mitigation, device.target)
     count = min(compiled.k for compiled in programs)
     errors = []
     for copy in sorted({0, count // 2, count - 1})[:COPIES]:
@@ -128,7 +132,7 @@ def mean_square_error(
         for compiled in programs:
             for fold, weight in zip(mitigation.factors, folds, strict=True):
                 found, spread = _one(compiled, copy, fold, circuit, rows, len(terms), device,
-                                     mitigated=mitigation.level > 0)  # fmt: skip
+                                     waits)  # fmt: skip
                 gap = gap + weight * found
                 noise += weight**2 * spread
         errors.append(np.mean(gap**2 + (noise / shots if shots else 0.0)))
@@ -143,18 +147,17 @@ def _one(
     rows: np.ndarray,
     outputs: int,
     device: BackendV2,
-    *,
-    mitigated: bool,
+    waits: SentWaits,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predicted values (K, R) of one copy in one basis, and the variance of a shot."""
-    placed = compiled.copies[copy]
+    placed, mitigated = compiled.copies[copy], waits.mitigation.level > 0
     parameters = list(circuit.parameters)
     wanted = [parameters[column] for column in compiled.columns[copy]]
     gates = plain(placed.folded(fold))
     named = gates.assign_parameters(dict(zip(gates.parameters, wanted, strict=True)))
     region = Region(named, placed.qubits, placed.outputs, region_target(device, placed.qubits))
     if isinstance(placed, Region) and placed.waits is not None:
-        region = region.scheduled()
+        region = replace(region, waits=waits.of(compiled, copy, fold, region))
     columns = varying_columns(circuit, rows)
     program = compile_noisy(region, parameters, compiled.basis, columns, "")
     diagonal = compiled.basis.diagonal(outputs)
