@@ -109,11 +109,24 @@ def run_facts(runs: Sequence[Recorded], labels: Sequence[str]) -> dict[str, str]
             f"{run.profile_name} on {run.results.device}, {run.shots:,} shots a row at resilience "
             f"level {run.folder.terms.profile.resilience_level}, {_count(len(times), 'job')} from "
             f"{_minute(min(times))} to {_minute(max(times))} UTC, {seconds:,.1f} QPU seconds "
-            f"({basis})"
+            f"({basis}){_schedule(run)}"
         )
     told = first.folder.facts["versions"]
     found["versions of the run"] = _listed(told)
     return found | {"versions of the comparison": _listed(_here())}
+
+
+def _schedule(run: Recorded) -> str:
+    """How long circuits took by the service's own schedule, where it said so."""
+    known = [stage.circuit_seconds for stage in run.folder.hardware.stored]
+    pairs = [pair for pair in known if pair is not None]
+    if not pairs:
+        return ""
+    told, expected = (1e6 * max(each) for each in zip(*pairs, strict=True))
+    text = f"; the longest circuit took {told:.2f} µs by the service's schedule"
+    if len(run.folder.terms.mitigation.factors) > 1:  # folded gates take longer
+        return text
+    return f"{text}, {expected:.2f} µs by the reported lengths"
 
 
 def _minute(time: str) -> str:

@@ -64,16 +64,19 @@ class Recorded:
         """Identity of the noise that the device's reported errors predict for this run.
 
         Made of the errors that were stored with the last layer, of where every layer's circuits
-        lie on the chip, and of the transpiler's version, on which their gates depend.
+        lie on the chip, of how they are read and whether and how they wait, and of the
+        transpiler's version, on which their gates depend.
         """
         events = self.folder.journal.of("compiled")
         placed = [
-            [{part: program[part] for part in ("axes", "columns", "qubits", "outputs")}
+            [{part: program[part] for part in ("axes", "columns", "qubits", "outputs", "terms")}
              for group in event["programs"] for program in group]
             for event in events
         ]  # fmt: skip
+        twirls = self.folder.terms.mitigation.twirls
+        waits = [event.get("idle", False) and twirls for event in events]
         errors, versions = events[-1]["calibration"]["sha256"], self.folder.facts["versions"]
-        return digest(json.dumps([errors, placed, versions.get("qiskit")]).encode())
+        return digest(json.dumps([errors, placed, waits, versions.get("qiskit")]).encode())
 
     @property
     def identity(self) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from qvit_qiskit.devices.prices import Mitigation
@@ -13,7 +17,8 @@ from qvit_qiskit.hardware.counts import Counts
 from qvit_qiskit.hardware.journal import Event, Journal, pack_arrays, unpack_arrays
 from qvit_qiskit.hardware.stage import Chunk, Progress, Task
 from qvit_qiskit.ibm.calls import Patience
-from qvit_qiskit.ibm.sender import Listed, Sender, Unusable
+from qvit_qiskit.ibm.item import Item
+from qvit_qiskit.ibm.sender import Listed, Result, Sender, Unusable
 
 
 class Collection:
@@ -72,11 +77,11 @@ class Collection:
             return None
         items = task.layout.items(chunk, task.groups, self.mitigation)
         try:
-            bits = self.sender.fetch(job, items, self.shots)
+            result = self.sender.fetch(job, items, self.shots)
         except Unusable as error:
             return self.lose(chunk, sent, str(error))
         arrays: dict[str, np.ndarray] = {}
-        for item, found in zip(items, bits, strict=True):
+        for item, found in zip(items, result.bits, strict=True):
             counts = Counts.of(found)
             arrays |= {
                 f"{item.name}/row": counts.row,
@@ -85,9 +90,18 @@ class Collection:
             }
         name = f"results/{chunk.name}.npz"
         sha256 = self.journal.store(name, pack_arrays(arrays))
-        self.attempts.note("finished", chunk, tag=sent["tag"], job=job, file=name, sha256=sha256)
+        facts: dict[str, Any] = {"file": name, "sha256": sha256}
+        if result.timings:
+            facts |= {"timing": self._store_timings(chunk, items, result)}
+        self.attempts.note("finished", chunk, tag=sent["tag"], job=job, **facts)
         self.bills.ask(sent["tag"], job)
         return None
+
+    def _store_timings(self, chunk: Chunk, items: Sequence[Item], result: Result) -> dict[str, str]:
+        """Write how the service scheduled the circuits of a job; where that is."""
+        told = {item.name: timing for item, timing in zip(items, result.timings, strict=True)}
+        name = f"results/{chunk.name}.timing.json"
+        return {"file": name, "sha256": self.journal.store(name, json.dumps(told).encode())}
 
     def fail(
         self, chunk: Chunk, sent: Event, state: str, reason: str, *, cut: bool = False

@@ -309,6 +309,7 @@ class HardwareRun:
             level=mitigation.level,
             twirl_gates=mitigation.twirl_gates,
             idle=profile.idle,
+            dt=device.target.dt,
             chunks=[c.record() for c in chunks],
             calibration=self._store_calibration(),
         )

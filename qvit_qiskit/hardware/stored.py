@@ -210,6 +210,25 @@ class StoredStage:
             raise JobError(f"Stage {self.number} of {self.journal.folder} is not finished.")
         return [counts_of(self.journal, chunk) for chunk in self.layout.chunks]
 
+    @property
+    def circuit_seconds(self) -> tuple[float, float] | None:
+        """How long the longest circuit took by the service's schedule, and by the device's lengths.
+
+        None where the service, or the client, did not say.
+
+        Raises:
+            JobError: If a file is missing or damaged.
+        """
+        names = {chunk.name for chunk in self.layout.chunks}
+        stored = [e["timing"] for e in self.journal.of("finished")
+                  if e["chunk"] in names and "timing" in e]  # fmt: skip
+        dt = self._compiled.get("dt")
+        if not stored or dt is None:
+            return None
+        files = [json.loads(self.journal.load(e["file"], e["sha256"])) for e in stored]
+        longest = max(one["circuit_duration"] for told in files for one in told.values())
+        return longest * dt, self.layout.timing.circuit
+
     def _ran(self) -> list[tuple[datetime, str]]:
         """When each chunk ran and its name; by the service's clock, or as results were stored."""
         names = [chunk.name for chunk in self.layout.chunks]

@@ -17,6 +17,7 @@ from qvit_qiskit.ibm.sender import (
     Listed,
     Look,
     Need,
+    Result,
     Work,
     bits_of,
     properties_json,
@@ -142,9 +143,9 @@ class LocalSender:
             return Look("done")
         return Look("failed", "The process ended before the simulation was stored.")
 
-    def fetch(self, job: str, items: Sequence[Item], shots: int) -> list[np.ndarray]:
+    def fetch(self, job: str, items: Sequence[Item], shots: int) -> Result:
         """The bits."""
-        return self._results.pop(job)
+        return Result(self._results.pop(job))
 
     def bill(self, job: str) -> Bill | None:
         """Nothing."""

@@ -76,6 +76,17 @@ class Work:
     """The limit, in QPU seconds, that the service enforces."""
 
 
+@dataclass(frozen=True)
+class Result:
+    """What a finished job gives back."""
+
+    bits: list[np.ndarray]
+    """Of every item, shape (R, shots, n); as many shots as were asked for, rounded up."""
+    timings: tuple[dict[str, Any], ...] = ()
+    """For every item how the service scheduled its circuit: ``circuit_duration`` in cycles of the
+    device's clock, and ``timing``, its lines for each instruction; empty where nobody says."""
+
+
 class Unusable(JobError):
     """A finished job has no result that can be used, and asking again does not help."""
 
@@ -137,8 +148,8 @@ class Sender(Protocol):
     def look(self, job: str) -> Look:
         """A job's state."""
 
-    def fetch(self, job: str, items: Sequence[Item], shots: int) -> list[np.ndarray]:
-        """Bits of every item, shape (R, shots, n); as many shots as were asked for, rounded up.
+    def fetch(self, job: str, items: Sequence[Item], shots: int) -> Result:
+        """The result of a finished job.
 
         Raises:
             Unusable: If there is no result, or another one than was asked for.
@@ -215,6 +226,12 @@ def bits_of(result: Any, shapes: Sequence[tuple[int, int]], shots: int) -> list[
             )
         out.append(bits.reshape(rows, shots, width))
     return out
+
+
+def timings_of(result: Any) -> tuple[dict[str, Any], ...]:
+    """How the service scheduled each circuit, from a sampler's result; see `Result`."""
+    found = [one.metadata.get("compilation", {}).get("scheduler_timing") for one in result]
+    return tuple(found) if all(found) else ()
 
 
 def properties_json(device: BackendV2) -> str:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 from qiskit.providers import BackendV2
 
 from qvit_qiskit.devices.prices import Mitigation
@@ -31,11 +30,13 @@ from qvit_qiskit.ibm.sender import (
     Listed,
     Look,
     Need,
+    Result,
     Unusable,
     Work,
     bits_of,
     properties_json,
     sampler_options,
+    timings_of,
 )
 from qvit_qiskit.profile import IbmProfile
 
@@ -180,6 +181,7 @@ class ServiceSender:
 
         options = sampler_options(self.profile, self.mitigation)
         options["max_execution_time"] = work.max_seconds
+        options["execution"]["scheduler_timing"] = True
         tags = [*self.profile.tags, work.tag, work.content]
         options["environment"] = {"job_tags": tags, "private": self.profile.private}
         device = self.device
@@ -229,17 +231,19 @@ class ServiceSender:
         cause = cause_of_job(code, str(words or found.error_message() or ""))
         return Look(state, str(cause), cut=cause.sentence == CODES[1305][1])
 
-    def fetch(self, job: str, items: Sequence[Item], shots: int) -> list[np.ndarray]:
+    def fetch(self, job: str, items: Sequence[Item], shots: int) -> Result:
         """See `Sender`."""
         executed = math.prod(self.mitigation.split(shots))
         shapes = [(item.rows, item.compiled.k * len(item.compiled.basis.axes)) for item in items]
 
-        def ask() -> list[np.ndarray]:
+        def ask() -> Result:
             found = self.service.job(job)
             if found.backend().name != self.profile.device:
                 raise RouteError(f"The job {job} ran on another device than the run asked for.")
-            bits = bits_of(found.result(), shapes, executed)
-            return [item.split(b) for item, b in zip(items, bits, strict=True)]
+            result = found.result()
+            bits = bits_of(result, shapes, executed)
+            each = [item.split(b) for item, b in zip(items, bits, strict=True)]
+            return Result(each, timings_of(result))
 
         for pause in (0.2, 0.5, None):  # an answer may have been damaged on its way
             try:

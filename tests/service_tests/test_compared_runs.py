@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -43,4 +45,12 @@ def test_hardware_with_its_bill(
     assert top.executions[0].calibrated is not None
     assert len(found.anchors) == 1
     assert "rehears" not in found.title + "".join(found.facts.values())
-    assert "seconds (billed)" in found.facts["ibm_torino"]
+    said = found.facts["ibm_torino"]
+    assert "seconds (billed)" in said
+    told, reported = map(float, re.findall(r"([\d.]+) µs by the", said))
+    assert told == pytest.approx(reported, rel=0.05)  # twirled readouts take a gate more
+    (kept,) = (run / "results").glob("*.timing.json")
+    assert all(
+        one.keys() == {"timing", "circuit_duration"}
+        for one in json.loads(kept.read_text()).values()
+    )
