@@ -60,7 +60,7 @@ def waits(circuit: QuantumCircuit, target: Target) -> tuple[Wait, ...]:
     return tuple(
         Wait(before, wire, float(seconds))
         for before, wire, seconds in gaps(circuit, length)
-        if wire in decay and seconds > SHORTEST and first[wire] < before
+        if wire in decay and seconds > SHORTEST and first.get(wire, before) < before
     )
 
 

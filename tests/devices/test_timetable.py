@@ -72,6 +72,18 @@ def waits_as_in_qiskit(rng: np.random.Generator) -> None:
         assert last or found.get(key, 0) == pytest.approx(idle.get(key, 0), abs=1e-13), key
 
 
+def test_qubits_without_a_gate_do_not_wait() -> None:
+    """Barriers alone hold nothing up that decays."""
+    target = slice_target(bundled_device("fake_torino").target, [61, 60])
+    circuit = QuantumCircuit(2, 1)
+    circuit.sx(0)
+    circuit.barrier()
+    circuit.sx(0)
+    circuit.barrier()
+    circuit.measure(0, 0)
+    assert waits(circuit, target) == ()
+
+
 def _gates(circuit: QuantumCircuit, wire: int) -> int:
     on = [i for i in circuit.data if wire in (circuit.find_bit(q).index for q in i.qubits)]
     return sum(item.operation.name not in ("barrier", "delay") for item in on)
