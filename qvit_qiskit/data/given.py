@@ -88,6 +88,7 @@ def as_images(
     if is_known(name) or not name.strip():
         raise DataError(f"Expected a name of its own for these images, got {name!r}. Choose one.")
     first = parts["train"]
+    class_names = tuple(class_names) or first.class_names
     count = _count(parts, class_names)
     task = "binary-class" if count == 2 else "multi-class"
     return MedImages(
@@ -96,7 +97,7 @@ def as_images(
         val=parts["val"],
         test=parts["test"],
         task=MULTI_LABEL if first.multi_label else task,
-        class_names=tuple(class_names) or tuple(str(k) for k in range(count)),
+        class_names=class_names or tuple(str(k) for k in range(count)),
         channels=first.channels,
         md5=_digest(parts.values()),
         synthetic=False,

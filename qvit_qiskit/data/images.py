@@ -38,6 +38,8 @@ class Split:
     own: bool = True
     """Whether the images are the user's own, so that copies and pictures of them are kept close;
     False for published and synthetic sets."""
+    class_names: tuple[str, ...] = ()
+    """Of the classes or labels; none if unknown."""
 
     def __post_init__(self) -> None:
         _require_array("labels", self.labels, np.int64)
@@ -87,7 +89,8 @@ class Split:
 
     def part(self, chosen: NDArray[np.int64] | slice) -> Split:
         """Some of the images, in the order given."""
-        return type(self)(self.images[chosen], self.labels[chosen], self.num_classes, self.own)
+        told = (self.num_classes, self.own, self.class_names)
+        return type(self)(self.images[chosen], self.labels[chosen], *told)
 
     def pixels(self) -> Pixels:
         """The images as the models take them, made batch by batch where they are indexed."""
@@ -207,6 +210,7 @@ class MedImages:
             )
         object.__setattr__(split, "num_classes", self.num_classes)
         object.__setattr__(split, "own", self.own)
+        object.__setattr__(split, "class_names", self.class_names)
 
     def __repr__(self) -> str:
         sizes = "/".join(str(len(part)) for part in (self.train, self.val, self.test))

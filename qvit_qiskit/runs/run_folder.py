@@ -47,8 +47,10 @@ class Source:
             DataError: If the images or labels are no such.
         """
         split = as_split(data)
-        own = {} if split.own or "dataset" in facts else {"own": False}
-        return cls(split.tensors()[0], split.labels, own | facts)
+        told: dict[str, Any] = {} if split.own or "dataset" in facts else {"own": False}
+        if split.own and split.class_names:  # of published sets they are known by the name
+            told["class_names"] = list(split.class_names)
+        return cls(split.tensors()[0], split.labels, told | facts)
 
     @property
     def own(self) -> bool:

@@ -103,7 +103,7 @@ def test_several_labels_and_names():
         np.testing.assert_array_equal(split.labels, several)
     data = as_images((np.zeros((N, 8, 8), np.uint8), several), split, class_names=("a", "b", "c"))
     assert (data.multi_label, data.num_classes, data.class_names) == (True, 3, ("a", "b", "c"))
-    assert data.test.labels is not None
+    assert data.test.part(slice(2)).class_names == ("a", "b", "c")
     assert data.own
     assert not data.synthetic
 
