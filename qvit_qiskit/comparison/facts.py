@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
 from qvit_qiskit.circuits import QNNCircuit
@@ -13,6 +14,9 @@ from qvit_qiskit.data import facts as set_facts
 from qvit_qiskit.data import medmnist
 from qvit_qiskit.data.own import is_known
 from qvit_qiskit.data.phantom import CLASS_NAMES, NAME
+from qvit_qiskit.exceptions import RouteError
+from qvit_qiskit.execution.recorded_noise import predicted_controls
+from qvit_qiskit.hardware.stored import StoredStage
 from qvit_qiskit.models import ViT
 from qvit_qiskit.runs.run_folder import CHECKPOINT, Source, weights_digest
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint, versions
@@ -111,9 +115,37 @@ def run_facts(runs: Sequence[Recorded], labels: Sequence[str]) -> dict[str, str]
             f"{_minute(min(times))} to {_minute(max(times))} UTC, {seconds:,.1f} QPU seconds "
             f"({basis}){_schedule(run)}"
         )
+        found |= _controls(run, label)
     told = first.folder.facts["versions"]
     found["versions of the run"] = _listed(told)
     return found | {"versions of the comparison": _listed(_here())}
+
+
+def _controls(run: Recorded, label: str) -> dict[str, str]:
+    """What the neighbours of packed rows do, and what of it reported errors predict.
+
+    A simulator knows no crosstalk: it predicts what the places on the chip differ by.
+    """
+    found = {}
+    for layer, stage in enumerate(run.folder.hardware.stored, start=1):
+        predicted = _predicted(stage)
+        for circuit, control in enumerate(stage.controls):
+            size, error = control.difference()
+            where = f"layer {layer}" + (f", circuit {circuit + 1}" if stage.controls[1:] else "")
+            text = f"RMS difference of outputs {size:.3f} ± {error:.3f} beyond shot noise"
+            if predicted:
+                text += f", {predicted[circuit]:.3f} by reported errors"
+            found[f"{label}, packed against alone, {where}"] = f"{text}; {len(control.alone)} rows"
+    return found
+
+
+def _predicted(stage: StoredStage) -> list[float]:
+    """RMS differences of rows that ran packed and alone; none where the device reported nothing."""
+    try:
+        pairs = predicted_controls(stage)
+    except RouteError:
+        return []
+    return [float(np.sqrt(np.mean((packed - alone) ** 2))) for packed, alone in pairs]
 
 
 def _schedule(run: Recorded) -> str:

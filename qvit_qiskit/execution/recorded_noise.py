@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from qiskit.circuit import QuantumCircuit
+from qiskit.providers import BackendV2
 
 from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.circuits.reading import reading
@@ -20,6 +21,7 @@ from qvit_qiskit.devices.prices import Mitigation, extrapolation
 from qvit_qiskit.devices.regions import Region, region_target
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.hardware.journal import Journal
+from qvit_qiskit.hardware.stage import Group
 from qvit_qiskit.hardware.stored import StoredStage, compiled_stages
 from qvit_qiskit.simulation.exact.estimator import Columns, Compiler, ExactEstimator
 from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
@@ -31,7 +33,8 @@ class AsCompiled:
     """Compiles circuits onto the qubits where a stage of a run put one of its copies.
 
     Args:
-        stage: The stage.
+        programs: Circuits of the stage, and how each was compiled.
+        device: As it was when the stage was compiled.
         copy: Which of the copies.
         fold: How often each two-qubit gate is run.
         waits: How long qubits wait in what is sent; None where that counts for nothing.
@@ -40,14 +43,15 @@ class AsCompiled:
 
     def __init__(
         self,
-        stage: StoredStage,
+        programs: Sequence[tuple[QuantumCircuit, Sequence[Compiled]]],
+        device: BackendV2,
         copy: int,
         fold: int,
         waits: SentWaits | None,
         *,
         mitigated: bool,
     ) -> None:
-        self.stage, self.device, self.waits = stage, stage.device, waits
+        self.programs, self.device, self.waits = programs, device, waits
         self.copy, self.fold, self.mitigated = copy, fold, mitigated
 
     def __call__(self, circuit: QuantumCircuit, basis: Basis, columns: Columns) -> NoisyProgram:
@@ -75,8 +79,8 @@ class AsCompiled:
 
     def _find(self, circuit: QuantumCircuit, basis: Basis) -> tuple[Compiled, Basis]:
         """The stage's program, and the basis as the bits that it measures give it."""
-        for group, programs in zip(self.stage.rows.groups, _programs(self.stage), strict=True):
-            if _same(group.circuit, circuit):
+        for known, programs in self.programs:
+            if _same(known, circuit):
                 for compiled in programs:
                     read = reading(circuit, basis, compiled.readout).basis
                     if compiled.basis == read:
@@ -184,26 +188,73 @@ def noise_of(stages: Sequence[StoredStage], *, mitigated: bool = False) -> Recor
             for g, index in stage.rows.pubs
             if len(index)
         )
-        layers.append(RecordedLayer(_copies(stage, mitigated=mitigated), weights))
+        predict, programs = _Predictor(stage, mitigated=mitigated), _programs(stage)
+        circuits = [group.circuit for group in stage.rows.groups]
+        known = list(zip(circuits, programs, strict=True))
+        count = min(one[0].k for one in programs)
+        copies = tuple(predict.of(known, copy) for copy in range(count))
+        layers.append(RecordedLayer(copies, weights))
     return RecordedNoise(layers)
 
 
-def _copies(stage: StoredStage, *, mitigated: bool) -> tuple[Folded, ...]:
-    """What predicts each copy of a stage; runs that were begun when nothing decayed keep that."""
-    event = stage.compiled or {}
-    mitigation = Mitigation(event.get("level", 0), event.get("twirl_gates", False))
-    waits = SentWaits(mitigation, stage.device.target) if event.get("idle", False) else None
-    factors = mitigation.factors if mitigated else (1,)
-    perfect = mitigated and mitigation.level > 0
-    return tuple(
-        Folded([_estimator(AsCompiled(stage, copy, fold, waits, mitigated=perfect))
-                for fold in factors], factors)
-        for copy in range(min(programs[0].k for programs in _programs(stage)))
-    )  # fmt: skip
+def predicted_controls(stage: StoredStage) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What reported errors predict for the rows of a stage that ran packed, and alone as well.
+
+    Args:
+        stage: A compiled stage.
+
+    Returns:
+        For each circuit with such rows the values packed and alone, each of shape (R, K), at the
+        run's resilience level.
+
+    Raises:
+        JobError: If a file is missing or damaged.
+        RouteError: If the device reported nothing.
+    """
+    predict, found = _Predictor(stage, mitigated=True), []
+    programs, count = stage.layout.programs, len(stage.rows.groups)
+    for place, (number, picked) in enumerate((stage.compiled or {}).get("controls", ())):
+        group, copies = stage.rows.groups[number], stage.copies_of(number)[picked]
+        packed = predict.tables(group, picked, copies, programs[number])
+        alone = predict.tables(group, picked, np.zeros_like(copies), programs[count + place])
+        found.append((packed, alone))
+    return found
 
 
-def _estimator(compiler: AsCompiled) -> ExactEstimator:
-    return ExactEstimator(NoisyEngine(), Compiler(compiler))
+class _Predictor:
+    """Predicts copies of a stage. Runs that were begun when nothing decayed keep that."""
+
+    def __init__(self, stage: StoredStage, *, mitigated: bool) -> None:
+        event = stage.compiled or {}
+        mitigation = Mitigation(event.get("level", 0), event.get("twirl_gates", False))
+        self.device = stage.device
+        decays = event.get("idle", False)
+        self.waits = SentWaits(mitigation, self.device.target) if decays else None
+        self.factors = mitigation.factors if mitigated else (1,)
+        self.perfect = mitigated and mitigation.level > 0
+
+    def of(
+        self, programs: Sequence[tuple[QuantumCircuit, Sequence[Compiled]]], copy: int
+    ) -> Folded:
+        """What predicts one copy of some circuits."""
+        compilers = [
+            AsCompiled(programs, self.device, copy, fold, self.waits, mitigated=self.perfect)
+            for fold in self.factors
+        ]
+        return Folded([ExactEstimator(NoisyEngine(), Compiler(c)) for c in compilers], self.factors)
+
+    def tables(
+        self, group: Group, picked: Sequence[int], copies: np.ndarray, programs: Sequence[Compiled]
+    ) -> np.ndarray:
+        """Values (R, K) of some rows of a group, each on its own copy."""
+        rows, terms = group.rows[picked], [[dict(term)] for term in group.terms]
+        out = np.zeros((len(rows), len(terms)))
+        for copy in np.unique(copies):
+            mine = copies == copy
+            estimator = self.of([(group.circuit, programs)], int(copy))
+            found = estimator.run([(group.circuit, terms, rows[mine])]).result()[0].data.evs
+            out[mine] = np.asarray(found).T
+        return out
 
 
 def _weights(circuit: QuantumCircuit, row: np.ndarray) -> bytes:

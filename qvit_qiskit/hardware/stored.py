@@ -176,15 +176,15 @@ class StoredStage:
     @property
     def copies(self) -> list[np.ndarray]:
         """For each PUB the copy on the chip that each of its rows ran on, shape (R,)."""
-        out = []
-        for group, rows in self.rows.pubs:
-            seats = self.layout.seats[group]
-            copy = np.zeros(seats.max() + 1, int)
-            for k in range(seats.shape[1]):
-                taken = seats[seats[:, k] >= 0, k]
-                copy[taken] = k
-            out.append(copy[rows])
-        return out
+        return [self.copies_of(group)[rows] for group, rows in self.rows.pubs]
+
+    def copies_of(self, group: int) -> np.ndarray:
+        """The copy on the chip that each row of a group ran on, shape (R,)."""
+        seats = self.layout.seats[group]
+        copies = np.zeros(seats.max() + 1, int)
+        for k in range(seats.shape[1]):
+            copies[seats[seats[:, k] >= 0, k]] = k
+        return copies
 
     @property
     def _compiled(self) -> Event:

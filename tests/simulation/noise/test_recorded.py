@@ -5,13 +5,15 @@ import json
 import numpy as np
 import pytest
 
+from qvit_qiskit import compare
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.data import load, stratified_subset
 from qvit_qiskit.devices.client_template import SentWaits
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.execution.noise_source import run_device
-from qvit_qiskit.execution.recorded_noise import recorded_noise
+from qvit_qiskit.execution.recorded_noise import predicted_controls, recorded_noise
 from qvit_qiskit.hardware.journal import Journal
+from qvit_qiskit.hardware.stored import compiled_stages
 from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.runs import read_results, submit
@@ -53,6 +55,30 @@ def test_a_rehearsal_is_what_its_folder_predicts(tmp_path, name):
         assert 0.9 < gaps.std() < 1.1
         elsewhere = noisy(run_device(run), seed=4).run(pubs).result()[0].data.evs
         np.testing.assert_allclose(elsewhere.T, found[0], atol=1e-9)  # the best place again
+
+
+def test_rows_that_ran_alone_are_predicted(tmp_path):
+    """On their own copies and on the best place; a comparison tells both."""
+    profile = tmp_path / "mine.toml"
+    profile.write_text('kind = "fake"\ndevice = "fake_torino"\nk = 3\nshots = 6000\n')
+    model = build_model(ViTConfig(width=4, heads=1, patch_size=14), seed=0)
+    images = stratified_subset(load("phantom").test, 4, 0)
+    run = tmp_path / "run"
+    submit(model, images, str(profile), run, budget_seconds=600, control_rows=12, wait=True)
+    (stage,) = compiled_stages(Journal.open(run))
+    ((packed, alone),) = predicted_controls(stage)
+    (control,) = stage.controls
+    gaps = []
+    for found, noise, expected in (
+        (control.packed, control.packed_covariances, packed),
+        (control.alone, control.alone_covariances, alone),
+    ):
+        gaps.append((found - expected) / np.sqrt(np.einsum("rkk->rk", noise)))
+    assert 0.75 < np.std(gaps) < 1.25  # 96 values
+    (told,) = (text for name, text in compare(run, draws=2).facts.items() if "alone" in name)
+    size = np.sqrt(np.mean((packed - alone) ** 2))
+    assert size > 0.001  # one copy has another place alone, too
+    assert f"{size:.3f} by reported errors; 12 rows" in told
 
 
 @pytest.mark.check
