@@ -184,11 +184,6 @@ def _named(datasets: list[Any], paths: Any, base: Path) -> Part:
         known = is_known(text) and key == text
         place = None if known else find_own(text, base)
         seen = known_set(text if place is None else str(place))
-        if seen.multi_label:
-            raise ConfigError(
-                f"datasets: {seen.name} has several labels per image, which studies do not judge. "
-                "Train it with `qvit train`, and compare with `qvit compare`."
-            )
         if place is None:
             names.append(seen.name)
             continue

@@ -41,6 +41,24 @@ def soft_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     return (temperature**2 * divergence).to(student.dtype)
 
 
+def soft_label_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T² · KL(teacher ‖ student) of each label's two probabilities, the mean over batch and labels.
+
+    What `soft_loss` is for classes, for several labels of an image: probabilities are
+    sigmoid(logits/T), and T² keeps the gradient's size when T changes.
+
+    Args:
+        student: Logits, shape (B, labels).
+        teacher: Logits, shape (B, labels).
+        temperature: T.
+    """
+    q, p = student.double() / temperature, teacher.double() / temperature
+    chances = p.sigmoid()
+    crossed = F.binary_cross_entropy_with_logits(q, chances)
+    own = F.binary_cross_entropy_with_logits(p, chances)  # the least that it can be
+    return (temperature**2 * (crossed - own)).to(student.dtype)
+
+
 def hard_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Cross-entropy with the teacher's decisions (DeiT, arXiv 2012.12877, section 4).
 
@@ -78,7 +96,8 @@ class Objective:
             class_weights: Of classes, shape (classes,), or of present labels beside absent ones,
                 shape (labels,).
             multi_label: Whether each logit answers a label of its own: the cross-entropy is then
-                the mean of the labels' binary ones.
+                the mean of the labels' binary ones, and a teacher's answers are taken label by
+                label.
         """
         self.alpha, self.kind, self.temperature = alpha, kind, temperature
         self.multi_label = multi_label
@@ -112,6 +131,11 @@ class Objective:
         return Terms(total, cross_entropy, distillation)
 
     def _taught(self, student: Tensor, teacher: Tensor) -> Tensor:
+        if self.multi_label and self.kind == "hard":
+            decided = (teacher > 0).to(student.dtype)
+            return F.binary_cross_entropy_with_logits(student, decided)
+        if self.multi_label:
+            return soft_label_loss(student, teacher, self.temperature)
         if self.kind == "hard":
             return hard_loss(student, teacher)
         return soft_loss(student, teacher, self.temperature)

@@ -86,10 +86,11 @@ class Phase:
     def objective(self, labels: Tensor) -> Objective:
         """Its loss; ``labels`` are those of its training images."""
         weight = class_weights(labels, self.config.classes) if self.train.class_weights else None
+        several = self.data.multi_label
         if self.train.distill is None:
-            return Objective(class_weights=weight, multi_label=self.data.multi_label)
+            return Objective(class_weights=weight, multi_label=several)
         how = self.train.distill
-        return Objective(self.alpha, how.kind, how.temperature, weight)
+        return Objective(self.alpha, how.kind, how.temperature, weight, multi_label=several)
 
     def model(self, before: tuple[Phase, nn.Module] | None = None) -> nn.Module:
         """A fresh model, or the one that the phase before leaves behind.
@@ -145,12 +146,6 @@ def plan(
             "which is trained on labels. Leave distill out."
         )
     _check(config, how, first, teacher is not None, pretrain_data is not None)
-    for one in (data, first) if how else ():
-        if one.multi_label:
-            raise ConfigError(
-                f"Expected a set with one label per image to distil on, but {one.name} has "
-                "several. Train on it without a teacher."
-            )
     pretrain = how.pretrain_epochs if how else 0
     alpha, taught = (how.label_alpha, how.teaches_labels) if how else (0.0, False)
     phases = [

@@ -14,10 +14,16 @@ from qvit_qiskit.study.results.effects import effect
 from qvit_qiskit.study.results.measured import Part, combined, interval, measure
 
 CLASSES = [2, 3]
+SEVERAL = "several"
 
 
 def answers(rng, classes, seeds, images=60, skill=1.0, shared=0.7):
     """Labels and probabilities of models that err on the same images, more or less."""
+    if classes == SEVERAL:
+        labels = (rng.random((images, 4)) < 0.4).astype(np.int64)
+        common = rng.normal(size=(images, 4)) + skill * labels + 0.5 * rng.normal(size=(images, 1))
+        logits = common + 0.5 * rng.normal(size=(seeds, images, 4))
+        return Part(labels, metrics.sigmoid(logits))
     labels = rng.permutation(np.arange(images) % classes)
     common = rng.normal(size=(images, classes)) + skill * np.eye(classes)[labels]
     own = rng.normal(size=(seeds, images, classes))
@@ -27,11 +33,15 @@ def answers(rng, classes, seeds, images=60, skill=1.0, shared=0.7):
 
 def other(rng, part, amount=0.8):
     """Another model on the same images."""
+    several = part.labels.ndim == 2
     logits = np.log(part.probabilities) + amount * rng.normal(size=part.probabilities.shape)
-    return Part(part.labels, metrics.softmax(logits), part.weight)
+    if several:
+        logits -= np.log1p(-part.probabilities)
+    chances = metrics.probabilities(logits, multi_label=several)
+    return Part(part.labels, chances, part.weight)
 
 
-@pytest.mark.parametrize("classes", CLASSES)
+@pytest.mark.parametrize("classes", [*CLASSES, SEVERAL])
 def test_one_seed_is_one_training(rng, classes):
     part = answers(rng, classes, 1)
     chances = part.probabilities[0]
@@ -48,7 +58,7 @@ def test_one_seed_is_one_training(rng, classes):
     assert math.isnan(auc.deviation)
 
 
-@pytest.mark.parametrize("classes", CLASSES)
+@pytest.mark.parametrize("classes", [*CLASSES, SEVERAL])
 def test_one_seed_is_tested_as_one_training(rng, classes):
     part = answers(rng, classes, 1)
     twin = other(rng, part)
@@ -96,6 +106,30 @@ def test_the_error_of_a_mean_over_seeds_is_that_of_resampled_images(rng, classes
     centre = (right.mean() + z**2 / (2 * trials)) / (1 + z**2 / trials)
     found = interval(acc, [part])
     assert (found.low + found.high) / 2 == pytest.approx(centre)
+
+
+def test_several_labels_of_several_seeds(rng):
+    """Influences and shares are those of images; with many seeds the interval narrows little."""
+    part = answers(rng, SEVERAL, 3, images=90)
+
+    def mean_auc(rows):
+        return np.mean([metrics.auc(part.labels[rows], c[rows]) for c in part.probabilities])
+
+    draws = [rng.integers(0, 90, 90) for _ in range(60)]  # no strata: labels go together
+    error = measure("AUC", [part]).spread().error
+    assert error == pytest.approx(np.std([mean_auc(rows) for rows in draws]), rel=0.4)
+    right = ((part.probabilities > 0.5) == part.labels).mean(axis=(0, 2))
+    acc = measure("ACC", [part])
+    assert acc.value == pytest.approx(right.mean())
+    assert acc.spread().error == pytest.approx(right.std(ddof=1) / math.sqrt(90))
+    found = interval(acc, [part])
+    reach = stats.t.ppf(0.975, 89) * acc.spread().error
+    assert found.high - found.low == pytest.approx(2 * reach, rel=0.1)
+    twin = other(rng, part)
+    compared = effect([(1, acc), (-1, measure("ACC", [twin]))])
+    change = right - ((twin.probabilities > 0.5) == part.labels).mean(axis=(0, 2))
+    expected = 2 * stats.norm.sf(abs(change.sum()) / math.sqrt(np.sum(change**2)))
+    assert compared.over_images.p == pytest.approx(expected)
 
 
 def test_a_mean_over_sets_adds_their_variances(rng):

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from qvit_qiskit.training.losses import Objective, class_weights, hard_loss, soft_loss
+from qvit_qiskit.training.losses import (
+    Objective,
+    class_weights,
+    hard_loss,
+    soft_label_loss,
+    soft_loss,
+)
 
 
 def log_softmax(x):
@@ -173,3 +179,34 @@ def test_several_labels_are_learnt_one_by_one(rng):
     ratio = weights.numpy()
     terms = ratio * labels * np.log(chance) + (1 - labels) * np.log(1 - chance)
     assert told == pytest.approx(-np.mean(terms))
+
+
+# --- several labels ------------------------------------------------------------------------------
+
+
+def two_outcomes(logits):
+    """Each label as two classes, one row a label: no, yes."""
+    flat = logits.reshape(-1)
+    return torch.stack([torch.zeros_like(flat), flat], dim=1)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 4.0])
+def test_labels_are_taught_as_classes_of_no_and_yes(rng, temperature):
+    (student, _), teacher, _ = batch(rng)
+    found = soft_label_loss(student, teacher, temperature).item()
+    expected = soft_loss(two_outcomes(student), two_outcomes(teacher), temperature).item()
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert soft_label_loss(teacher, teacher, temperature).item() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+def test_the_objective_of_several_labels(rng, kind):
+    (student, other), teacher, _ = batch(rng)
+    labels = torch.tensor(rng.integers(0, 2, tuple(student.shape)))
+    found = Objective(0.3, kind, 4.0, multi_label=True)((student, other), labels, teacher)
+    plain = torch.nn.functional.binary_cross_entropy_with_logits
+    learnt = soft_label_loss(other, teacher, 4.0)
+    if kind == "hard":
+        learnt = plain(other, (teacher > 0).double())
+    expected = 0.7 * plain(student, labels.double()) + 0.3 * learnt
+    assert found.total.item() == pytest.approx(expected.item(), rel=1e-12)

@@ -109,7 +109,8 @@ def _acc_images(found: Measured, level: float) -> Tested:
     """Bonett and Price's interval and McNemar's test, for several seeds.
 
     The test is the score test Σd/√Σd² of the images' mean differences d over the seeds, which for
-    one seed is McNemar's; there the mid-p value stands in its place.
+    one seed is McNemar's; there the mid-p value stands in its place. Of several labels d is the
+    mean over them, too, and the test Durkalski's.
     """
     centre, error = _adjusted(found)
     reach = normal_quantile(level) * error
@@ -117,7 +118,8 @@ def _acc_images(found: Measured, level: float) -> Tested:
         found.value, centre - reach, centre + reach, level, "Bonett-Price", ("test images",)
     )
     (d, *others) = found.images
-    if len(found.values) == 1 and not others and set(np.unique(d)) <= {-1.0, 0.0, 1.0}:
+    plain = len(found.values) == 1 and not others and not found.several
+    if plain and set(np.unique(d)) <= {-1.0, 0.0, 1.0}:
         return Tested(interval, mcnemar(int(np.sum(d < 0)), int(np.sum(d > 0))))
     null = sum(
         weight**2 * float(np.sum(d**2)) / len(d) ** 2
@@ -131,14 +133,15 @@ def _adjusted(found: Measured) -> tuple[float, float]:
     """Centre and standard error of a difference of ACC after Bonett and Price.
 
     They add an image that only one side answers rightly and one that only the other does, here to
-    each part, so that the error does not vanish where no answer differs.
+    each part, so that the error does not vanish where no answer differs. Of several labels such an
+    image wins or loses one.
     """
     centre = variance = 0.0
-    for weight, d in zip(found.weights, found.images, strict=True):
+    for weight, d, step in zip(found.weights, found.images, found.steps, strict=True):
         n = len(d) + 2
         mean = float(d.sum()) / n
         centre += weight * mean
-        variance += weight**2 * ((float(np.sum(d**2)) + 2) / n - mean**2) / n
+        variance += weight**2 * ((float(np.sum(d**2)) + 2 * step**2) / n - mean**2) / n
     return centre, math.sqrt(variance)
 
 

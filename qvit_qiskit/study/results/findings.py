@@ -47,14 +47,16 @@ class Run:
 
     @cached_property
     def answers(self) -> tuple[np.ndarray, np.ndarray]:
-        """Labels (n,) and probabilities (n, classes).
+        """Labels (n,) and probabilities (n, classes); of several labels both (n, labels).
 
         Raises:
             JobError: If the file is missing or damaged.
         """
         try:
             arrays = unpack_arrays(self.logits.read_bytes())
-            return arrays["labels"], metrics.softmax(arrays["logits"])
+            several = arrays["labels"].ndim == 2
+            chances = metrics.probabilities(arrays["logits"], multi_label=several)
+            return arrays["labels"], chances
         except (OSError, KeyError, QvitError) as error:
             raise JobError(
                 f"{self.logits} is not what this study wrote ({error}). Delete the cell's folder "

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.special import expit, logit  # type: ignore[import-untyped]
+from scipy.special import expit, logit, stdtrit  # type: ignore[import-untyped]
 
 from qvit_qiskit import metrics
 from qvit_qiskit.exceptions import DataError
@@ -26,9 +26,10 @@ from qvit_qiskit.statistics.influence import (
     Spread,
     areas,
     spread,
+    strata_of,
     swap_variance,
 )
-from qvit_qiskit.statistics.intervals import Interval, score_limits, wilson
+from qvit_qiskit.statistics.intervals import Interval, normal_quantile, score_limits, wilson
 
 Metric = Literal["AUC", "ACC"]
 METRICS: tuple[Metric, ...] = ("AUC", "ACC")
@@ -39,8 +40,9 @@ LEVEL = 0.95
 class Part:
     """What a model answers about one data set, or about one fold of it."""
 
-    labels: Labels  # shape: (n,)
-    probabilities: Floats  # shape: (seeds, n, classes)
+    labels: Labels
+    """Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels)."""
+    probabilities: Floats  # shape: (seeds, n, classes), or (seeds, n, labels)
     weight: float = 1.0
     """Of its score in the mean over all parts."""
 
@@ -53,15 +55,30 @@ class Measured:
     values: Floats  # shape: (seeds,)
     weights: tuple[float, ...]
     labels: tuple[Labels, ...]
-    """For each part, shape (n,)."""
+    """For each part, shape (n,), or (n, labels)."""
     images: tuple[Floats, ...]
     """For each part, shape (n,): the mean over the seeds of an image's influence on the part's AUC;
-    or of whether it is answered rightly."""
+    or of whether it is answered rightly, of several labels of the share that are."""
     least: float = 0.0
     """The least variance of a difference over images: equal ranks are no proof of equality
     (`influence.swap_variance`). ACC has its own, see `effects`."""
     perfect: bool = False
     """Whether every AUC is 0 or 1, so that nothing says how far scores may move."""
+
+    @property
+    def several(self) -> bool:
+        """Whether an image has several answers in some part."""
+        return any(labels.ndim == 2 for labels in self.labels)
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """For each part by how much a single answer moves its image's share of right ones."""
+        return tuple(1.0 if one.ndim == 1 else 1 / one.shape[1] for one in self.labels)
+
+    @property
+    def answers(self) -> int:
+        """Answers of all seeds to all images."""
+        return len(self.values) * sum(one.size for one in self.labels)
 
     @property
     def value(self) -> float:
@@ -82,7 +99,7 @@ class Measured:
         parts: list[Floats] = []
         groups: list[Labels] = []
         for weight, labels, images in zip(self.weights, self.labels, self.images, strict=True):
-            influence, group = images, labels
+            influence, group = images, strata_of(labels)
             if self.metric == "ACC":
                 n = len(images)
                 influence = (images - images.mean()) / math.sqrt(n * max(n - 1, 1))
@@ -134,8 +151,12 @@ def _right(part: Part) -> Floats:
 
 
 def right_answers(labels: Labels, chances: Floats) -> Floats:
-    """1 where the official ACC counts an answer as right, else 0; shape (n,)."""
-    return np.asarray(metrics.right(labels, chances), np.float64)
+    """1 where the official ACC counts an answer as right, else 0; shape (n,).
+
+    Of several labels of an image the share that it counts as right.
+    """
+    right = np.asarray(metrics.right(labels, chances), np.float64)
+    return right if right.ndim == 1 else right.mean(axis=1)
 
 
 def combined(terms: Sequence[tuple[float, Measured]]) -> Measured:
@@ -168,7 +189,7 @@ def interval(found: Measured, parts: Sequence[Part], level: float = LEVEL) -> In
 
     With one seed and one part these are `intervals.auc_interval` and `acc_interval`. ACC: Wilson's,
     with as many trials as a proportion would need for the variance of the images' shares of right
-    seeds; at most as many as there are answers.
+    answers; at most as many as there are answers. With several labels as `share_interval`.
 
     Args:
         found: The model.
@@ -199,13 +220,19 @@ def _limits(part: Part, level: float) -> tuple[float, float]:
 
 def _acc_interval(found: Measured, level: float) -> Interval:
     share = min(max(found.value, 0.0), 1.0)
+    count = sum(map(len, found.images))
+    single = len(found.values) == 1 and len(found.images) == 1 and not found.several
+    if single:
+        return replace(wilson(share * count, count, level), value=found.value)
+    doubt = int(found.several and min(map(len, found.images)) > 1)
     variance = sum(
-        weight**2 * float(images.var()) / len(images)
+        weight**2 * float(images.var(ddof=doubt)) / len(images)
         for weight, images in zip(found.weights, found.images, strict=True)
     )
-    answers = len(found.values) * sum(map(len, found.images))
-    single = len(found.values) == 1 and len(found.images) == 1
-    trials = float(len(found.images[0]) if single else answers)
-    if variance > 0 and not single:
-        trials = min(answers, share * (1 - share) / variance)
+    trials = float(found.answers if not found.several else count)
+    if variance > 1e-15:
+        ratio = 1.0
+        if found.several:  # an image's answers belong together: Student's t over images
+            ratio = (normal_quantile(level) / float(stdtrit(count - 1, (1 + level) / 2))) ** 2
+        trials = min(found.answers, share * (1 - share) / variance * ratio)
     return replace(wilson(share * trials, trials, level), value=found.value)
