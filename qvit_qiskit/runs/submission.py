@@ -147,6 +147,7 @@ def resume(
     *,
     wait: bool = False,
     resubmit: bool = False,
+    retry: bool = True,
     budget_seconds: float | None = None,
     batch_size: int = 64,
     patience: Patience | None = None,
@@ -159,6 +160,7 @@ def resume(
         model: The model, where the run was not begun from a checkpoint.
         wait: Stay until everything is done.
         resubmit: Send a job again of which it is uncertain whether it exists.
+        retry: Send jobs again that failed or were cancelled; else that is an error.
         budget_seconds: A new budget for the whole run.
         batch_size: Images per forward pass; need not be that of `submit`.
         patience: How long to wait for the service.
@@ -184,7 +186,9 @@ def resume(
         if budget_seconds is not None:
             found.journal.append("budget", seconds=budget_seconds)
         if model is None and not found.has_model:
-            _fetch(hardware, wait=wait, resubmit=resubmit, tick=tick)
+            _fetch(hardware, wait=wait, resubmit=resubmit, retry=retry, tick=tick)
+            if hardware.stages and not hardware.finished(hardware.stages - 1):
+                return status(folder)  # what is out can be fetched without the model
         return _advance(
             hardware,
             found.model(model),
@@ -192,7 +196,7 @@ def resume(
             batch_size,
             wait=wait,
             resubmit=resubmit,
-            retry=True,
+            retry=retry,
             tick=tick,
         )
 
@@ -202,12 +206,13 @@ def _fetch(
     *,
     wait: bool,
     resubmit: bool,
+    retry: bool,
     tick: Callable[[Status], None] | None,
 ) -> None:
     """Send and fetch the jobs of the stage that is worked on; no model is needed for that."""
     current = run.stages - 1
     if current >= 0 and not run.finished(current):
-        progress = run.advance(current, resubmit=resubmit, retry=True, wait=wait)
+        progress = run.advance(current, resubmit=resubmit, retry=retry, wait=wait)
         if wait and not progress.finished:
             run.wait(current, tick and partial(_tell, run, tick))
     run.update_bills()

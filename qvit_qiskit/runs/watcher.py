@@ -39,7 +39,8 @@ def watch(
     """Follow runs until each is finished or needs a person.
 
     Every round goes on with each run as `resume` does, without waiting, so that `status` and
-    `cancel` work in between. A failure of the service or the network is outlasted.
+    `cancel` work in between. A failure of the service or the network is outlasted. Jobs that failed
+    or were cancelled are not sent again: that is a person's to say.
 
     Args:
         runs: Folders of runs.
@@ -83,7 +84,7 @@ def _look(
     problem = ""
     error: QvitError | None = None
     try:
-        found = resume(folder, wait=False, patience=patience)
+        found = resume(folder, wait=False, retry=False, patience=patience)
         failing.pop(folder, None)
     except ServiceError as caught:
         problem, error = str(caught), caught
