@@ -113,12 +113,12 @@ def _interruption(folder: Path) -> str:
         return f"Stopped before anything of {folder} was sent."
     if found.state == "finished":
         return f"The run in {folder} is finished: `qvit status {folder}`."
-    out = (
-        f"{found.jobs_out} job(s) of {folder} are out and may still cost up to "
-        f"{found.reserved_seconds:.0f} QPU seconds"
-        if found.jobs_out
-        else f"No job of {folder} is out"
-    )
+    out = f"No job of {folder} is out"
+    if found.jobs_out:
+        out = f"{found.jobs_out} job(s) of {folder} are out"
+    if found.reserved_seconds:
+        ended = "" if found.jobs_out else "; those that have ended are not billed yet"
+        out += f"{ended} and may still cost up to {found.reserved_seconds:.0f} QPU seconds"
     return (
         f"Stopped waiting. {out}; {found.billed_seconds:.1f} are billed. Go on with `qvit resume "
         f"{folder} --wait`, or stop its jobs with `qvit cancel {folder}`."
