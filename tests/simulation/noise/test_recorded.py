@@ -89,7 +89,7 @@ def test_gaps_are_those_of_shots(tmp_path, level, k):
     text = f'kind = "fake"\ndevice = "fake_fez"\nshots = 1024\nresilience_level = {level}\n'
     (tmp_path / "mine.toml").write_text(f"{text}k = {k}\n")
     model = build_model(ViTConfig(width=4, heads=1, patch_size=14), seed=0)
-    images = stratified_subset(load("phantom").test, 24, 0)
+    images = stratified_subset(load("phantom").test, 24 if level < 2 else 4, 0)
     run = tmp_path / "run"
     submit(model, images, str(tmp_path / "mine.toml"), run, budget_seconds=6000, wait=True)
     circuit = build_circuit("ry-ring", 4, 2)
