@@ -10,6 +10,7 @@ import pytest
 import torch
 from qiskit_aer import AerSimulator
 from qiskit_aer.library import SaveProbabilities
+from reference import qiskit_schedule
 from service.handle import Service
 
 from qvit_qiskit.circuits import build_circuit
@@ -37,7 +38,9 @@ def profile(folder: Path, text: str) -> str:
 def alone(placed: Placed, values: np.ndarray, device: str) -> np.ndarray:
     """⟨Z⟩ of one copy on its region by density matrices, shape (R, n)."""
     backend = bundled_device(device)
-    circuit = placed.circuit.copy()
+    target = region_target(backend, placed.qubits)
+    circuit = qiskit_schedule.padded(placed.measured(), target)
+    circuit = circuit.remove_final_measurements(inplace=False)
     circuit.append(SaveProbabilities(len(placed.outputs)), placed.outputs)
     simulator = AerSimulator.from_backend(
         region_backend(backend, placed.qubits), method="density_matrix"
@@ -45,7 +48,6 @@ def alone(placed: Placed, values: np.ndarray, device: str) -> np.ndarray:
     binds = {p: values[:, k].tolist() for k, p in enumerate(placed.circuit.parameters)}
     result = simulator.run(circuit, parameter_binds=[binds]).result()
     table = np.stack([result.data(r)["probabilities"] for r in range(len(values))], axis=1)
-    target = region_target(backend, placed.qubits)
     entries = [target["measure"][(w,)] for w in placed.outputs]
     readout = np.array(
         [
