@@ -17,11 +17,20 @@ JobFile = Annotated[Path, typer.Argument(help="A job spec, e.g. jobs/hello-hardw
 CheckpointFile = Annotated[
     Path | None, typer.Option("--checkpoint", help="The checkpoint, instead of the spec's.")
 ]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A field of the spec or its profile, e.g. shots=2048 or k=4; may be repeated.",
+    ),
+]
 
 
 def estimate(
     job: JobFile,
     checkpoint: CheckpointFile = None,
+    settings: Settings = None,
     backends_dir: BackendsDir = None,
     json: AsJson = False,
 ) -> None:
@@ -30,8 +39,9 @@ def estimate(
     Example: qvit estimate jobs/hello-hardware.toml --checkpoint checkpoints/demo
     """
     from qvit_qiskit.runs.job import read_job
+    from qvit_qiskit.runs.overrides import read_settings
 
-    read = read_job(job, checkpoint, backends_dir)
+    read = read_job(job, checkpoint, backends_dir, read_settings(settings or []))
     told = facts(read)
     if json:
         found = read.price.estimate

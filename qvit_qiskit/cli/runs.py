@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qvit_qiskit.cli import screen
-from qvit_qiskit.cli.estimate import CheckpointFile, JobFile, facts
+from qvit_qiskit.cli.estimate import CheckpointFile, JobFile, Settings, facts
 from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
 from qvit_qiskit.cli.watch import interruptible
 
 if TYPE_CHECKING:
     from qvit_qiskit.runs import Status
+    from qvit_qiskit.runs.job import Job
+    from qvit_qiskit.runs.run_folder import Source
 
 Run = Annotated[Path, typer.Argument(help="A run's folder.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Stay until everything is done.")]
@@ -27,6 +29,7 @@ PatienceSeconds = Annotated[
 def submit(
     job: JobFile,
     checkpoint: CheckpointFile = None,
+    settings: Settings = None,
     run: Annotated[Path | None, typer.Option(help="A new folder; by default in runs/.")] = None,
     wait: Wait = False,
     batch_size: BatchSize = 64,
@@ -39,29 +42,17 @@ def submit(
 
     Example: qvit submit jobs/hello-hardware.toml --checkpoint checkpoints/demo --wait
     """
-    from qvit_qiskit.data import load, stratified_subset
     from qvit_qiskit.ibm.calls import Patience
     from qvit_qiskit.runs import submit as send
     from qvit_qiskit.runs.job import read_job
-    from qvit_qiskit.runs.run_folder import Source, facts_of_data
+    from qvit_qiskit.runs.overrides import read_settings
 
-    read = read_job(job, checkpoint, backends_dir)
+    read = read_job(job, checkpoint, backends_dir, read_settings(settings or []))
     if not json:
         screen.facts(f"{job} (estimate)", facts(read))
     read.check_budget()
     spec = read.spec
-    data = load(spec.dataset, data_root, size=spec.size, base=job.parent)
-    images = data.split(spec.split)
-    if spec.subset is not None:
-        images = stratified_subset(images, spec.subset, spec.subset_seed)
-    source = Source.of(
-        images,
-        **facts_of_data(data),
-        split=spec.split,
-        subset=spec.subset,
-        subset_seed=spec.subset_seed,
-        spec=spec.record(),
-    )
+    source = _source(read, data_root)
     folder = run or Path("runs") / f"{job.stem}-{datetime.now():%Y%m%d-%H%M%S}"
     with interruptible(folder), screen.run_progress(wait) as tick:
         found = send(
@@ -79,9 +70,30 @@ def submit(
             backends_dir=backends_dir,
             checkpoint=read.checkpoint.path,
             patience=Patience.of(patience),
+            settings=read.settings,
             tick=tick,
         )
     _show(found, json)
+
+
+def _source(read: Job, data_root: Path | None) -> Source:
+    """The images of a job, with what is known of them."""
+    from qvit_qiskit.data import load, stratified_subset
+    from qvit_qiskit.runs.run_folder import Source, facts_of_data
+
+    spec = read.spec
+    data = load(spec.dataset, data_root, size=spec.size, base=read.path.parent)
+    images = data.split(spec.split)
+    if spec.subset is not None:
+        images = stratified_subset(images, spec.subset, spec.subset_seed)
+    return Source.of(
+        images,
+        **facts_of_data(data),
+        split=spec.split,
+        subset=spec.subset,
+        subset_seed=spec.subset_seed,
+        spec=spec.record(),
+    )
 
 
 def status(run: Run, json: AsJson = False) -> None:
@@ -163,6 +175,7 @@ def _show(found: Status, json: bool) -> None:
         told |= {"images": str(found.scores.n)}
         told |= {"AUC": f"{found.scores.auc:.3f}", "ACC": f"{found.scores.acc:.3f}"}
         told |= _repeats(found.run)
+        told["next"] = f"qvit compare {found.run} --out report"
     else:
         told["next"] = f"qvit resume {found.run} --wait"
     if json:

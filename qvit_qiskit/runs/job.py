@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from qiskit.providers import BackendV2
 
@@ -12,6 +14,7 @@ from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution.registry import Found
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.runs.measured_profile import find_measured
+from qvit_qiskit.runs.overrides import changed_spec, divided
 from qvit_qiskit.runs.pricing import Price, price
 from qvit_qiskit.runs.spec import JobSpec, load_spec
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint
@@ -28,6 +31,8 @@ class Job:
     profile: FakeProfile | IbmProfile
     checkpoint: Checkpoint
     price: Price
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the profile that were set otherwise."""
 
     def check_budget(self) -> None:
         """Stop a job that its own estimate does not allow.
@@ -67,22 +72,31 @@ class Job:
         )
 
 
-def read_job(path: Path, checkpoint: Path | None = None, backends_dir: Path | None = None) -> Job:
+def read_job(
+    path: Path,
+    checkpoint: Path | None = None,
+    backends_dir: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Job:
     """Read and price a job; no network, no account, no data set.
 
     Args:
         path: The job spec.
         checkpoint: Instead of the spec's.
         backends_dir: A folder of profiles to search first.
+        settings: Fields of the spec or of its profile that are set otherwise.
 
     Raises:
-        JobError: If the spec is malformed or names no checkpoint.
+        JobError: If the spec is malformed or names no checkpoint, or a setting does not fit.
         ProfileError: If the profile is missing, malformed, or hides a packaged one.
         RouteError: If the profile is of kind ``aer``.
         DataError: If the checkpoint does not fit the data set.
     """
-    spec = load_spec(path)
-    found, profile = find_measured(spec.backend, backends_dir)
+    spec, settings = load_spec(path), settings or {}
+    backend = str(settings.get("backend", spec.backend))
+    of_spec, of_profile = divided(settings, find_measured(backend, backends_dir)[1])
+    spec = changed_spec(spec, of_spec)
+    found, profile = find_measured(spec.backend, backends_dir, of_profile)
     place = checkpoint or (path.parent / spec.checkpoint if spec.checkpoint else None)
     if place is None:
         raise JobError(f"{path} names no checkpoint. Pass one with --checkpoint.")
@@ -116,4 +130,4 @@ def read_job(path: Path, checkpoint: Path | None = None, backends_dir: Path | No
         anchor_rows=spec.anchor_rows,
         job_seconds=spec.max_loss * spec.budget_seconds,
     )
-    return Job(path, spec, found, profile, loaded, priced)
+    return Job(path, spec, found, profile, loaded, priced, of_profile)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.registry import Found
 from qvit_qiskit.profile import FakeProfile, IbmProfile
+from qvit_qiskit.runs.overrides import changed_profile
 
 
 def find_measured(
-    backend: str, backends_dir: Path | None = None
+    backend: str, backends_dir: Path | None = None, settings: Mapping[str, Any] | None = None
 ) -> tuple[Found, FakeProfile | IbmProfile]:
     """The profile of a run: of a processor, or of a snapshot for a rehearsal.
 
     Args:
         backend: Its name.
         backends_dir: A folder of profiles to search first.
+        settings: Fields of the profile that are set otherwise.
 
     Raises:
+        JobError: If a setting does not fit.
         ProfileError: If the profile is missing, malformed, or hides a packaged one.
         RouteError: If it is of kind ``aer``.
     """
@@ -31,4 +36,4 @@ def find_measured(
             f"The profile {backend!r} is of kind 'aer' and costs no QPU time, so it needs no run. "
             "Use `qvit evaluate`, or name a profile of kind 'ibm' or 'fake'."
         )
-    return found, profile
+    return found, changed_profile(profile, settings or {})

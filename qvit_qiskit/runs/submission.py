@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -60,6 +60,7 @@ def submit(
     backends_dir: Path | None = None,
     checkpoint: Path | None = None,
     patience: Patience | None = None,
+    settings: Mapping[str, Any] | None = None,
     tick: Callable[[Status], None] | None = None,
 ) -> Status:
     """Begin an evaluation on hardware: write it down, then send its first quantum layer.
@@ -72,8 +73,7 @@ def submit(
         run: The run's folder, new or empty.
         budget_seconds: QPU seconds that the run may cost at most.
         shots: Per row, instead of the profile's.
-        max_loss: The share of the budget that losing one job may lose. Jobs are not made smaller
-            than a minute of QPU time for it.
+        max_loss: The share of the budget that one lost job may cost, a minute of QPU time at least.
         control_rows: Where copies share the chip: rows of each circuit that run once more, alone.
         anchor_rows: Rows of each circuit that every job of a stage runs besides, so that drift
             of the device shows (`Results.anchors`).
@@ -83,24 +83,24 @@ def submit(
         checkpoint: The model's checkpoint, kept in the folder so that `resume` needs no model. A
             model of `build_model` is kept without it.
         patience: How long to wait for the service.
+        settings: Fields of the profile that are set otherwise for this run, e.g. ``{"k": 4}``.
         tick: Called with the state while waiting.
 
     Raises:
-        JobError: If the folder is not empty, or the budget does not suffice.
+        JobError: If the folder is not empty, or the budget or a setting does not fit.
         RouteError: If the profile is of kind ``aer``, or the account or device is refused.
         ServiceError: If the service does not answer; `resume` goes on.
     """
-    found, profile = find_measured(backend, backends_dir)
+    found, profile = find_measured(backend, backends_dir, settings)
     _check_budget(budget_seconds)
     _check_rows(control_rows=control_rows, anchor_rows=anchor_rows)
     source = data if isinstance(data, Source) else Source.of(data)
-    folder = Path(run)
     shots = shots or profile.shots
     terms = Terms(profile, shots, budget_seconds, max_loss, control_rows, anchor_rows)
-    journal = Journal.create(folder)
+    journal = Journal.create(Path(run))
     if source.own:
-        close_to_others(folder)
-    with locked(folder):
+        close_to_others(journal.folder)
+    with locked(journal.folder):
         _write_down(journal, terms, model, source, checkpoint, str(found.path))
         hardware = HardwareRun(journal, terms, patience)
         return _advance(hardware, model, source, batch_size, wait=wait, tick=tick)
