@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,7 @@ import typer
 
 from qvit_qiskit.cli import comparison_tables as comparison
 from qvit_qiskit.cli import screen
-from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot, Size
+from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot, Size, Subset
 
 if TYPE_CHECKING:
     from qvit_qiskit.comparison import Comparison
@@ -39,6 +38,16 @@ Dataset = Annotated[
     str | None,
     typer.Option(help="Another data set than the checkpoint was trained on, or its path."),
 ]
+SplitName = Annotated[
+    str | None, typer.Option("--split", help="Of the data set: train, val or test (the default).")
+]
+Out = Annotated[Path | None, typer.Option(help="A folder for tables, JSON and the report.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an earlier comparison in that folder.")
+]
+Tolerance = Annotated[
+    float, typer.Option(help="The loss of AUC or ACC that does not matter, e.g. 0.01.")
+]
 Pictures = Annotated[
     bool, typer.Option("--pictures", help="Show pictures of own images in the report.")
 ]
@@ -50,15 +59,12 @@ def compare(
     backend: Backends = None,
     dataset: Dataset = None,
     size: Size = None,
-    split: Annotated[
-        str | None, typer.Option(help="Of the data set: train, val or test (the default).")
-    ] = None,
-    subset: Annotated[
-        int | None, typer.Option(help="Evaluate checkpoints on a stratified subset of this size.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="A folder for tables, JSON and the report.")
-    ] = None,
+    split: SplitName = None,
+    subset: Subset = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    details: Annotated[bool, typer.Option("--details", help="Print every table.")] = False,
+    tolerance: Tolerance = 0.005,
     pictures: Pictures = False,
     draws: Annotated[int, typer.Option(min=0, help="Redraws of the shot noise.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of subset, shots and redraws.")] = 0,
@@ -74,13 +80,10 @@ def compare(
     from qvit_qiskit.comparison.builder import model_differences
 
     checkpoints = checkpoint or []
-    _check(
-        runs or [],
-        checkpoints,
-        out,
-        {"dataset": dataset, "split": split, "subset": subset, "size": size},
-    )
+    asked = {"dataset": dataset, "split": split, "subset": subset, "size": size}
+    _check(runs or [], checkpoints, out, asked, overwrite=overwrite)
     options: dict[str, Any] = {"draws": draws, "seed": seed, "batch_size": batch_size}
+    options["tolerance"] = tolerance
     options |= {"backends": backend or [], "backends_dir": backends_dir}
     if not runs:
         options["data"] = _source(
@@ -96,12 +99,14 @@ def compare(
         _as_json(found, between)
     else:
         for one in found:
-            comparison.show(one)
+            comparison.show(one, details=details)
         if between:
             comparison.show_models(between)
     for path in _write(found, names, between, out) if out else []:
         if not json:
             print(f"report: {path}")
+    if not json and not details and out is None:
+        print("More: --details prints every table, --out FOLDER writes the report.")
 
 
 def _names(checkpoints: Sequence[Path]) -> list[str]:
@@ -113,7 +118,12 @@ def _names(checkpoints: Sequence[Path]) -> list[str]:
 
 
 def _check(
-    runs: Sequence[Path], checkpoints: Sequence[Path], out: Path | None, data: dict[str, Any]
+    runs: Sequence[Path],
+    checkpoints: Sequence[Path],
+    out: Path | None,
+    data: dict[str, Any],
+    *,
+    overwrite: bool,
 ) -> None:
     """Refuse what does not go together before anything is computed."""
     from qvit_qiskit.exceptions import DataError
@@ -130,6 +140,8 @@ def _check(
             raise DataError(f"Runs hold their own images, so --{name} has no effect. Leave it out.")
     if out is not None:
         _check_folder(out)
+        if not overwrite:
+            _refuse_earlier(out)
 
 
 def _check_folder(out: Path) -> None:
@@ -146,6 +158,19 @@ def _check_folder(out: Path) -> None:
         )
 
 
+def _refuse_earlier(out: Path) -> None:
+    """Refuse a folder that holds a comparison already."""
+    from qvit_qiskit.comparison.export import WRITTEN
+    from qvit_qiskit.exceptions import DataError
+
+    earlier = [path for name in WRITTEN for path in (out / name, *out.glob(f"*/{name}"))]
+    there = next((path for path in earlier if path.exists()), None)
+    if there is not None:
+        raise DataError(
+            f"{there} is there already. Name another folder, or replace it with --overwrite."
+        )
+
+
 def _build(
     runs: Sequence[Path], checkpoints: Sequence[Path], options: dict[str, Any]
 ) -> list[Comparison]:
@@ -153,7 +178,7 @@ def _build(
     from qvit_qiskit.comparison import compare as build
 
     models: Sequence[Path | None] = checkpoints or [None]
-    with _steps() as tick:
+    with screen.steps("comparing") as tick:
         found = [build(*runs, model=model, tick=tick, **options) for model in models]
     if len({one.title for one in found}) < len(found):
         pairs = zip(_names(checkpoints), found, strict=True)
@@ -190,19 +215,6 @@ def _source(
         images = stratified_subset(images, subset, seed)
     told = facts_of_data(data) | {"split": split}
     return Source.of(images, **told, subset=subset, subset_seed=seed)
-
-
-@contextmanager
-def _steps() -> Iterator[Callable[[str], None]]:
-    """What is being computed, on a terminal only."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    with console.status("comparing") as status:
-        yield lambda step: status.update(f"comparing: {step}")
 
 
 def _write(

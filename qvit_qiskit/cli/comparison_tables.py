@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from qvit_qiskit.statistics.intervals import Interval
 
 
-def show(comparison: Comparison) -> None:
-    """Scores, distances from the exact rung, cost, attribution and tests."""
+def show(comparison: Comparison, *, details: bool = False) -> None:
+    """The answer and the scores; in detail also what they rest on.
+
+    Args:
+        comparison: What to show.
+        details: Also distances from the exact rung, cost, attribution, tests and facts.
+    """
+    from qvit_qiskit.comparison.summary import plain_text
+
+    screen.lines(plain_text(comparison.outcome))
     found = comparison.scores
-    print(comparison.title)
-    for name, told in comparison.facts.items():
-        print(f"{name}: {told}")
     screen.table(
         "Scores, with 95 % intervals over test images (and shots, where there are any)",
         [
@@ -34,6 +39,8 @@ def show(comparison: Comparison) -> None:
             for s in found
         ],
     )
+    if not details:
+        return
     screen.table(
         "Distance from the exact rung, with 95 % intervals over the same",
         [
@@ -57,6 +64,7 @@ def show(comparison: Comparison) -> None:
     tests = [_test(one) for one in known if one and one.rung in recorded]
     if tests:
         screen.table("Bias and drift of outputs, chi-square tests", tests)
+    screen.lines([f"{name}: {told}" for name, told in comparison.facts.items()])
 
 
 def _changes(comparison: Comparison) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qvit_qiskit.cli import screen
-from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot, Size
+from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot, Size, Subset
 
 if TYPE_CHECKING:
     from qvit_qiskit.data import MedImages
@@ -29,9 +29,7 @@ def evaluate(
         typer.Option(help="Another data set than the one it was trained on, or its path."),
     ] = None,
     size: Size = None,
-    subset: Annotated[
-        int | None, typer.Option(help="Evaluate a stratified subset of this size.")
-    ] = None,
+    subset: Subset = None,
     seed: Annotated[int, typer.Option(help="Seed of the subset.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 64,
     predictions: Predictions = None,

@@ -19,6 +19,10 @@ Size = Annotated[
     int | None,
     typer.Option("--size", help="Pixels of MedMNIST's larger files: 64, 128 or 224."),
 ]
+Subset = Annotated[
+    int | None,
+    typer.Option("--subset", help="Evaluate checkpoints on a stratified subset of this size."),
+]
 BackendsDir = Annotated[
     Path | None,
     typer.Option("--backends-dir", help="A folder of profiles to search first."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,27 @@ def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         shown.add_row(*(_text(value) for value in row.values()))
     Console().print(shown)
+
+
+def lines(text: Sequence[str]) -> None:
+    """Print lines wrapped between words at the width of the terminal; no word or path is cut.
+
+    A line that goes on is indented four characters further than it began.
+    """
+    from rich.console import Console
+
+    width = Console().width
+    for line in text:
+        inner = len(line) - len(line.lstrip())
+        wrapped = textwrap.wrap(
+            line,
+            width,
+            initial_indent=" " * inner,
+            subsequent_indent=" " * (inner + 4),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        print("\n".join(wrapped))
 
 
 def facts(title: str, found: Mapping[str, Any]) -> None:
@@ -82,6 +104,19 @@ def images(label: str, total: int) -> Iterator[Callable[[int], None]]:
     with _progress() as bar:
         task = bar.add_task(label, total=total)
         yield lambda done: bar.update(task, advance=done)
+
+
+@contextmanager
+def steps(label: str) -> Iterator[Callable[[str], None]]:
+    """What is being computed, on a terminal only."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status(label) as status:
+        yield lambda step: status.update(f"{label}: {step}")
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from qvit_qiskit import metrics
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.data import Evidence
 from qvit_qiskit.comparison.findings.attention import attention_maps
-from qvit_qiskit.comparison.findings.by_image import by_image
+from qvit_qiskit.comparison.findings.by_image import by_image, image_order
 from qvit_qiskit.comparison.findings.curves import band
+from qvit_qiskit.comparison.findings.judgement import answers, device_differences, judged
 from qvit_qiskit.comparison.findings.parts import layer_errors
 from qvit_qiskit.comparison.findings.points import points_of
 from qvit_qiskit.comparison.findings.predictions import confusion, reliability
@@ -33,14 +34,18 @@ def build(evidence: Evidence) -> Comparison:
     known = {one.name: getattr(evidence, one.name) for one in fields(Evidence)}
     rungs, labels = evidence.rungs, evidence.labels
     told = scores(evidence)
+    images = by_image(evidence)
     shares = layer_shares(evidence.attributions)
     biases, drifts = biases_and_drifts(evidence)
+    errors, largest = layer_errors(evidence, told), largest_shares(shares)
     return Comparison(
         **known,
         scores=told,
-        layer_errors=layer_errors(evidence, told),
+        answers=answers(evidence, told, errors, largest, [*biases, *drifts]),
+        device_differences=device_differences(evidence),
+        layer_errors=errors,
         layer_shares=shares,
-        largest_shares=largest_shares(shares),
+        largest_shares=largest,
         biases=biases,
         drifts=drifts,
         points={rung.name: points_of(rung) for rung in evidence.errors_known},
@@ -48,7 +53,8 @@ def build(evidence: Evidence) -> Comparison:
         reliabilities={rung.name: reliability(labels, rung) for rung in rungs},
         confusions={rung.name: confusion(labels, rung) for rung in rungs},
         maps=attention_maps(evidence),
-        by_image=by_image(evidence),
+        by_image=images,
+        image_order=image_order(images, evidence.exact.name, [r.name for r in judged(evidence)]),
     )
 
 

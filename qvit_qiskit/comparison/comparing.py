@@ -36,6 +36,7 @@ from qvit_qiskit.execution.route import Route
 from qvit_qiskit.inference.passes import BATCH
 from qvit_qiskit.profile import AerProfile
 from qvit_qiskit.runs.run_folder import Source
+from qvit_qiskit.statistics.verdicts import TOLERANCE, check_tolerance
 from qvit_qiskit.training.checkpoint import load_checkpoint
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def compare(
     draws: int = DRAWS,
     seed: int = 0,
     batch_size: int = BATCH,
+    tolerance: float = TOLERANCE,
     backends_dir: Path | None = None,
     tick: Tick | None = None,
 ) -> Comparison:
@@ -73,22 +75,26 @@ def compare(
         draws: Redraws of the shot noise for each rung with shots; 0 for none.
         seed: Of all random streams: the same seed gives the same comparison.
         batch_size: Images per forward pass.
+        tolerance: The loss of AUC or ACC that does not matter; a device whose loss is surely below
+            it is called as good as the exact model.
         backends_dir: A folder of profiles to search first.
         tick: Called before each step.
 
     Raises:
         JobError: If a run is not finished, damaged, or not comparable with the others.
-        DataError: If there is nothing to compare, or fewer than two images.
+        DataError: If there is nothing to compare, fewer than two images, or the tolerance is not
+            above 0 and below 1.
         RouteError: If a backend cannot be opened.
     """
     if draws < 0 or draws == 1:
         raise DataError(f"Expected no draws or at least two, but got {draws}.")
+    check_tolerance(tolerance)
     tell = tick or (lambda _: None)
     tell("reading")
     found = [read_recorded(run) for run in runs]
     loaded = load_checkpoint(model) if isinstance(model, str | Path) else None
     given, source = _subject(found, loaded.model if loaded else model, data)
-    build = _Build(Ladder(given, source.images, draws, seed, batch_size), tell)
+    build = _Build(Ladder(given, source.images, draws, seed, batch_size), tell, tolerance)
     build.climb(found, [_opened(b, backends_dir) for b in backends])
     facts = common_facts(given, source)
     facts |= run_facts(found, list(build.attributions)) if found else checkpoint_facts(loaded)
@@ -129,6 +135,7 @@ class _Build:
 
     ladder: Ladder
     tell: Tick
+    tolerance: float
     rungs: list[Rung] = field(default_factory=list)
     attributions: dict[str, Attribution] = field(default_factory=dict)
     anchors: dict[str, tuple[Anchors, ...]] = field(default_factory=dict)
@@ -237,5 +244,7 @@ class _Build:
             anchors_by_rung=self.anchors,
             seed=self.ladder.seed,
             own=source.own,
+            tolerance=self.tolerance,
+            subset=source.facts.get("subset") is not None,
             pictures=not source.own,
         )

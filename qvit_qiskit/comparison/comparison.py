@@ -10,18 +10,21 @@ from qvit_qiskit.comparison.data import Evidence
 from qvit_qiskit.comparison.findings.attention import AttentionMaps
 from qvit_qiskit.comparison.findings.by_image import ByImage
 from qvit_qiskit.comparison.findings.curves import Band
+from qvit_qiskit.comparison.findings.judgement import Answer, DeviceDifference, Outcome
 from qvit_qiskit.comparison.findings.parts import LayerError
 from qvit_qiskit.comparison.findings.points import Points
 from qvit_qiskit.comparison.findings.predictions import Confusion, Reliability
 from qvit_qiskit.comparison.findings.scores import Scores
 from qvit_qiskit.comparison.findings.shares import Share
 from qvit_qiskit.comparison.findings.systematic import Bias, Drift
+from qvit_qiskit.comparison.fragment import fragment
+from qvit_qiskit.comparison.summary import plain_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Comparison(Evidence):
     """One model on the same images, rung by rung, with what follows from it.
 
@@ -32,6 +35,11 @@ class Comparison(Evidence):
 
     scores: tuple[Scores, ...]
     """Of every rung: AUC, ACC and distances from the exact rung."""
+    answers: tuple[Answer, ...]
+    """Of every device: how much worse it is, why, and what to do; without a device of every rung
+    but the exact one."""
+    device_differences: tuple[DeviceDifference, ...]
+    """Every pair of devices."""
     layer_errors: tuple[LayerError, ...]
     """Of every noisy rung and quantum layer: the error of its outputs, and its parts."""
     layer_shares: tuple[Share, ...]
@@ -54,6 +62,31 @@ class Comparison(Evidence):
     """The attention that patches receive."""
     by_image: dict[str, ByImage]
     """By rung: its answer to every image, and where that is another than the exact rung's."""
+    image_order: tuple[int, ...]
+    """All images, those with a changed answer first."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """The answer: what is told first."""
+        return Outcome(
+            self.title, len(self.labels), self.tolerance, self.answers, self.device_differences
+        )
+
+    def __repr__(self) -> str:
+        """The answer in a few lines."""
+        return "\n".join(plain_text(self.outcome))
+
+    def _repr_html_(self) -> str:
+        """The answer as notebooks show it."""
+        return fragment(self.outcome)
+
+    def verdicts(self) -> pd.DataFrame:
+        """Of every device and metric the loss against the exact model, and what it says."""
+        return tables.verdict_frame(self.answers)
+
+    def between_devices(self) -> pd.DataFrame:
+        """Paired differences of AUC and ACC between every two devices."""
+        return tables.device_frame(self.device_differences)
 
     def table(self) -> pd.DataFrame:
         """One line for each rung: AUC, ACC, agreement, KL, output error, cost, with intervals."""

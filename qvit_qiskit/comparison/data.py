@@ -10,6 +10,7 @@ import numpy as np
 from qvit_qiskit.hardware.outputs import Outputs
 from qvit_qiskit.hardware.readout_factors import Calibrated
 from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.statistics.verdicts import TOLERANCE
 
 Kind = Literal["exact", "shot noise", "device noise", "hardware"]
 """The rungs of the ladder, from below."""
@@ -55,6 +56,8 @@ class Rung:
     dollars: float | None = None
     resilience_level: int | None = None
     """How errors were mitigated, of a run or a rehearsal; None for other simulators."""
+    readout: str = ""
+    """Of a run or a rehearsal: whether its last CNOTs ran as gates or were read as parities."""
     cost_basis: str = ""
     """Whether ``qpu_seconds`` are billed or estimated."""
     deltas: list[list[np.ndarray]] | None = None
@@ -135,6 +138,10 @@ class Evidence:
     """Of all resampling, so that a report has the same bytes every time."""
     own: bool = False
     """Whether the images are the user's own."""
+    tolerance: float = TOLERANCE
+    """The loss of AUC or ACC that was said not to matter."""
+    subset: bool = False
+    """Whether the images are a part of their split, so that there are more."""
     pictures: bool = True
     """Whether pages show the images; of the user's own only on request."""
 

@@ -13,6 +13,9 @@ from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.exceptions import DataError
 from qvit_qiskit.files import finite, write_text
 
+WRITTEN = ("comparison.json", "report.html")
+"""Files by which a folder is known to hold a comparison."""
+
 
 def as_dict(comparison: Comparison) -> dict[str, Any]:
     """Everything but arrays, as JSON holds it; what is undefined is None."""
@@ -21,6 +24,9 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
         "facts": comparison.facts,
         "images": len(comparison.labels),
         "classes": list(comparison.class_names),
+        "tolerance": comparison.tolerance,
+        "verdicts": _records(comparison.verdicts()),
+        "between devices": _records(comparison.between_devices()),
         "rungs": _records(comparison.table()),
         "differences": _records(comparison.differences()),
         "layers": _records(comparison.layers()),
@@ -71,6 +77,7 @@ def write_tables(comparison: Comparison, folder: Path) -> list[Path]:
         DataError: If the folder cannot be written.
     """
     texts = {
+        "verdicts.csv": csv(comparison.verdicts()),
         "table.csv": csv(comparison.table()),
         "comparison.json": json.dumps(as_dict(comparison), indent=2, ensure_ascii=False) + "\n",
         "bias.csv": csv(comparison.bias()),

@@ -1,19 +1,40 @@
-"""A comparison as one HTML page that needs nothing else: no other file, no network, no script."""
+"""A comparison as one HTML page that needs nothing else: no other file, no network.
+
+Its only script sorts, filters and pages the table of images; the page allows that one by its hash
+and no other.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from importlib import resources
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.figures.embed import embed
+from qvit_qiskit.comparison.fragment import TEMPLATES, environment
 from qvit_qiskit.comparison.sections import Drawn, Section, sections
+from qvit_qiskit.comparison.sections.image_table import ImageTable
+from qvit_qiskit.comparison.summary import between_devices, rule, summaries
 from qvit_qiskit.pages.table import Table
 
-TEMPLATE = "templates/report.html.j2"
+UNFOLDED = {"images", "ladder"}
+"""Sections of a comparison that are open from the beginning."""
+
+WORDS = {
+    "rung": "One way in which the same model with the same weights was evaluated: exactly, with "
+    "shot noise, with the errors that a device reports, or on the device.",
+    "row": "One circuit with its angles: one token of one image, for Q, K or V of one head.",
+    "copy": "One of several circuits side by side on the chip, each with another row.",
+    "quantum layer": "All circuits of one attention layer; the chip runs one after another, since "
+    "each needs the outputs of the one before.",
+    "job": "The rows that were sent together.",
+    "output": "An expectation value that a circuit gives, between −1 and 1.",
+}
+"""What the page's own words mean."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +55,9 @@ class _Shown:
     anchor: str
     title: str
     text: list[str]
+    folded: bool
+    """Whether only the title is shown until a reader opens it."""
+    images: ImageTable | None
     pieces: list[Picture | Table] = field(default_factory=list)
 
 
@@ -49,23 +73,51 @@ def page(comparison: Comparison) -> str:
     Returns:
         An HTML document. Its own security policy forbids it to load anything.
     """
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    text = resources.files("qvit_qiskit.comparison").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    return environment.from_string(text).render(
-        title=comparison.title,
-        facts=comparison.facts,
-        sections=numbered(sections(comparison)),
+    parts, outcome = sections(comparison), comparison.outcome
+    return render(
+        comparison.title,
+        comparison.facts,
+        numbered(parts, {part.anchor for part in parts} - UNFOLDED),
+        answers=summaries(outcome),
+        between=between_devices(outcome),
+        rule=rule(outcome),
+        words=WORDS,
     )
 
 
-def numbered(found: list[Section]) -> list[_Shown]:
-    """Figures drawn, and numbered through the page like the tables."""
+def render(title: str, facts: dict[str, str], parts: list[_Shown], **first: object) -> str:
+    """A page of sections.
+
+    Args:
+        title: Of the page.
+        facts: What it is made of; they come last.
+        parts: The sections, numbered.
+        **first: What stands before the sections: `answers`, `between`, `rule` and `words`.
+
+    Returns:
+        An HTML document.
+    """
+    made = environment()
+    script, *_ = TEMPLATES.get_source(made, "report.js")
+    nothing: dict[str, object] = {"answers": (), "between": "", "rule": "", "words": {}}
+    return made.get_template("report.html.j2").render(
+        title=title,
+        facts=facts,
+        sections=parts,
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **nothing | first,
+    )
+
+
+def numbered(found: list[Section], folded: Collection[str] = ()) -> list[_Shown]:
+    """Figures drawn, and numbered through the page like the tables; some sections folded."""
     figures = tables = 0
     shown = []
     for section in found:
-        ready = _Shown(section.anchor, section.title, section.text)
+        ready = _Shown(
+            section.anchor, section.title, section.text, section.anchor in folded, section.images
+        )
         for piece in section.pieces:
             if isinstance(piece, Drawn):
                 figures += 1

@@ -127,6 +127,7 @@ class Ladder:
             qpu_seconds=seconds,
             dollars=dollars(seconds),
             resilience_level=level,
+            readout=run.folder.terms.profile.readout,
             cost_basis=basis,
             deltas=deltas,
             beyond=beyond,
@@ -189,6 +190,7 @@ class Ladder:
             qpu_seconds=priced.seconds,
             dollars=dollars(priced.seconds),
             resilience_level=profile.resilience_level,
+            readout=profile.readout,
             cost_basis=REHEARSED,
         )
 

@@ -12,6 +12,7 @@ from qvit_qiskit.devices.prices import prices
 
 if TYPE_CHECKING:
     from qvit_qiskit.comparison.findings.by_image import ByImage
+    from qvit_qiskit.comparison.findings.judgement import Answer, DeviceDifference
     from qvit_qiskit.comparison.findings.parts import LayerError
     from qvit_qiskit.comparison.findings.scores import ModelDifference, Scores
     from qvit_qiskit.comparison.findings.shares import Share
@@ -24,6 +25,41 @@ def columns_of(name: str, interval: Interval | None) -> dict[str, float]:
     """A value and its limits as three columns; nan where there is none."""
     known = [interval.value, interval.low, interval.high] if interval else [np.nan] * 3
     return dict(zip((name, f"{name} low", f"{name} high"), known, strict=True))
+
+
+def verdict_frame(answers: Sequence[Answer]) -> pd.DataFrame:
+    """Two lines for each device, AUC and ACC: the loss, what it says, why, and what to do."""
+    return pd.DataFrame(
+        [
+            {
+                "rung": one.rung,
+                "metric": verdict.metric,
+                **columns_of("loss", verdict.loss),
+                "level": verdict.loss.level,
+                "tolerance": verdict.tolerance,
+                "verdict": verdict.describe(),
+                "images that would tell": verdict.images,
+                "shots that would tell": verdict.shots,
+                "cause": one.cause.text if one.cause else "",
+                "advice": one.advice.text,
+                "command": one.advice.command,
+            }
+            for one in answers
+            for verdict in one.verdicts
+        ]
+    ).astype(
+        {"images that would tell": "Int64", "shots that would tell": "Int64"} if answers else {}
+    )
+
+
+def device_frame(differences: Sequence[DeviceDifference]) -> pd.DataFrame:
+    """Paired differences between every two devices, with their tests."""
+    return pd.DataFrame(
+        [
+            {"rung": one.rung, "than": one.than, **_difference_line(one.difference)}
+            for one in differences
+        ]
+    )
 
 
 def rung_frame(scores: Sequence[Scores]) -> pd.DataFrame:

@@ -236,6 +236,8 @@ def test_demo_climbs_the_ladder(qvit, tmp_path):
     assert rungs["exact"]["agrees with exact"] == 1.0
     assert result["folder"] == "run"
     assert load_checkpoint(tmp_path / "run").provenance["synthetic"] is True
+    page = (tmp_path / result["report"]).read_text()
+    assert "loss of AUC" in page
 
 
 def test_demo_says_that_its_images_are_synthetic(qvit):

@@ -20,7 +20,7 @@ from qvit_qiskit.training import save_checkpoint
 
 FILES = [
     *("attribution.csv", "bias.csv", "comparison.json", "predictions.csv", "report.html"),
-    "table.csv",
+    *("table.csv", "verdicts.csv"),
 ]
 
 
@@ -63,7 +63,7 @@ def test_a_run_becomes_tables_and_files(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same bytes from a copy of the folder that stands elsewhere."""
-    text = answer(capsys, place / "run", "--draws", 4, "--out", tmp_path / "one")
+    text = answer(capsys, place / "run", "--draws", 4, "--details", "--out", tmp_path / "one")
     for part in ("rehearsal on fake_torino", "AUC", "agrees with exact", "KL, nats", "USD",
                  "interaction", "no bias of any", "a rehearsal costs"):  # fmt: skip
         assert part in text

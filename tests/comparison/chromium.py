@@ -66,7 +66,7 @@ class Browser:
                 assert "error" not in found, found
                 return dict(found["result"])
 
-    def _receive(self, patience: float = 30.0) -> dict[str, Any]:
+    def _receive(self, patience: float = 120.0) -> dict[str, Any]:
         while b"\0" not in self._buffer:
             ready, _, _ = select.select([self.answers], [], [], patience)
             assert ready, "the browser does not answer"
@@ -92,14 +92,16 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
         before = len(self.events)
         self.call("Page.navigate", url=page.as_uri())
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while not any(e["method"] == "Page.loadEventFired" for e in self.events[before:]):
             assert time.monotonic() < until, "the page does not load"
             self._receive()
 
     def ask(self, expression: str) -> Any:
-        """The value of a JavaScript expression."""
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """The value of a JavaScript expression, or of what it promises."""
+        answer = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 

@@ -74,7 +74,7 @@ def test_files_and_terminal_name_the_images(comparison, tmp_path, capsys, monkey
         stored, pd.read_csv(io.StringIO(csv(comparison.predictions()))), check_dtype=False
     )
     assert as_dict(comparison)["changes"] == comparison.changes().to_dict("records")
-    comparison_tables.show(comparison)
+    comparison_tables.show(comparison, details=True)
     said = capsys.readouterr().out
     page = re.sub(r"<[^>]*>", " ", (tmp_path / "report.html").read_text())
     assert "Images answered otherwise" in said

@@ -175,7 +175,7 @@ def test_a_second_time_would_be_noticed(calls: Counter[tuple[str, str]]) -> None
 SHOWN = [
     *sorted((PACKAGE / "comparison" / "figures").glob("*.py")),
     *sorted((PACKAGE / "comparison" / "sections").glob("*.py")),
-    *(PACKAGE / "comparison" / f"{name}.py" for name in ("tables", "page", "export")),
+    *(PACKAGE / "comparison" / f"{name}.py" for name in ("tables", "page", "fragment", "export")),
     PACKAGE / "cli" / "comparison_tables.py",
     *sorted((PACKAGE / "pages").glob("*.py")),
 ]
@@ -280,7 +280,7 @@ def test_terminal_json_csv_and_page_say_the_same(
     monkeypatch.setenv("COLUMNS", "240")
     comparison = make_comparison(n=40, draws=6, shown=1)
     write_comparison(comparison, tmp_path)
-    comparison_tables.show(comparison)
+    comparison_tables.show(comparison, details=True)
     said = " ".join(re.sub(r"[│┃]", " ", capsys.readouterr().out).split())
     html = (tmp_path / "report.html").read_text().replace("−", "-")
     page = " ".join(re.sub(r"<[^>]*>", " ", html).split())

@@ -504,6 +504,7 @@ def test_a_page_that_cannot_be_drawn(
         "comparison.json",
         "predictions.csv",
         "table.csv",
+        "verdicts.csv",
     ]
 
 

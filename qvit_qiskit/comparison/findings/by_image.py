@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,11 @@ class ByImage:
     """Whether an answer is another than the exact rung's, of the shape of ``answers``."""
     changed: tuple[int, ...]
     """The images with such an answer, counted from 0."""
+    agreement: np.ndarray  # shape: (n,)
+    """Probability of the exact rung's answer; with several labels the product of theirs."""
+    margins: np.ndarray  # shape: (n,)
+    """How sure the rung is: the likeliest class's probability less that of the next; with several
+    labels twice the distance of the least certain one from one half."""
 
 
 def by_image(evidence: Evidence) -> dict[str, ByImage]:
@@ -41,10 +47,44 @@ def by_image(evidence: Evidence) -> dict[str, ByImage]:
     return {rung.name: _of(rung, chances, answers, exact) for rung in evidence.rungs}
 
 
+def image_order(found: Mapping[str, ByImage], exact: str, rungs: Sequence[str]) -> tuple[int, ...]:
+    """The images whose answer one of the rungs changed first, each part by the exact margin.
+
+    Args:
+        found: The answers, by rung.
+        exact: The name of the exact rung.
+        rungs: Names of the rungs that are looked at.
+    """
+    margins = found[exact].margins
+    changed = np.isin(np.arange(len(margins)), [k for name in rungs for k in found[name].changed])
+    return tuple(int(k) for k in np.lexsort((margins, ~changed)))
+
+
 def _of(
     rung: Rung, chances: dict[str, np.ndarray], answers: dict[str, np.ndarray], exact: np.ndarray
 ) -> ByImage:
     differs = answers[rung.name] != exact
     images = differs.any(axis=1) if differs.ndim == 2 else differs
     changed = tuple(int(k) for k in np.flatnonzero(images))
-    return ByImage(chances[rung.name], answers[rung.name], differs, changed)
+    chance = chances[rung.name]
+    return ByImage(
+        chance,
+        answers[rung.name],
+        differs,
+        changed,
+        _agreement(chance, exact),
+        _margins(chance, exact),
+    )
+
+
+def _agreement(chances: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    if exact.ndim == 2:
+        return np.asarray(np.where(exact == 1, chances, 1 - chances).prod(axis=1))
+    return np.asarray(chances[np.arange(len(exact)), exact])
+
+
+def _margins(chances: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    if exact.ndim == 2:
+        return np.asarray(np.abs(2 * chances - 1).min(axis=1))
+    ranked = np.sort(chances, axis=1)
+    return np.asarray(ranked[:, -1] - ranked[:, -2])

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
 from qvit_qiskit.pages.table import Table
+
+if TYPE_CHECKING:
+    from qvit_qiskit.comparison.sections.image_table import ImageTable
 
 
 @dataclass(frozen=True)
@@ -28,3 +32,5 @@ class Section:
     title: str
     text: list[str]
     pieces: list[Drawn | Table] = field(default_factory=list)
+    images: ImageTable | None = None
+    """After everything else."""

@@ -63,7 +63,10 @@ def _apart(found: Sequence[Scores]) -> str:
         *_told("ACC", [(one.rung.name, one.acc_difference) for one in found]),
     ]
     if not told:
-        return "These images show no difference from the exact rung in AUC or ACC."
+        return (
+            "No difference from the exact rung is larger than chance would make it on these "
+            "images; how large it may be all the same, the intervals tell."
+        )
     alone = " Each rung is judged by its own interval, without a correction for their number."
     return f"Against the exact rung, {'; '.join(told)}." + (alone if len(found) > 1 else "")
 

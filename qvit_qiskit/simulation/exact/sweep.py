@@ -1,9 +1,9 @@
 """Shared one-qubit layers as small dense matrices, and the reverse sweep that differentiates them.
 
 For ``out = M in`` with the cotangent λ of ``out`` (dL = Re Σ conj(λ) d out), everything that the
-angles inside M need from the rows is one matrix, ``E = Σ_rows out λ†``: the derivative by the
-angle of the last rotation exp(−iφP/2) is ½ Im tr(P E), and stepping back behind a gate g turns E
-into g† E g. So the weight gradient costs nothing per row.
+angles inside M need from the rows is one matrix, ``E = Σ_rows out λ†``: the derivative by the angle
+of the last rotation exp(−iφP/2) is ½ Im tr(P E), and a step back behind a gate g turns E into
+g† E g. So the weight gradient costs nothing per row.
 """
 
 from __future__ import annotations
@@ -111,8 +111,7 @@ def sweep(
         if isinstance(layer, LocalLayer):
             sweep_block(layer, qubits, angles, overlap, grads)
             if place:
-                # In torch, since the thread pools of numpy's BLAS and of torch get in each
-                # other's way.
+                # In torch: numpy's BLAS has a thread pool that gets in the way of torch's.
                 matrix = torch.from_numpy(block_matrix(layer, qubits, angles))
                 overlap = (matrix.mH @ torch.from_numpy(overlap) @ matrix).numpy()
         elif place:

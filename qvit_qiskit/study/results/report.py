@@ -5,12 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
 
 from qvit_qiskit.comparison import page
 from qvit_qiskit.comparison.sections import Drawn, Section
@@ -190,13 +188,7 @@ def _tests(frame: pd.DataFrame) -> list[Section]:
 
 def as_html(report: Report) -> str:
     """One page that needs nothing else; text is escaped wherever it comes from."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = resources.files("qvit_qiskit.comparison").joinpath(page.TEMPLATE)
-    return environment.from_string(template.read_text(encoding="utf-8")).render(
-        title=report.title, facts=report.facts, sections=page.numbered(report.sections)
-    )
+    return page.render(report.title, report.facts, page.numbered(report.sections))
 
 
 def as_markdown(report: Report, pictures: dict[str, str]) -> str:

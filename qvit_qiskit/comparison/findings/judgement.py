@@ -1,0 +1,146 @@
+"""The answer of a comparison: how much worse each device is, why, and what to do."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from qvit_qiskit import metrics
+from qvit_qiskit.comparison.data import Evidence, Rung
+from qvit_qiskit.comparison.findings.advice import Advice, Adviser
+from qvit_qiskit.comparison.findings.cause import Cause, cause_of
+from qvit_qiskit.comparison.findings.parts import LayerError
+from qvit_qiskit.comparison.findings.scores import Scores, covered
+from qvit_qiskit.comparison.findings.shares import Share
+from qvit_qiskit.comparison.findings.systematic import Bias, Drift
+from qvit_qiskit.statistics.differences import Difference, acc_difference, auc_difference
+from qvit_qiskit.statistics.verdicts import Verdict, corrected_level, verdict_on
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a comparison says of one rung."""
+
+    rung: str
+    auc: Verdict
+    acc: Verdict
+    cause: Cause | None
+    """None where the errors of the outputs are not known, or there are none."""
+    advice: Advice
+
+    @property
+    def verdicts(self) -> tuple[Verdict, Verdict]:
+        """Of both metrics."""
+        return self.auc, self.acc
+
+
+@dataclass(frozen=True)
+class DeviceDifference:
+    """One device less another on the same images, at the level corrected for their number."""
+
+    rung: str
+    than: str
+    difference: Difference
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The answer of a whole comparison: what is told first."""
+
+    title: str
+    images: int
+    """How many were compared."""
+    tolerance: float
+    answers: tuple[Answer, ...]
+    device_differences: tuple[DeviceDifference, ...]
+
+
+def judged(evidence: Evidence) -> tuple[Rung, ...]:
+    """The rungs that are judged: the devices, or without one every rung but the exact one."""
+    devices = tuple(rung for rung in evidence.rungs if rung.kind == "hardware")
+    return devices or evidence.rungs[1:]
+
+
+def answers(
+    evidence: Evidence,
+    scores: Sequence[Scores],
+    errors: Sequence[LayerError],
+    largest: Mapping[str, Share],
+    systematic: Sequence[Bias | Drift],
+) -> tuple[Answer, ...]:
+    """Verdict, cause and advice of every judged rung.
+
+    Args:
+        evidence: What is compared.
+        scores: Of its rungs.
+        errors: Of their quantum layers, with the parts.
+        largest: By rung the largest share of what moved the logits.
+        systematic: Biases and drifts of the rungs.
+
+    Returns:
+        One for each rung of `judged`, in their order.
+
+    Raises:
+        DataError: If the tolerance is not above 0 and below 1.
+    """
+    rungs, told = judged(evidence), []
+    for score in scores:
+        if all(score.rung is not rung for rung in rungs):
+            continue
+        auc, acc = _verdicts(evidence, score, len(rungs))
+        cause = cause_of(score.rung.name, errors, largest)
+        advice = Adviser(evidence, score.rung, (auc, acc), cause, systematic).advice()
+        told.append(Answer(score.rung.name, auc, acc, cause, advice))
+    return tuple(told)
+
+
+def device_differences(evidence: Evidence) -> tuple[DeviceDifference, ...]:
+    """Every pair of devices, in AUC and ACC; empty for fewer than two.
+
+    Args:
+        evidence: What is compared.
+    """
+    devices = [rung for rung in evidence.rungs if rung.kind == "hardware"]
+    pairs = list(itertools.combinations(devices, 2))
+    if not pairs:
+        return ()
+    level = corrected_level(len(pairs))
+    told = {r.name: metrics.probabilities(r.logits, multi_label=evidence.multi_label)
+            for r in devices}  # fmt: skip
+    return tuple(
+        DeviceDifference(
+            second.name,
+            first.name,
+            difference(
+                evidence.labels, told[first.name], told[second.name], level, covers=covered(second)
+            ),
+        )
+        for first, second in pairs
+        for difference in (auc_difference, acc_difference)
+    )
+
+
+def _verdicts(evidence: Evidence, score: Scores, count: int) -> Iterator[Verdict]:
+    """Of AUC and ACC; for several rungs at the corrected level."""
+    assert score.auc_difference is not None
+    assert score.acc_difference is not None
+    rung, labels = score.rung, evidence.labels
+    differences = [score.auc_difference, score.acc_difference]
+    if count > 1:
+        exact, other = (
+            metrics.probabilities(r.logits, multi_label=evidence.multi_label)
+            for r in (evidence.exact, rung)
+        )
+        differences = [
+            difference(labels, exact, other, corrected_level(count), covers=covered(rung))
+            for difference in (auc_difference, acc_difference)
+        ]
+    for difference, over_shots in zip(differences, (score.auc_shots, score.acc_shots), strict=True):
+        yield verdict_on(
+            difference,
+            evidence.tolerance,
+            images=len(labels),
+            shots=rung.shots,
+            over_shots=over_shots,
+        )
