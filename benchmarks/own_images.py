@@ -3,9 +3,11 @@
     python benchmarks/own_images.py [--count 100000] [--side 28] [--channels 3] [--repeats 3]
 
 The images are drawn into a temporary folder first. Then processes take turns: one reads the folder
-and trains, the other is given arrays of the same images and trains. Each first trains on a few
-images, so that imports and what torch sets up are there before the measurement begins. Memory is
-the peak of the resident size over its size before the images, in units of the images' bytes.
+and trains for an epoch, the other is given arrays of the same images and does the same. Each first
+trains on a few images, so that imports and what torch sets up are there before the measurement
+begins. Memory is the peak of the resident size over its size before the images, in units of the
+images' bytes. Last, one process holds both sets and trains an epoch on each in turn, of which the
+first is left out: so a slow minute of the machine hits both.
 """
 
 from __future__ import annotations
@@ -71,14 +73,31 @@ def peak() -> float:
     return most * (1 if sys.platform == "darwin" else 1024)
 
 
-def work(options: argparse.Namespace) -> None:
-    """One side, in a process of its own."""
-    shape = (options.side, options.channels)
+def turns(options: argparse.Namespace) -> None:
+    """Epochs on the folder's images and on arrays, in turn."""
+    config, train = settings(options)
+    shape = (options.count, options.side, options.channels)
+    sides = {"folder": load(str(options.folder)), "arrays": arrays(*shape)}
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(options.epochs + 1):
+        for name, data in sides.items():
+            taken[name].append(fit(config, train, data).history[0].seconds)
+    print(json.dumps({name: seconds[1:] for name, seconds in taken.items()}))
+
+
+def settings(options: argparse.Namespace) -> tuple[ViTConfig, TrainConfig]:
+    """A small classical ViT, and one epoch."""
     config = ViTConfig(
         channels=options.channels, image_size=options.side, projection="linear", width=8
     )
-    train = TrainConfig(epochs=options.epochs, batch_size=256, threads=1)
-    fit(config, train.model_copy(update={"epochs": 1}), arrays(1000, *shape))
+    return config, TrainConfig(epochs=1, batch_size=256, threads=1)
+
+
+def work(options: argparse.Namespace) -> None:
+    """One side, in a process of its own."""
+    shape = (options.side, options.channels)
+    config, train = settings(options)
+    fit(config, train, arrays(1000, *shape))
     before, began = resident(), time.perf_counter()
     if options.worker == "folder":
         data = load(str(options.folder))
@@ -86,15 +105,13 @@ def work(options: argparse.Namespace) -> None:
         data = arrays(options.count, *shape)
     read = time.perf_counter() - began
     top = peak()  # drawing arrays takes more than holding them: only the folder's peak counts
-    result = fit(config, train, data)
-    seconds = [record.seconds for record in result.history]
+    fit(config, train, data)
     bytes_ = sum(data.split(word).images.nbytes for word in SHARES)
     print(
         json.dumps(
             {
                 "side": options.worker, "bytes": bytes_, "before": before, "read peak": top,
                 "peak": peak(), "ratio": (peak() - before) / bytes_, "read": read,
-                "epochs": seconds,
             }
         )
     )  # fmt: skip
@@ -106,14 +123,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--side", type=int, default=28)
     parser.add_argument("--channels", type=int, default=3, choices=(1, 3))
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--worker", choices=("folder", "arrays"), help=argparse.SUPPRESS)
+    parser.add_argument("--worker", choices=("folder", "arrays", "turns"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        work(options)
+        (turns if options.worker == "turns" else work)(options)
         return
     told = ["--count", "--side", "--channels", "--epochs"]
     same = [word for name in told for word in (name, str(getattr(options, name[2:])))]
@@ -121,22 +138,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "images"
         write(folder, options.count, options.side, options.channels)
-        for _ in range(options.repeats):
-            for side in ("folder", "arrays"):
-                command = [sys.executable, __file__, "--worker", side, "--folder", str(folder)]
-                done = subprocess.run([*command, *same], capture_output=True, text=True, check=True)
-                records.append(json.loads(done.stdout.splitlines()[-1]))
-                print(json.dumps(records[-1]), flush=True)
-    later = {
-        side: [s for r in records if r["side"] == side for s in r["epochs"][1:]]
-        for side in ("folder", "arrays")
-    }
-    ratios = [r["ratio"] for r in records if r["side"] == "folder"]
+        for side in [*("folder", "arrays") * options.repeats, "turns"]:
+            command = [sys.executable, __file__, "--worker", side, "--folder", str(folder)]
+            done = subprocess.run([*command, *same], capture_output=True, text=True, check=True)
+            records.append(json.loads(done.stdout.splitlines()[-1]))
+            print(json.dumps(records[-1]), flush=True)
+    taken, ratios = records[-1], [r["ratio"] for r in records[:-1] if r["side"] == "folder"]
+    pairs = [a / b for a, b in zip(taken["folder"], taken["arrays"], strict=True)]
     print(
         f"{options.count:,} images of {options.side} x {options.side} x {options.channels}: peak "
         f"{max(ratios):.2f} times their bytes beyond the imports; later epochs "
-        f"{median(later['folder']):.2f} s from the folder, {median(later['arrays']):.2f} s from "
-        f"arrays ({median(later['folder']) / median(later['arrays']):.3f})"
+        f"{median(taken['folder']):.2f} s from the folder, {median(taken['arrays']):.2f} s from "
+        f"arrays (median of their ratios {median(pairs):.3f})"
     )
     if options.json:
         options.json.write_text(json.dumps(records, indent=1))
