@@ -35,7 +35,8 @@ def find_own(text: str, base: Path | None = None) -> Path:
     if text.strip() and (path.is_dir() or path.is_file()):
         return path.resolve()
     known = (*medmnist.names(), PHANTOM)
-    near = difflib.get_close_matches(text.strip().lower(), known, n=1, cutoff=0.0)[0]
+    nearby = (*known, *_sets_in(base or Path()))
+    near = difflib.get_close_matches(text.strip().lower(), nearby, n=1, cutoff=0.0)[0]
     if Path(text).suffix or any(mark in text for mark in "/\\~"):
         raise DataError(
             f"Expected own images in {path}, but nothing is there. Check the path of the folder or "
@@ -45,6 +46,15 @@ def find_own(text: str, base: Path | None = None) -> Path:
         f"Expected the name of a data set, or the path of a folder or .npz file, got {text!r}: did "
         f"you mean {near!r}? Choose one of {', '.join(known)}, or check the path."
     )
+
+
+def _sets_in(folder: Path) -> list[str]:
+    """Names of what may be own images in a folder."""
+    try:
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+        return sorted(e.name for e in entries if e.is_dir() or e.suffix == ".npz")
+    except OSError:
+        return []
 
 
 def own_name(path: Path) -> str:

@@ -131,6 +131,8 @@ FOLDERS = {
     "dicom called png": (put(OTHER, bytes(128) + b"DICM" + bytes(99)), "whose values need"),
     "text called png": (put(OTHER, b"<html>"), "Expected a PNG, JPEG or TIFF image"),
     "gif called png": (gif, "Expected a PNG, JPEG or TIFF image"),
+    "pickle called png": (put(OTHER, pickle.dumps([1])), "Expected a PNG, JPEG or TIFF image"),
+    "zip called png": (put(OTHER, b"PK\x03\x04" + bytes(60)), "Expected a PNG, JPEG or TIFF image"),
     "empty file": (put(OTHER, b""), "Expected a PNG, JPEG or TIFF image"),
     "cut png": (cut, "is damaged"),
     "flipped png": (flipped, "is damaged"),
@@ -190,6 +192,14 @@ def disguised(path, good):
     path.write_bytes(pickle.dumps({"train_images": [1]}))
 
 
+def smuggled(path, good):
+    """A pickle in the place of one array."""
+    with zipfile.ZipFile(io.BytesIO(good)) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            raw = pickle.dumps([1]) if name == "val_labels.npy" else old.read(name)
+            new.writestr(name, raw)
+
+
 def half(path, good):
     path.write_bytes(good[: len(good) // 2])
 
@@ -219,6 +229,7 @@ def nothing(path, good):
 
 FILES = {
     "pickle": (disguised, "is damaged or no .npz file"),
+    "pickle inside": (smuggled, "is damaged or no .npz file"),
     "half": (half, "is damaged or no .npz file"),
     "spoilt": (spoilt, "is damaged"),
     "declared": (declared, "train_images should hold 1,024,000,000,000 bytes"),
@@ -296,7 +307,8 @@ def test_arrays_larger_than_the_memory(place, rng, capsys, monkeypatch):
         ("--dataset no/such/folder", "but nothing is there"),
         ("--dataset breastmnist.npz", "but nothing is there"),
         ("--dataset ./breastmnist", "but nothing is there"),
-        ("--dataset lesions", "got 'lesions': did you mean"),
+        ("--dataset breastmist", "did you mean 'breastmnist'"),
+        ("--dataset owm", "got 'owm': did you mean 'own'"),
         ("--dataset own --size 64", "Leave it out: the model follows the images' size"),
         ("--dataset own --patch 3", "patch_size 3 does not divide image_size 8; choose 2 or 4"),
         ("--dataset own --patch 1", "leaves no whole patches of 1 for 8; choose patch_size 2"),
