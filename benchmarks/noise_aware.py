@@ -23,9 +23,9 @@ from qvit_qiskit.execution.route import Route, open_route
 from qvit_qiskit.profile import AerProfile
 
 
-def route(noise: str | None) -> Route:
-    """Exact values, with a device's noise or without."""
-    profile = AerProfile(kind="aer", noise=noise)
+def route(noise: str | None, *, idle: bool = True) -> Route:
+    """Exact values, with a device's noise or without; whether waiting qubits decay in it."""
+    profile = AerProfile(kind="aer", noise=noise, idle=idle)
     return open_route(noise or "exact", profile, Path("built in"))
 
 
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--idle", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -58,7 +59,7 @@ def main() -> None:
         position="learned",
         pool="mean",
     )
-    routes = {"exact": route(None), "noisy": route(options.noise)}
+    routes = {"exact": route(None), "noisy": route(options.noise, idle=options.idle)}
     rows = []
     for seed in range(options.seeds):
         row: dict[str, float] = {"seed": seed}
