@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from qvit_qiskit.execution import noise_names
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -34,6 +36,8 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
+    from qiskit.providers import BackendV2
+
     from qvit_qiskit.circuits import QNNCircuit, build_circuit, register_family
     from qvit_qiskit.comparison import compare
     from qvit_qiskit.data import as_images, load
@@ -80,6 +84,15 @@ def __getattr__(name: str) -> Any:
     if name == "registry":
         return import_module(f"{home}.registry")
     return getattr(import_module(home), name)
+
+
+def _device_of_run(name: str) -> BackendV2:
+    from qvit_qiskit.runs.run_noise import run_device
+
+    return run_device(name)
+
+
+noise_names.register("run", _device_of_run)
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,7 @@ from qvit_qiskit.devices import calibration
 from qvit_qiskit.exceptions import CheckpointError, ConfigError, JobError
 from qvit_qiskit.formats import Format
 from qvit_qiskit.hardware import journal
-from qvit_qiskit.hardware.run import Terms
+from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.models.config import ResNetConfig
 from qvit_qiskit.profile import AerProfile, FakeProfile, IbmProfile

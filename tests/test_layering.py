@@ -117,6 +117,35 @@ def test_the_documents_show_the_rooms_as_they_are():
         assert (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
 
 
+def constructed(tree, name):
+    """Whether a file makes an object of a class, by its name or by a class method."""
+    calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return any(re.fullmatch(rf"(?:\w+\.)*{name}(?:\.\w+)?", call) for call in calls)
+
+
+def test_a_run_has_one_reader_and_one_writer():
+    """Whoever wants to know something of a run asks the reader; a run that goes on writes."""
+    makers = {name for name, tree in TREES.items() if constructed(tree, "Journal")}
+    assert makers == {"hardware/reader.py", "hardware/run.py"}
+    named = {name for name in TREES if '"journal.jsonl"' in (PACKAGE / name).read_text()}
+    assert named == {"hardware/journal.py", "study/folder.py"}
+    of_events = [name for name, tree in TREES.items() if constructed(tree, "read_line")]
+    assert of_events == ["hardware/journal.py"]
+    for call in ("Journal(x)", "journal.Journal.open(x)", "Journal.create(folder)"):
+        assert constructed(ast.parse(call), "Journal")
+    assert not constructed(ast.parse("journal.open(x), JournaledEstimator(x)"), "Journal")
+
+
+def test_a_study_s_folder_has_one_reader():
+    """Nobody else knows what its files are called, or reads lines of its logs."""
+    names = ("plan.json", "result.json", "study.toml", "test-evaluations.jsonl")
+    for name in names:
+        users = {one for one in TREES if f'"{name}"' in (PACKAGE / one).read_text()}
+        assert users == {"study/folder.py"}, name
+    readers = {one for one, tree in TREES.items() if constructed(tree, "read_lines")}
+    assert readers == {"study/folder.py"}
+
+
 @pytest.mark.parametrize("banned", ["torchvision", "medmnist", "mitiq", "pickle"])
 def test_some_packages_are_never_imported(banned):
     users = [

@@ -67,9 +67,10 @@ def watch(
 def _list(folder: Path) -> None:
     """A line for each run in a folder."""
     from qvit_qiskit.exceptions import JobError
+    from qvit_qiskit.hardware.reader import run_folders
     from qvit_qiskit.runs import status
 
-    runs = sorted(path.parent for path in folder.glob("*/journal.jsonl"))
+    runs = run_folders(folder)
     if not runs:
         print(f"There are no runs in {folder}/. `qvit submit` begins one.")
     for run in runs:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from qvit_qiskit.comparison.data import Attribution, Executions
 from qvit_qiskit.execution.recorded_noise import RecordedNoise
-from qvit_qiskit.hardware.outputs import Outputs
 from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.inference.passes import BATCH, Layer, Pass, run_pass
 from qvit_qiskit.inference.rows import answers_at
 

@@ -164,7 +164,7 @@ class _Build:
 
     def _noise_of(self, run: Recorded) -> RecordedNoise | None:
         try:
-            return noise_of(run.folder.hardware.stored)
+            return noise_of(run.folder.reader.stages)
         except RouteError as error:
             self.notes["device noise"] = f"left out: {error}"
             return None

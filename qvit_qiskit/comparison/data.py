@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from qvit_qiskit.hardware.outputs import Outputs
-from qvit_qiskit.hardware.readout_factors import Calibrated
 from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.hardware.values.outputs import Outputs
+from qvit_qiskit.hardware.values.readout_factors import Calibrated
 from qvit_qiskit.statistics.verdicts import TOLERANCE
 
 Kind = Literal["exact", "shot noise", "device noise", "hardware"]

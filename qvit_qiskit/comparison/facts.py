@@ -18,7 +18,7 @@ from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.recorded_noise import predicted_controls
 from qvit_qiskit.hardware.stored import StoredStage
 from qvit_qiskit.models import ViT
-from qvit_qiskit.runs.run_folder import CHECKPOINT, Source, weights_digest
+from qvit_qiskit.runs.run_folder import Source, weights_digest
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint, versions
 
 CHECKED = "checkpoint"
@@ -103,8 +103,9 @@ def run_facts(runs: Sequence[Recorded], labels: Sequence[str]) -> dict[str, str]
     """
     found: dict[str, str] = {}
     first = runs[0]
-    if first.folder.facts["checkpoint"]:
-        found |= trained_as(load_checkpoint(first.folder.journal.folder / CHECKPOINT))
+    checkpoint = first.folder.reader.checkpoint
+    if checkpoint is not None:
+        found |= trained_as(load_checkpoint(checkpoint))
     for run, label in zip(runs, labels, strict=True):
         times = [time for where in run.executions for time in where.times]
         seconds, basis = run.cost()
@@ -116,7 +117,7 @@ def run_facts(runs: Sequence[Recorded], labels: Sequence[str]) -> dict[str, str]
             f"({basis}){_schedule(run)}"
         )
         found |= _controls(run, label)
-    told = first.folder.facts["versions"]
+    told = first.folder.order.versions
     found["versions of the run"] = _listed(told)
     return found | {"versions of the comparison": _listed(_here())}
 
@@ -127,7 +128,7 @@ def _controls(run: Recorded, label: str) -> dict[str, str]:
     A simulator knows no crosstalk: it predicts what the places on the chip differ by.
     """
     found = {}
-    for layer, stage in enumerate(run.folder.hardware.stored, start=1):
+    for layer, stage in enumerate(run.folder.reader.stages, start=1):
         predicted = _predicted(stage)
         for circuit, control in enumerate(stage.controls):
             size, error = control.difference()
@@ -150,7 +151,7 @@ def _predicted(stage: StoredStage) -> list[float]:
 
 def _schedule(run: Recorded) -> str:
     """How long circuits took by the service's own schedule, where it said so."""
-    known = [stage.circuit_seconds for stage in run.folder.hardware.stored]
+    known = [stage.circuit_seconds for stage in run.folder.reader.stages]
     pairs = [pair for pair in known if pair is not None]
     if not pairs:
         return ""

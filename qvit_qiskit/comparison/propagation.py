@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from qvit_qiskit.circuits.readout import measurement_bases
 from qvit_qiskit.comparison.data import Executions
-from qvit_qiskit.hardware.outputs import Outputs
-from qvit_qiskit.hardware.readout_factors import Shared
 from qvit_qiskit.hardware.stage import Group
+from qvit_qiskit.hardware.values.outputs import Outputs
+from qvit_qiskit.hardware.values.readout_factors import Shared
 from qvit_qiskit.inference.passes import BATCH, Layer, run_pass
 
 DRAWS = 100

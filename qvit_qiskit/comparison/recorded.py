@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +16,9 @@ from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.comparison.data import Anchors, Executions
 from qvit_qiskit.devices.compiled import Compiled
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.hardware.journal import Journal, digest
-from qvit_qiskit.hardware.ledger import ledger_of
-from qvit_qiskit.hardware.readout_factors import calibrated_noise
-from qvit_qiskit.hardware.stage import Chunk, Layout, Rows
+from qvit_qiskit.hardware.stage import Layout, Rows
 from qvit_qiskit.hardware.stored import StoredStage
+from qvit_qiskit.hardware.values.readout_factors import calibrated_noise
 from qvit_qiskit.inference.passes import Pass
 from qvit_qiskit.inference.rows import evaluate
 from qvit_qiskit.profile import FakeProfile
@@ -57,7 +54,7 @@ class Recorded:
     @property
     def profile_name(self) -> str:
         """The profile, without the path it had on the machine that began the run."""
-        return re.split(r"[\\/]", self.folder.facts["profile"])[-1].removesuffix(".toml")
+        return re.split(r"[\\/]", self.folder.order.profile)[-1].removesuffix(".toml")
 
     @property
     def predicted(self) -> str:
@@ -67,34 +64,24 @@ class Recorded:
         lie on the chip, of how they are read and whether and how they wait, and of the
         transpiler's version, on which their gates depend.
         """
-        events = self.folder.journal.of("compiled")
-        placed = [
-            [{part: program[part] for part in ("axes", "columns", "qubits", "outputs", "terms")}
-             for group in event["programs"] for program in group]
-            for event in events
-        ]  # fmt: skip
-        twirls = self.folder.terms.mitigation.twirls
-        waits = [event.get("idle", False) and twirls for event in events]
-        errors, versions = events[-1]["calibration"]["sha256"], self.folder.facts["versions"]
-        return digest(json.dumps([errors, placed, waits, versions.get("qiskit")]).encode())
+        return self.folder.reader.predicted_noise(self.folder.order.versions.get("qiskit"))
 
     @property
     def identity(self) -> str:
         """Eight digits that a copy of the folder shares and no other run has."""
-        return digest(json.dumps(self.folder.journal.events[:2]).encode())[:8]
+        return self.folder.reader.short_identity
 
     @property
     def begun(self) -> str:
         """When the run was begun, UTC."""
-        return str(self.folder.journal.events[0]["time"])
+        return self.folder.reader.begun
 
     def cost(self) -> tuple[float, str]:
         """QPU seconds, and whether they are billed or estimated."""
-        journal = self.folder.journal
+        reader = self.folder.reader
         if self.rehearsal:
-            chunks = [chunk for event in journal.of("compiled") for chunk in event["chunks"]]
-            return float(sum(c["seconds"] for c in chunks)), REHEARSED
-        ledger = ledger_of(journal, self.folder.terms.budget)
+            return reader.planned_seconds, REHEARSED
+        ledger = reader.ledger(self.folder.terms.budget)
         return ledger.spent, "billed" if ledger.final else "estimated: bills are not final"
 
     def model(self, given: nn.Module | None) -> nn.Module:
@@ -120,7 +107,7 @@ def read_recorded(run: Path | str) -> Recorded:
             f"The run in {run} is of {results.device}, which returns random data. Compare runs of "
             "a real device or rehearsals."
         )
-    found = [_executions(folder, stage) for stage in folder.hardware.stored]
+    found = [_executions(folder, stage) for stage in folder.reader.stages]
     return Recorded(Path(run), folder, results, folder.source(), found)
 
 
@@ -151,7 +138,7 @@ def check_same(runs: Sequence[Recorded]) -> None:
                 f"Expected runs of the same images and labels, but those of {other.path} are not "
                 f"those of {first.path}. Compare them one by one."
             )
-        if first.folder.facts["model"] != other.folder.facts["model"]:
+        if first.folder.order.model != other.folder.order.model:
             raise JobError(
                 f"Expected runs of one model, but the weights of {other.path} are not those of "
                 f"{first.path}. Compare them one by one."
@@ -183,12 +170,11 @@ def check_reproduced(run: Recorded, replayed: Pass) -> None:
 
 def _executions(run: RunFolder, stage: StoredStage) -> Executions:
     rows, layout = stage.rows, stage.layout
-    times = _times(run.journal, layout.chunks)
-    chunks = sorted(layout.chunks, key=lambda chunk: times[chunk.name])
+    chunks = {chunk.name: chunk for chunk in layout.chunks}
     jobs = [np.zeros(len(group.rows), int) for group in rows.groups]
     copies = [np.zeros(len(group.rows), int) for group in rows.groups]
-    for job, chunk in enumerate(chunks):
-        for piece in chunk.pieces:
+    for job, name in enumerate(stage.times):
+        for piece in chunks[name].pieces:
             if piece.group >= len(rows.groups):
                 continue  # rows that ran a second time
             seats = layout.seats[piece.group][piece.start : piece.stop]
@@ -196,24 +182,11 @@ def _executions(run: RunFolder, stage: StoredStage) -> Executions:
                 jobs[piece.group][seated[seated >= 0]] = job
                 copies[piece.group][seated[seated >= 0]] = copy
     qubits = [_qubits(layout, rows, g)[copy] for g, copy in enumerate(copies)]
-    told = tuple(times[c.name].isoformat() for c in chunks)
+    told = tuple(time.astimezone(UTC).isoformat() for time in stage.times.values())
     mitigation, calibrated = run.terms.mitigation, None
     if mitigation.calibration_rows:
         calibrated = calibrated_noise(rows, layout, stage.counts, mitigation)
     return Executions(rows, qubits, copies, jobs, told, calibrated)
-
-
-def _times(journal: Journal, chunks: Sequence[Chunk]) -> dict[str, datetime]:
-    """When each job began, where the service said so of all; else when its result was stored."""
-    stored = {c.name: journal.of("finished", chunk=c.name)[-1] for c in chunks}
-    began = {e["job"]: e["began"] for e in journal.of("billed") if "began" in e}
-    known = all(event["job"] in began for event in stored.values())
-    return {
-        name: datetime.fromisoformat(began[event["job"]] if known else event["time"]).astimezone(
-            UTC
-        )
-        for name, event in stored.items()
-    }
 
 
 def _qubits(layout: Layout, rows: Rows, group: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from qvit_qiskit.devices.prices import prices
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution.recorded_noise import RecordedNoise
 from qvit_qiskit.execution.route import Route, open_route
-from qvit_qiskit.hardware.outputs import Outputs
+from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.inference.passes import BATCH, Pass, run_pass
 from qvit_qiskit.models.cost import count_rows
 from qvit_qiskit.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile

@@ -1,4 +1,4 @@
-"""The device whose noise is meant: a snapshot, a calibration file, a run, or a processor now."""
+"""The device whose noise is meant: a snapshot, a calibration file, or a processor now."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from qiskit.providers import BackendV2
 from qvit_qiskit.devices.calibration import device_of
 from qvit_qiskit.devices.regions import bundled_device
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.hardware.journal import Journal
-from qvit_qiskit.hardware.stored import compiled_stages
+from qvit_qiskit.execution.noise_names import reader_of
 from qvit_qiskit.ibm.account import connect, find_device
 from qvit_qiskit.ibm.calls import Patience, repeat
 from qvit_qiskit.ibm.sender import properties_json
@@ -21,16 +20,17 @@ def noise_device(noise: str, base: Path) -> BackendV2:
     """The device that a profile's ``noise`` names.
 
     Args:
-        noise: A bundled snapshot, ``run:`` and a run's folder or its name below ``runs/``, or a
-            calibration file ending in ``.json``.
+        noise: A bundled snapshot, a calibration file ending in ``.json``, or a name that another
+            room has registered a reader for, such as ``run:`` and a run's folder.
         base: What the file's path is relative to.
 
     Raises:
         RouteError: If there is no such snapshot or calibration.
         JobError: If the folder is no run's.
     """
-    if noise.startswith("run:"):
-        return run_device(Path(noise.removeprefix("run:")))
+    reader = reader_of(noise)
+    if reader is not None:
+        return reader()
     if noise.endswith(".json"):
         path = base / noise
         try:
@@ -38,21 +38,6 @@ def noise_device(noise: str, base: Path) -> BackendV2:
         except OSError as error:
             raise RouteError(f"Cannot read the calibration {path}: {error.strerror}.") from error
     return bundled_device(noise)
-
-
-def run_device(folder: Path) -> BackendV2:
-    """The device of a run, as it was when the run's last quantum layer was compiled.
-
-    Raises:
-        RouteError: If the run is not compiled, or its device reported nothing.
-        JobError: If the folder is no run's.
-    """
-    if not folder.exists() and (Path("runs") / folder).exists():
-        folder = Path("runs") / folder
-    stages = compiled_stages(Journal.open(folder))
-    if not stages:
-        raise RouteError(f"The run in {folder} has recorded no calibration yet; resume it first.")
-    return stages[-1].device
 
 
 def live_calibration(profile: IbmProfile, patience: Patience) -> str:

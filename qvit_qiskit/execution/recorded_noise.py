@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,11 @@ from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.devices.client_template import SentWaits
 from qvit_qiskit.devices.compiled import Compiled
 from qvit_qiskit.devices.embeddings import plain
-from qvit_qiskit.devices.prices import Mitigation, extrapolation
+from qvit_qiskit.devices.prices import extrapolation
 from qvit_qiskit.devices.regions import Region, region_target
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.hardware.journal import Journal
 from qvit_qiskit.hardware.stage import Group
-from qvit_qiskit.hardware.stored import StoredStage, compiled_stages
+from qvit_qiskit.hardware.stored import StoredStage
 from qvit_qiskit.simulation.exact.estimator import Columns, Compiler, ExactEstimator
 from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
 from qvit_qiskit.simulation.noise.noisy_program import NoisyProgram, compile_noisy
@@ -152,23 +150,6 @@ class RecordedNoise(RowEstimator):
         raise _other_circuit()
 
 
-def recorded_noise(folder: Path, *, mitigated: bool = False) -> RecordedNoise:
-    """The noise that a run's folder predicts for it.
-
-    Args:
-        folder: The folder of a run whose quantum layers are compiled.
-        mitigated: Whether to predict what the run's resilience level makes of the values.
-
-    Raises:
-        JobError: If the folder is no run's, or damaged.
-        RouteError: If nothing is compiled, or its device reported nothing.
-    """
-    stages = compiled_stages(Journal.open(folder))
-    if not stages:
-        raise RouteError(f"The run in {folder} has compiled nothing yet; resume it first.")
-    return noise_of(stages, mitigated=mitigated)
-
-
 def noise_of(stages: Sequence[StoredStage], *, mitigated: bool = False) -> RecordedNoise:
     """The noise that the compiled stages of a run predict for it.
 
@@ -213,7 +194,7 @@ def predicted_controls(stage: StoredStage) -> list[tuple[np.ndarray, np.ndarray]
     """
     predict, found = _Predictor(stage, mitigated=True), []
     programs, count = stage.layout.programs, len(stage.rows.groups)
-    for place, (number, picked) in enumerate((stage.compiled or {}).get("controls", ())):
+    for place, (number, picked) in enumerate(stage.compilation.controls):
         group, copies = stage.rows.groups[number], stage.copies_of(number)[picked]
         packed = predict.tables(group, picked, copies, programs[number])
         alone = predict.tables(group, picked, np.zeros_like(copies), programs[count + place])
@@ -225,10 +206,8 @@ class _Predictor:
     """Predicts copies of a stage. Runs that were begun when nothing decayed keep that."""
 
     def __init__(self, stage: StoredStage, *, mitigated: bool) -> None:
-        event = stage.compiled or {}
-        mitigation = Mitigation(event.get("level", 0), event.get("twirl_gates", False))
-        self.device = stage.device
-        decays = event.get("idle", False)
+        mitigation, self.device = stage.mitigation, stage.device
+        decays = stage.compilation.idle
         self.waits = SentWaits(mitigation, self.device.target) if decays else None
         self.factors = mitigation.factors if mitigated else (1,)
         self.perfect = mitigated and mitigation.level > 0

@@ -15,7 +15,8 @@ from qvit_qiskit.circuits.reading import Readout
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.noise_source import noise_device
 from qvit_qiskit.hardware.estimators import JournaledEstimator, RehearsalEstimator
-from qvit_qiskit.hardware.run import HardwareRun, Terms
+from qvit_qiskit.hardware.run import HardwareRun
+from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
 from qvit_qiskit.simulation.bitstrings import BitstringEstimator

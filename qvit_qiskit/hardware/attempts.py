@@ -2,54 +2,73 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar, cast
 
-from qvit_qiskit.hardware.journal import Event, Journal, digest
+from qvit_qiskit.hardware.events import Abandonment, ChunkEvent, End, Surplus
+from qvit_qiskit.hardware.journal import Journal, digest
 from qvit_qiskit.hardware.stage import Chunk
 
-STATES = {
-    "intent": "unanswered",
-    "submitted": "sent",
-    "uncertain": "uncertain",
-    "released": "new",
-    "given_up": "new",
-    "failed": "failed",
-    "lost": "lost",
-    "finished": "done",
-}
-"""What the last event of a chunk says."""
-
-ENDED = ("failed", "lost", "given_up")
-"""Events of attempts that may have made a job and came to nothing."""
-
-
-def last_events(journal: Journal) -> dict[str, Event]:
-    """By the name of each chunk that was ever sent, the last event that says how far it is."""
-    return {event["chunk"]: event for event in journal.events if event["event"] in STATES}
+C = TypeVar("C", bound=ChunkEvent)
 
 
 class Attempts:
-    """The attempts to have chunks of a run executed, read from and written to its journal."""
+    """The attempts to have chunks of a run executed.
+
+    Chunks are named, not given, where nothing but the name matters. Each event of the journal is
+    looked at once, however often is asked.
+    """
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
+        self._read = 0
+        """Events that are in what follows."""
+        self._last: dict[str, ChunkEvent] = {}
+        self._of: dict[tuple[str, type[ChunkEvent]], ChunkEvent] = {}
+        self._ended: dict[str, set[str]] = {}
+
+    def _catch_up(self) -> None:
+        for event in self.journal.events[self._read :]:
+            if isinstance(event, ChunkEvent):
+                self._last[event.chunk] = self._of[event.chunk, type(event)] = event
+            if isinstance(event, End):
+                # A job that is looked for again and again may be called lost more than once.
+                self._ended.setdefault(event.chunk, set()).add(event.tag)
+        self._read = len(self.journal.events)
+
+    @property
+    def latest(self) -> dict[str, ChunkEvent]:
+        """By the name of each chunk that was ever sent, the last event that says how far it is."""
+        self._catch_up()
+        return dict(self._last)
 
     def state(self, chunk: Chunk) -> str:
         """``new``, ``unanswered``, ``sent``, ``uncertain``, ``failed``, ``lost`` or ``done``."""
-        last = self.last(chunk)
-        return STATES[last["event"]] if last else "new"
+        self._catch_up()
+        last = self._last.get(chunk.name)
+        return last.state if last else "new"
 
-    def last(self, chunk: Chunk, kind: str | None = None) -> Event | None:
-        """The last event of a chunk, or its last one of a kind."""
-        kinds = [kind] if kind else list(STATES)
-        for event in reversed(self.journal.events):
-            if event.get("chunk") == chunk.name and event["event"] in kinds:
-                return event
-        return None
+    def find(self, chunk: str, kind: type[C]) -> C | None:
+        """The last event of a kind that a chunk has, if it has one.
 
-    def note(self, kind: str, chunk: Chunk, **facts: Any) -> Event:
-        """Write an event of a chunk."""
-        return self.journal.append(kind, chunk=chunk.name, **facts)
+        Args:
+            chunk: Its name.
+            kind: The type of the event.
+        """
+        self._catch_up()
+        return cast("C | None", self._of.get((chunk, kind)))
+
+    def last(self, chunk: Chunk, kind: type[C]) -> C:
+        """The last event of a kind that a chunk has.
+
+        Args:
+            chunk: The chunk.
+            kind: The type of the event.
+
+        Raises:
+            KeyError: If it has none.
+        """
+        self._catch_up()
+        return cast("C", self._of[chunk.name, kind])
 
     def tag(self, chunk: Chunk) -> str:
         """The tag of the next attempt, by which its job is found again.
@@ -58,17 +77,15 @@ class Attempts:
         a job and came to nothing. So copies of a folder have the same tag for the same attempt,
         and the second one finds the job of the first.
         """
-        # A job that is looked for again and again may be called lost more than once.
-        ended = {event["tag"] for k in ENDED for event in self.journal.of(k, chunk=chunk.name)}
-        text = f"{self.journal.identity} {chunk.name} {len(ended)}"
-        return f"qvit-{digest(text.encode())[:32]}"
+        self._catch_up()
+        ended = len(self._ended.get(chunk.name, ()))
+        return f"qvit-{digest(f'{self.journal.identity} {chunk.name} {ended}'.encode())[:32]}"
 
     def sent(self, chunk: Chunk) -> bool:
         """Whether a job of the chunk is out or has ended, for all that is known."""
-        ended = any(self.journal.of(kind, chunk=chunk.name) for kind in ENDED)
-        return ended or self.state(chunk) != "new"
+        return self.state(chunk) != "new" or chunk.name in self._ended
 
-    def given_up(self) -> list[Event]:
+    def given_up(self) -> list[Abandonment]:
         """Submissions that were not answered and were sent again: their jobs may yet appear."""
-        appeared = {event["tag"] for event in self.journal.of("surplus")}
-        return [e for e in self.journal.of("given_up") if e["tag"] not in appeared]
+        appeared = {event.tag for event in self.journal.of(Surplus)}
+        return [event for event in self.journal.of(Abandonment) if event.tag not in appeared]

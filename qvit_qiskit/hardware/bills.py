@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from qvit_qiskit.hardware.journal import Event, Journal
-from qvit_qiskit.hardware.ledger import surplus_tag
+from qvit_qiskit.hardware.events import (
+    Closure,
+    Failure,
+    Finish,
+    JobBill,
+    Loss,
+    Surplus,
+    WorkloadBill,
+)
+from qvit_qiskit.hardware.journal import Journal
 from qvit_qiskit.ibm.sender import Sender
 
 
@@ -17,39 +25,48 @@ class Bills:
         """Write down what a job was billed, if that is final and was not known.
 
         Args:
-            entry: The job's entry on the run's bill: its tag, or `surplus_tag`.
+            entry: The job's entry on the run's bill: its tag, or `Surplus.entry`.
             job: Its id.
         """
-        if self.journal.of("billed", tag=entry):
-            return
+        if entry not in self._final():
+            self._ask(entry, job)
+
+    def _final(self) -> set[str]:
+        return {event.tag for event in self.journal.of(JobBill)}
+
+    def _ask(self, entry: str, job: str) -> None:
         bill = self.sender.bill(job)
         if bill is not None:
-            began = {"began": bill.began} if bill.began else {}
-            self.journal.append("billed", tag=entry, job=job, seconds=bill.seconds, **began)
+            self.journal.append(
+                JobBill(tag=entry, job=job, seconds=bill.seconds, began=bill.began or None)
+            )
 
     def surplus(self, job: str, tag: str) -> None:
-        """Cancel a job that nobody needs, and put it on the bill."""
+        """Cancel a job that nobody needs, and put it on the bill.
+
+        Args:
+            job: Its id.
+            tag: Its tag, which is that of the job that was kept.
+        """
         self.sender.cancel(job)
-        event = self.journal.append("surplus", job=job, tag=tag)
-        self.ask(surplus_tag(event), job)
+        self.ask(self.journal.append(Surplus(job=job, tag=tag)).entry, job)
 
     def update(self) -> None:
         """Ask for all bills that were not final before, surplus jobs' and sessions' too."""
-        ended = {
-            surplus_tag(event) if event["event"] == "surplus" else event["tag"]: event["job"]
-            for event in self._ended()
-        }
-        for entry, job in ended.items():
-            self.ask(entry, job)
-        clocks = {event["workload"] for event in self.journal.of("workload_billed")}
-        for event in self.journal.of("closed"):
-            if event["workload"] not in clocks:
-                seconds = self.sender.workload_seconds(event["workload"])
+        final = self._final()
+        for entry, job in self._ended().items():
+            if entry not in final:
+                self._ask(entry, job)
+        clocks = {event.workload for event in self.journal.of(WorkloadBill)}
+        for event in self.journal.of(Closure):
+            if event.workload not in clocks:
+                seconds = self.sender.workload_seconds(event.workload)
                 if seconds is not None:
-                    self.journal.append(
-                        "workload_billed", workload=event["workload"], seconds=seconds
-                    )
+                    self.journal.append(WorkloadBill(workload=event.workload, seconds=seconds))
 
-    def _ended(self) -> list[Event]:
-        kinds = ("finished", "failed", "lost", "surplus")
-        return [event for kind in kinds for event in self.journal.of(kind)]
+    def _ended(self) -> dict[str, str]:
+        """The job of each entry that has ended."""
+        ended = {event.tag: event.job for event in self.journal.of(Finish)}
+        ended |= {event.tag: event.job for event in self.journal.of(Failure)}
+        ended |= {event.tag: event.job for event in self.journal.of(Loss)}
+        return ended | {event.entry: event.job for event in self.journal.of(Surplus)}

@@ -13,10 +13,19 @@ from datetime import UTC, datetime, timedelta
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.hardware.attempts import Attempts
 from qvit_qiskit.hardware.bills import Bills
-from qvit_qiskit.hardware.journal import Event, Journal
+from qvit_qiskit.hardware.events import (
+    Absence,
+    Closure,
+    Event,
+    Opening,
+    Submission,
+    Surplus,
+    Unopened,
+    Workload,
+)
 from qvit_qiskit.hardware.stage import CONTENT_TAG, Chunk, Task
 from qvit_qiskit.ibm.calls import Patience
-from qvit_qiskit.ibm.sender import Listed, Sender
+from qvit_qiskit.ibm.sender import Listed
 
 ABSENT = timedelta(hours=1)
 """After this a job whose submission was not answered, and that was given up, no longer counts."""
@@ -29,9 +38,9 @@ CLOCKS = timedelta(seconds=60)
 class Claims:
     """Finds the jobs of a run by their tags."""
 
-    def __init__(self, journal: Journal, sender: Sender, patience: Patience) -> None:
-        self.journal, self.sender, self.patience = journal, sender, patience
-        self.attempts, self.bills = Attempts(journal), Bills(journal, sender)
+    def __init__(self, attempts: Attempts, bills: Bills, patience: Patience) -> None:
+        self.attempts, self.bills, self.patience = attempts, bills, patience
+        self.journal, self.sender = bills.journal, bills.sender
 
     def seek(self, tag: str, seconds: float) -> list[Listed]:
         """The jobs with a tag; where there are none yet, looked for again for so many seconds."""
@@ -51,8 +60,8 @@ class Claims:
             JobError: If a copy of the folder sent something else under the tag.
         """
         content = task.content_tag(chunk)
-        sent = self.attempts.last(chunk, "submitted") or {}
-        own = str(sent["job"]) if sent.get("tag") == tag else ""  # not an earlier attempt's
+        sent = self.attempts.find(chunk.name, Submission)
+        own = sent.job if sent and sent.tag == tag else ""  # not an earlier attempt's
         if own and own not in [one.job for one in listed]:  # it is not listed yet
             listed = [*listed, Listed(own)]
         for other in listed:
@@ -65,8 +74,8 @@ class Claims:
                 )
         kept = self._kept(listed)
         if kept != own:
-            self.attempts.note("submitted", chunk, tag=tag, job=kept)
-        known = {event["job"] for event in self.journal.of("surplus")}
+            self.journal.append(Submission(chunk=chunk.name, tag=tag, job=kept))
+        known = {event.job for event in self.journal.of(Surplus)}
         for other in listed:
             if other.job != kept and other.job not in known:
                 self.bills.surplus(other.job, tag)
@@ -97,12 +106,12 @@ class Claims:
                 self.opened(opening, workload)
             for opening in unanswered[len(listed) :]:
                 if datetime.now(UTC) - _moment(opening) > ABSENT:
-                    self.journal.append("unopened", opening=opening["opening"])
-        closed = {event["workload"] for event in self.journal.of("closed")}
-        known = [event["workload"] for event in self.journal.of("workload")]
+                    self.journal.append(Unopened(opening=opening.opening))
+        closed = {event.workload for event in self.journal.of(Closure)}
+        known = [event.workload for event in self.journal.of(Workload)]
         return [workload for workload in known if workload not in closed]
 
-    def opened(self, opening: Event, workload: str) -> None:
+    def opened(self, opening: Opening, workload: str) -> None:
         """Write down which batch or session an opening made.
 
         Args:
@@ -110,23 +119,17 @@ class Claims:
             workload: Its id.
         """
         self.journal.append(
-            "workload",
-            workload=workload,
-            max_seconds=opening["max_seconds"],
-            opening=opening["opening"],
+            Workload(workload=workload, max_seconds=opening.max_seconds, opening=opening.opening)
         )
 
-    def _unanswered_openings(self) -> list[Event]:
-        answered = {
-            event.get("opening")
-            for kind in ("workload", "unopened")
-            for event in self.journal.of(kind)
-        }
-        return [e for e in self.journal.of("opening") if e["opening"] not in answered]
+    def _unanswered_openings(self) -> list[Opening]:
+        answered = {event.opening for event in self.journal.of(Workload)}
+        answered |= {event.opening for event in self.journal.of(Unopened)}
+        return [event for event in self.journal.of(Opening) if event.opening not in answered]
 
-    def _empty_workloads(self, openings: Sequence[Event]) -> list[str]:
+    def _empty_workloads(self, openings: Sequence[Opening]) -> list[str]:
         """The batches or sessions without a job that were opened when these were, oldest first."""
-        known = {event["workload"] for event in self.journal.of("workload")}
+        known = {event.workload for event in self.journal.of(Workload)}
         listed: dict[str, None] = {}
         for opening in openings:
             begun = _moment(opening)
@@ -141,13 +144,14 @@ class Claims:
     def look_for_given_up(self) -> None:
         """Cancel jobs that were listed only after they were given up, and put them on the bill."""
         for event in self.attempts.given_up():
-            listed = self.sender.find(event["tag"])
+            listed = self.sender.find(event.tag)
             for one in listed:
-                self.bills.surplus(one.job, event["tag"])
+                self.bills.surplus(one.job, event.tag)
             age = datetime.now(UTC) - _moment(event)
-            if not listed and age > ABSENT and not self.journal.of("absent", tag=event["tag"]):
-                self.journal.append("absent", tag=event["tag"])
+            absent = {event.tag for event in self.journal.of(Absence)}
+            if not listed and age > ABSENT and event.tag not in absent:
+                self.journal.append(Absence(tag=event.tag))
 
 
 def _moment(event: Event) -> datetime:
-    return datetime.fromisoformat(event["time"])
+    return datetime.fromisoformat(event.time)

@@ -4,38 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.hardware.attempts import Attempts
-from qvit_qiskit.hardware.bills import Bills
 from qvit_qiskit.hardware.claims import Claims
-from qvit_qiskit.hardware.counts import Counts
-from qvit_qiskit.hardware.journal import Event, Journal, pack_arrays, unpack_arrays
+from qvit_qiskit.hardware.events import Failure, Finish, Loss, Submission
+from qvit_qiskit.hardware.journal import pack_arrays
 from qvit_qiskit.hardware.stage import Chunk, Progress, Task
-from qvit_qiskit.ibm.calls import Patience
+from qvit_qiskit.hardware.values.counts import Counts
 from qvit_qiskit.ibm.item import Item
-from qvit_qiskit.ibm.sender import Listed, Result, Sender, Unusable
+from qvit_qiskit.ibm.sender import Listed, Result, Unusable
 
 
 class Collection:
     """What comes back of a run's jobs."""
 
-    def __init__(
-        self,
-        journal: Journal,
-        sender: Sender,
-        shots: int,
-        mitigation: Mitigation,
-        patience: Patience,
-    ) -> None:
-        self.journal, self.sender = journal, sender
-        self.shots, self.mitigation = shots, mitigation
-        self.attempts, self.bills = Attempts(journal), Bills(journal, sender)
-        self.claims = Claims(journal, sender, patience)
+    def __init__(self, claims: Claims, shots: int, mitigation: Mitigation) -> None:
+        self.claims, self.shots, self.mitigation = claims, shots, mitigation
+        self.attempts, self.bills = claims.attempts, claims.bills
+        self.journal, self.sender = claims.journal, claims.sender
 
     def look(self, task: Task) -> Progress:
         """Look at every job that was sent; store the results of those that are done.
@@ -48,8 +37,8 @@ class Collection:
         for chunk in task.layout.chunks:
             if self.attempts.state(chunk) != "sent":
                 continue
-            sent = self.attempts.last(chunk, "submitted") or {}
-            look = self.sender.look(sent["job"])
+            sent = self.attempts.last(chunk, Submission)
+            look = self.sender.look(sent.job)
             if look.state == "done":
                 problem = self.store(task, chunk) or problem
             elif look.state in ("failed", "cancelled"):
@@ -66,14 +55,12 @@ class Collection:
 
     def store(self, task: Task, chunk: Chunk) -> JobError | None:
         """Store the result of a finished job; what is wrong with it, if anything."""
-        sent = self.attempts.last(chunk, "submitted") or {}
-        job = sent["job"]
+        sent = self.attempts.last(chunk, Submission)
+        job = sent.job
         if not self.sender.local:
-            self.claims.adopt(
-                task, chunk, sent["tag"], self.sender.find(sent["tag"]) or [Listed(job)]
-            )
-            sent = self.attempts.last(chunk, "submitted") or {}
-        if sent["job"] != job:  # an older one was listed since: look at that one next
+            self.claims.adopt(task, chunk, sent.tag, self.sender.find(sent.tag) or [Listed(job)])
+            sent = self.attempts.last(chunk, Submission)
+        if sent.job != job:  # an older one was listed since: look at that one next
             return None
         items = task.layout.items(chunk, task.groups, self.mitigation)
         try:
@@ -90,11 +77,11 @@ class Collection:
             }
         name = f"results/{chunk.name}.npz"
         sha256 = self.journal.store(name, pack_arrays(arrays))
-        facts: dict[str, Any] = {"file": name, "sha256": sha256}
-        if result.timings:
-            facts |= {"timing": self._store_timings(chunk, items, result)}
-        self.attempts.note("finished", chunk, tag=sent["tag"], job=job, **facts)
-        self.bills.ask(sent["tag"], job)
+        timing = self._store_timings(chunk, items, result) if result.timings else None
+        self.journal.append(
+            Finish(chunk=chunk.name, tag=sent.tag, job=job, file=name, sha256=sha256, timing=timing)
+        )
+        self.bills.ask(sent.tag, job)
         return None
 
     def _store_timings(self, chunk: Chunk, items: Sequence[Item], result: Result) -> dict[str, str]:
@@ -104,14 +91,14 @@ class Collection:
         return {"file": name, "sha256": self.journal.store(name, json.dumps(told).encode())}
 
     def fail(
-        self, chunk: Chunk, sent: Event, state: str, reason: str, *, cut: bool = False
+        self, chunk: Chunk, sent: Submission, way: str, reason: str, *, cut: bool = False
     ) -> JobError:
         """Write down that a job failed or was cancelled.
 
         Args:
             chunk: What it was to run.
             sent: The event of its submission.
-            state: ``"failed"`` or ``"cancelled"``.
+            way: ``"failed"`` or ``"cancelled"``.
             reason: Why, a sentence.
             cut: Whether it was stopped at its limit.
 
@@ -119,13 +106,13 @@ class Collection:
             What to tell the user.
         """
         reason = reason or "The service gave no reason."
-        self.attempts.note(
-            "failed", chunk, tag=sent["tag"], job=sent["job"], reason=reason, state=state, cut=cut
+        failure = self.journal.append(
+            Failure(chunk=chunk.name, tag=sent.tag, job=sent.job, reason=reason, way=way, cut=cut)
         )
-        self.bills.ask(sent["tag"], sent["job"])
-        return self.not_finished(self.attempts.last(chunk, "failed") or {})
+        self.bills.ask(sent.tag, sent.job)
+        return self.not_finished(failure)
 
-    def lose(self, chunk: Chunk, sent: Event, reason: str) -> JobError:
+    def lose(self, chunk: Chunk, sent: Submission, reason: str) -> JobError:
         """Write down that a job, or its result, no longer exists.
 
         Args:
@@ -136,39 +123,25 @@ class Collection:
         Returns:
             What to tell the user.
         """
-        self.attempts.note("lost", chunk, tag=sent["tag"], job=sent["job"], reason=reason)
-        self.bills.ask(sent["tag"], sent["job"])
-        return self.lost(self.attempts.last(chunk, "lost") or {})
+        loss = self.journal.append(
+            Loss(chunk=chunk.name, tag=sent.tag, job=sent.job, reason=reason)
+        )
+        self.bills.ask(sent.tag, sent.job)
+        return self.lost(loss)
 
-    def not_finished(self, failed: Event) -> JobError:
+    def not_finished(self, failed: Failure) -> JobError:
         """What to tell of a job that failed or was cancelled."""
-        longer = " It gets a higher limit then." if failed.get("cut") else ""
+        longer = " It gets a higher limit then." if failed.cut else ""
         return JobError(
-            f"The job {failed['job']} of chunk {failed['chunk']} did not finish: "
-            f"{failed['reason']} Send it again with `qvit resume {self.journal.folder} --wait`."
+            f"The job {failed.job} of chunk {failed.chunk} did not finish: "
+            f"{failed.reason} Send it again with `qvit resume {self.journal.folder} --wait`."
             f"{longer}"
         )
 
-    def lost(self, lost: Event) -> JobError:
+    def lost(self, lost: Loss) -> JobError:
         """What to tell of a job that no longer exists, or has no usable result."""
         return JobError(
-            f"The job {lost['job']} of chunk {lost['chunk']} is lost: {lost['reason']} Until it is "
+            f"The job {lost.job} of chunk {lost.chunk} is lost: {lost.reason} Until it is "
             "billed it counts at its limit. Send the chunk again with `qvit resume --resubmit "
             f"--wait {self.journal.folder}`."
         )
-
-
-def counts_of(journal: Journal, chunk: Chunk) -> dict[str, Counts]:
-    """The stored counts of a chunk.
-
-    Raises:
-        JobError: If they are missing or not what was stored.
-    """
-    event = journal.of("finished", chunk=chunk.name)[-1]
-    arrays = unpack_arrays(journal.load(event["file"], event["sha256"]))
-    names = sorted({name.rpartition("/")[0] for name in arrays})
-    out = {}
-    for name in names:
-        row = arrays[f"{name}/row"]
-        out[name] = Counts(row, arrays[f"{name}/state"], arrays[f"{name}/count"], int(row[-1]) + 1)
-    return out

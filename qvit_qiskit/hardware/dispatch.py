@@ -19,7 +19,19 @@ from qvit_qiskit.hardware.attempts import Attempts
 from qvit_qiskit.hardware.bills import Bills
 from qvit_qiskit.hardware.claims import Claims
 from qvit_qiskit.hardware.collection import Collection
-from qvit_qiskit.hardware.journal import Journal, digest
+from qvit_qiskit.hardware.events import (
+    Abandonment,
+    Closure,
+    Doubt,
+    Failure,
+    Intent,
+    Loss,
+    Opening,
+    Release,
+    Submission,
+    Unopened,
+)
+from qvit_qiskit.hardware.journal import digest
 from qvit_qiskit.hardware.ledger import Ledger, ledger_of, session_cost
 from qvit_qiskit.hardware.stage import Chunk, Progress, Task
 from qvit_qiskit.ibm.calls import Busy, Closed, Patience, Unanswered
@@ -33,7 +45,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        journal: Journal,
+        attempts: Attempts,
         sender: Sender,
         budget: float,
         shots: int,
@@ -44,7 +56,7 @@ class Dispatcher:
         """Drive the jobs of a run.
 
         Args:
-            journal: Of the run.
+            attempts: Of the run's chunks so far.
             sender: Who runs the jobs.
             budget: In QPU seconds.
             shots: Per row.
@@ -52,13 +64,14 @@ class Dispatcher:
             patience: How long to wait for the service.
             whole: The estimate of the whole run in QPU seconds, 0 where nobody has priced it.
         """
-        self.journal, self.sender, self.budget = journal, sender, budget
+        self.attempts, self.sender, self.budget = attempts, sender, budget
+        self.journal = attempts.journal
         self.shots, self.mitigation, self.patience = shots, mitigation, patience
         self.whole = whole
         self.share = budget / whole if whole else 1.0
-        self.attempts, self.bills = Attempts(journal), Bills(journal, sender)
-        self.claims = Claims(journal, sender, patience)
-        self.collection = Collection(journal, sender, shots, mitigation, patience)
+        self.bills = Bills(self.journal, sender)
+        self.claims = Claims(attempts, self.bills, patience)
+        self.collection = Collection(self.claims, shots, mitigation)
 
     @property
     def ledger(self) -> Ledger:
@@ -94,34 +107,34 @@ class Dispatcher:
     def _settle(self, task: Task, chunk: Chunk, resubmit: bool, retry: bool, *, wait: bool) -> None:
         state, local = self.attempts.state(chunk), self.sender.local
         if (state == "failed" and retry) or (state == "lost" and (resubmit or local)):
-            self.attempts.note("released", chunk)
+            self.journal.append(Release(chunk=chunk.name))
         elif state == "failed":
-            raise self.collection.not_finished(self.attempts.last(chunk, "failed") or {})
+            raise self.collection.not_finished(self.attempts.last(chunk, Failure))
         elif state == "lost":  # its job or result may be there again
-            lost = self.attempts.last(chunk, "lost") or {}
-            self.attempts.note("submitted", chunk, tag=lost["tag"], job=lost["job"])
+            lost = self.attempts.last(chunk, Loss)
+            self.journal.append(Submission(chunk=chunk.name, tag=lost.tag, job=lost.job))
         elif state == "sent" and local:
-            tag = str((self.attempts.last(chunk, "submitted") or {})["tag"])
+            tag = self.attempts.last(chunk, Submission).tag
             if not self.sender.find(tag):  # it ended with the process that ran it
-                self.attempts.note("released", chunk, tag=tag)
+                self.journal.append(Release(chunk=chunk.name, tag=tag))
         elif state in ("unanswered", "uncertain"):
             self._settle_unanswered(task, chunk, resubmit, wait=wait)
 
     def _settle_unanswered(self, task: Task, chunk: Chunk, resubmit: bool, *, wait: bool) -> None:
         state = self.attempts.state(chunk)
-        tag = str((self.attempts.last(chunk, "intent") or {})["tag"])
+        tag = self.attempts.last(chunk, Intent).tag
         first = self.patience.settle if state == "unanswered" else 0.0
         longer = self.patience.outage if wait and not resubmit else 0.0
         listed = self.claims.seek(tag, max(first, longer))
         if listed:
             self.claims.adopt(task, chunk, tag, listed)
         elif self.sender.local:
-            self.attempts.note("released", chunk, tag=tag)
+            self.journal.append(Release(chunk=chunk.name, tag=tag))
         elif resubmit:
-            self.attempts.note("given_up", chunk, tag=tag)
+            self.journal.append(Abandonment(chunk=chunk.name, tag=tag))
         else:
             if state == "unanswered":
-                self.attempts.note("uncertain", chunk, tag=tag)
+                self.journal.append(Doubt(chunk=chunk.name, tag=tag))
             raise JobError(
                 f"It is uncertain whether the job of chunk {chunk.name} exists: its submission was "
                 f"not answered, and no job has the tag {tag} yet. Look for that tag on the "
@@ -173,7 +186,7 @@ class Dispatcher:
     def _need(self, task: Task, chunks: Sequence[Chunk]) -> Need:
         """What chunks need; before the first job of a run what the whole run does."""
         seconds = sum(chunk.seconds for chunk in chunks)
-        if not self.journal.of("intent"):
+        if not self.journal.of(Intent):
             seconds = max(seconds, self.whole)
         sizes = [
             request_size(task.layout.items(chunk, task.groups, self.mitigation), MAX_REQUEST_BYTES)
@@ -235,7 +248,7 @@ class Dispatcher:
         if not self.sender.workloads:
             return None
         seconds = ledger.session_seconds(limits) if self.sender.sessions else None
-        opening = self.journal.append("opening", opening=uuid.uuid4().hex, max_seconds=seconds)
+        opening = self.journal.append(Opening(opening=uuid.uuid4().hex, max_seconds=seconds))
         try:
             workload = self.sender.open_workload(seconds)
         except Unanswered as error:
@@ -245,26 +258,27 @@ class Dispatcher:
                 f"the run goes on. `qvit resume {self.journal.folder} --wait` tries again."
             ) from None
         except RouteError:
-            self.journal.append("unopened", opening=opening["opening"])
+            self.journal.append(Unopened(opening=opening.opening))
             raise
         self.claims.opened(opening, workload)
         return workload
 
     def _close(self, workload: str) -> None:
         self.sender.close_workload(workload)
-        self.journal.append("closed", workload=workload)
+        self.journal.append(Closure(workload=workload))
 
     def _intend(self, task: Task, chunk: Chunk, tag: str, limit: int, workload: str | None) -> None:
-        self.attempts.note(
-            "intent",
-            chunk,
-            tag=tag,
-            content=task.content_tag(chunk),
-            key=digest(f"{task.key} {chunk.record()}".encode()),
-            seconds=chunk.seconds,
-            workload=workload,
-            executions=chunk.executions,
-            max_seconds=limit,
+        self.journal.append(
+            Intent(
+                chunk=chunk.name,
+                tag=tag,
+                content=task.content_tag(chunk),
+                key=digest(f"{task.key} {chunk.record()}".encode()),
+                seconds=chunk.seconds,
+                workload=workload,
+                executions=chunk.executions,
+                max_seconds=limit,
+            )
         )
 
     def _send(self, task: Task, chunk: Chunk, limit: int, workload: str | None) -> None:
@@ -278,7 +292,7 @@ class Dispatcher:
             try:
                 job = self.sender.submit(work)
             except Busy as error:
-                self.attempts.note("released", chunk, tag=tag)
+                self.journal.append(Release(chunk=chunk.name, tag=tag))
                 if time.monotonic() + pause > end:
                     raise ServiceError(
                         f"IBM's service takes no more jobs for now: {error}. Chunk {chunk.name} "
@@ -290,10 +304,10 @@ class Dispatcher:
                 self._settle_unanswered(task, chunk, resubmit=False, wait=False)
                 return
             except (RouteError, Closed):
-                self.attempts.note("released", chunk, tag=tag)
+                self.journal.append(Release(chunk=chunk.name, tag=tag))
                 raise
             else:
-                self.attempts.note("submitted", chunk, tag=tag, job=job)
+                self.journal.append(Submission(chunk=chunk.name, tag=tag, job=job))
                 self.claims.adopt(task, chunk, tag, self.sender.find(tag) or [Listed(job)])
                 return
 
@@ -304,22 +318,22 @@ class Dispatcher:
         count = 0
         for chunk in task.layout.chunks:
             if self.attempts.state(chunk) in ("unanswered", "uncertain"):
-                tag = str((self.attempts.last(chunk, "intent") or {})["tag"])
+                tag = self.attempts.last(chunk, Intent).tag
                 if listed := self.sender.find(tag):
                     self.claims.adopt(task, chunk, tag, listed)
             if self.attempts.state(chunk) != "sent":
                 continue
-            sent = self.attempts.last(chunk, "submitted") or {}
-            self.sender.cancel(sent["job"])
-            look = self.sender.look(sent["job"])
+            sent = self.attempts.last(chunk, Submission)
+            self.sender.cancel(sent.job)
+            look = self.sender.look(sent.job)
             if look.state == "lost":
                 self.collection.lose(chunk, sent, look.reason)
             elif look.state != "done":  # else its result is paid for
-                state = "failed" if look.state == "failed" else "cancelled"
+                way = "failed" if look.state == "failed" else "cancelled"
                 self.collection.fail(
-                    chunk, sent, state, look.reason or "It was cancelled.", cut=look.cut
+                    chunk, sent, way, look.reason or "It was cancelled.", cut=look.cut
                 )
-                count += state == "cancelled"
+                count += way == "cancelled"
         return count
 
     def wait(self, task: Task, tick: Callable[[Progress], None] | None = None) -> None:

@@ -17,10 +17,10 @@ from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.devices.compiled import Compiled, Terms
 from qvit_qiskit.devices.prices import Timing
 from qvit_qiskit.exceptions import JobError, RouteError
-from qvit_qiskit.hardware.counts import Counts
 from qvit_qiskit.hardware.journal import locked
-from qvit_qiskit.hardware.run import Answers, HardwareRun
-from qvit_qiskit.hardware.stage import Chunk, Layout, Piece, Rows, seat, values_of
+from qvit_qiskit.hardware.run import HardwareRun
+from qvit_qiskit.hardware.stage import Answers, Chunk, Layout, Piece, Rows, seat, values_of
+from qvit_qiskit.hardware.values.counts import Counts
 from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.simulation.noise.readout_choice import compile_readout
 from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator, shots_for

@@ -17,18 +17,21 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.files import atomic
 from qvit_qiskit.formats import Format
+from qvit_qiskit.hardware.events import Creation, Event, read_line
 
 FORMAT = Format("run folder", 1, JobError)
-Event = dict[str, Any]
+NAME = "journal.jsonl"
+E = TypeVar("E", bound=Event)
 
 
 def digest(data: bytes) -> str:
@@ -41,8 +44,12 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.path = folder / "journal.jsonl"
+        self.path = folder / NAME
         self.events: list[Event] = []
+        self._kinds: dict[type[Event], list[Any]] = {}
+        """The same events by their kind."""
+        self._first: list[dict[str, Any]] = []
+        """The first two lines, as JSON: what copies of the folder share, and no other run has."""
         self._size = 0
         """Bytes of whole lines. What stands behind them was cut off before anything acted on it."""
         self._check = 0
@@ -71,7 +78,7 @@ class Journal:
             raise taken from None
         except OSError as error:
             raise _unwritable(folder, error) from error
-        journal.append("created", format=FORMAT.number, identity=uuid.uuid4().hex)
+        journal.append(Creation(format=FORMAT.number, identity=uuid.uuid4().hex))
         return journal
 
     @classmethod
@@ -85,7 +92,7 @@ class Journal:
         try:
             text = journal.path.read_bytes()
         except FileNotFoundError:
-            raise JobError(f"{folder} is no run folder: it has no journal.jsonl.") from None
+            raise JobError(f"{folder} is no run folder: it has no {NAME}.") from None
         except OSError as error:
             raise JobError(f"Cannot read {journal.path}: {error.strerror or error}.") from error
         # The last line may have been cut off by a kill, before anything acted on it.
@@ -111,27 +118,39 @@ class Journal:
             ValueError: If it is damaged, or another one than was written in its place.
             JobError: If the folder has another format.
         """
-        event = json.loads(line)
-        if not self.events and event["event"] == "created":
-            FORMAT.check(event.get("format"), self.folder)
-        check = event.pop("check")
-        if check != self._checksum(event) or (not self.events and event["event"] != "created"):
+        facts = json.loads(line)
+        if not self.events and facts["event"] == Creation.kind:
+            FORMAT.check(facts.get("format"), self.folder)
+        check = facts.pop("check")
+        if check != self._checksum(facts) or (not self.events and facts["event"] != Creation.kind):
             raise ValueError(check)
+        self._keep(read_line(facts), facts, check, len(line) + 1)
+
+    def _keep(self, event: Event, facts: dict[str, Any], check: int, size: int) -> None:
         self.events.append(event)
+        self._kinds.setdefault(type(event), []).append(event)
+        if len(self._first) < 2:
+            self._first.append(facts)
         self._check = check
-        self._size += len(line) + 1
+        self._size += size
 
-    def _checksum(self, event: Event) -> int:
-        return zlib.crc32(json.dumps(event, allow_nan=False).encode(), self._check)
+    def _checksum(self, facts: dict[str, Any]) -> int:
+        return zlib.crc32(json.dumps(facts, allow_nan=False).encode(), self._check)
 
-    def append(self, event: str, **facts: Any) -> Event:
+    def append(self, event: E) -> E:
         """Write an event; when this returns it is on the disk.
+
+        Args:
+            event: What happened, without a time.
+
+        Returns:
+            The event with its time.
 
         Raises:
             JobError: If it cannot be written; nothing was acted upon.
         """
-        line = {"event": event, "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
-        line |= facts
+        event = replace(event, time=datetime.now(UTC).isoformat(timespec="milliseconds"))
+        line = event.line()
         check = self._checksum(line)
         data = json.dumps(line | {"check": check}, allow_nan=False).encode() + b"\n"
         try:
@@ -149,10 +168,8 @@ class Journal:
         except OSError as error:
             self._cut()
             raise _unwritable(self.path, error) from error
-        self.events.append(line)
-        self._check = check
-        self._size += len(data)
-        return line
+        self._keep(event, line, check, len(data))
+        return event
 
     def _cut(self) -> None:
         try:
@@ -166,16 +183,16 @@ class Journal:
 
         Runs of earlier versions wrote none down; theirs is the hash of their first events.
         """
-        created = self.events[0]
-        return str(created.get("identity") or digest(json.dumps(self.events[:2]).encode()))
+        return str(self._first[0].get("identity") or self.fingerprint)
 
-    def of(self, kind: str, **facts: Any) -> list[Event]:
-        """Events of a kind with these facts, in order."""
-        return [
-            e
-            for e in self.events
-            if e["event"] == kind and all(e.get(k) == v for k, v in facts.items())
-        ]
+    @property
+    def fingerprint(self) -> str:
+        """The hash of the first two events."""
+        return digest(json.dumps(self._first).encode())
+
+    def of(self, kind: type[E]) -> list[E]:
+        """Events of a kind, in order."""
+        return list(self._kinds.get(kind, []))
 
     def store(self, name: str, data: bytes) -> str:
         """Write a file of the folder; return its SHA-256.

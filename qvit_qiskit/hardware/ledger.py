@@ -9,10 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from qvit_qiskit.devices.prices import MAX_JOB_SECONDS
-from qvit_qiskit.hardware.journal import Event, Journal
+from qvit_qiskit.hardware.events import (
+    Abandonment,
+    Absence,
+    Failure,
+    Intent,
+    JobBill,
+    Release,
+    Surplus,
+    Workload,
+    WorkloadBill,
+)
+from qvit_qiskit.hardware.journal import Journal
 
 HEADROOM = 1.5
 """How many times its estimate a job may use, before the run knows any bill."""
@@ -184,68 +195,62 @@ def ledger_of(journal: Journal, budget: float) -> Ledger:
         journal: Of the run.
         budget: In QPU seconds.
     """
-    intents: dict[str, Event] = {}
+    intents: dict[str, Intent] = {}
     """All that were ever written down, by tag: where a job counts, its limit is found here."""
     counting: dict[str, str] = {}
     """For each entry of the bill the tag of its job's intent."""
-    bills: dict[str, float] = {}
-    cut: set[str] = set()
     given_up: set[str] = set()
-    clocks: dict[str, Clock] = {}
     for event in journal.events:
-        kind = event["event"]
-        if kind == "intent":
-            intents[event["tag"]] = event
-            counting[event["tag"]] = event["tag"]
-        elif (kind == "released" and "tag" in event) or kind == "absent":
-            counting.pop(event["tag"], None)
-        elif kind == "given_up":
-            given_up.add(event["tag"])
-        elif kind == "surplus":
-            counting[surplus_tag(event)] = event["tag"]
-            if event["tag"] in given_up:  # this is the job of that intent
-                counting.pop(event["tag"], None)
-        elif kind == "billed":
-            bills[event["tag"]] = float(event["seconds"])
-        elif kind == "failed" and event.get("cut"):
-            cut.add(event["tag"])
-        elif kind == "workload":
-            limit = float(event.get("max_seconds") or 0.0)
-            clocks[event["workload"]] = Clock(event["workload"], limit)
-        elif kind == "workload_billed":
-            clock = clocks.get(event["workload"], Clock(event["workload"]))
-            clocks[event["workload"]] = replace(clock, billed=float(event["seconds"]))
+        match event:
+            case Intent(tag=tag):
+                intents[tag] = event
+                counting[tag] = tag
+            case Release(tag=str(tag)) | Absence(tag=tag):
+                counting.pop(tag, None)
+            case Abandonment(tag=tag):
+                given_up.add(tag)
+            case Surplus(tag=tag):
+                counting[event.entry] = tag
+                if tag in given_up:  # this is the job of that intent
+                    counting.pop(tag, None)
+    bills = {event.tag: float(event.seconds) for event in journal.of(JobBill)}
+    cut = {event.tag for event in journal.of(Failure) if event.cut}
     charges = [
         Charge(
             entry,
-            float(intents[tag]["seconds"]),
+            float(intents[tag].seconds),
             _limit(intents[tag], given_up=entry in given_up),
             bills.get(entry),
-            intents[tag].get("workload"),
+            intents[tag].workload,
             entry in cut,
             entry in given_up,
         )
         for entry, tag in counting.items()
         if tag in intents
     ]
-    return Ledger(budget, charges, clocks)
+    return Ledger(budget, charges, _clocks(journal))
 
 
-def _limit(intent: Event, *, given_up: bool) -> float:
+def _clocks(journal: Journal) -> dict[str, Clock]:
+    """The batches and sessions of a run, by their ids."""
+    bills = {event.workload: float(event.seconds) for event in journal.of(WorkloadBill)}
+    limits = {event.workload: float(event.max_seconds or 0) for event in journal.of(Workload)}
+    return {
+        workload: Clock(workload, limits.get(workload, 0.0), bills.get(workload))
+        for workload in limits | bills
+    }
+
+
+def _limit(intent: Intent, *, given_up: bool) -> float:
     """What a job may cost at most.
 
     Earlier versions sent every job with all that was left of the budget for its limit. Where the
     user has given such a job up, that would leave nothing for the one in its place.
     """
-    limit = float(intent.get("max_seconds") or intent["seconds"])
-    if given_up and "content" not in intent:
-        return min(limit, float(whole_seconds(HEADROOM * intent["seconds"])))
+    limit = float(intent.max_seconds or intent.seconds)
+    if given_up and intent.content is None:
+        return min(limit, float(whole_seconds(HEADROOM * intent.seconds)))
     return limit
-
-
-def surplus_tag(event: Event) -> str:
-    """The entry of a surplus job on the bill: its own tag is that of the job that was kept."""
-    return f"{event['tag']}-surplus-{event['job']}"
 
 
 def whole_seconds(seconds: float) -> int:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,14 +14,19 @@ from qvit_qiskit.devices.compiled import (
     to_qpy,
 )
 from qvit_qiskit.devices.placement import Placement
-from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.devices.regions import Placed
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.hardware.attempts import Attempts
 from qvit_qiskit.hardware.dispatch import Dispatcher
+from qvit_qiskit.hardware.events import (
+    Cancellation,
+    Compilation,
+    RouteOrder,
+    StageRows,
+    Submission,
+)
 from qvit_qiskit.hardware.journal import Journal, digest, pack_arrays
-from qvit_qiskit.hardware.ledger import Ledger, ledger_of
-from qvit_qiskit.hardware.repeats import Anchors, Control
+from qvit_qiskit.hardware.ledger import Ledger
+from qvit_qiskit.hardware.reader import RunReader
 from qvit_qiskit.hardware.stage import (
     Answers,
     Layout,
@@ -35,59 +38,26 @@ from qvit_qiskit.hardware.stage import (
     seat,
 )
 from qvit_qiskit.hardware.stored import StoredStage
+from qvit_qiskit.hardware.terms import Terms
+from qvit_qiskit.hardware.values.repeats import Anchors
 from qvit_qiskit.ibm.calls import Patience
 from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.ibm.sender import Sender
 from qvit_qiskit.ibm.service import ServiceSender
-from qvit_qiskit.profile import FakeProfile, IbmProfile
+from qvit_qiskit.profile import FakeProfile
 from qvit_qiskit.simulation.noise.readout_choice import compile_readout
-
-__all__ = ["Answers", "HardwareRun", "Terms"]
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What a run may cost and how it is measured."""
-
-    profile: FakeProfile | IbmProfile
-    shots: int
-    budget: float
-    """QPU seconds."""
-    max_loss: float
-    """The share of the budget that losing one job may lose."""
-    control_rows: int = 0
-    """Where copies share the chip: rows of each circuit that run a second time, alone."""
-    anchor_rows: int = 0
-    """Rows of each circuit that every job of a stage runs besides, so that drift shows."""
-
-    @property
-    def mitigation(self) -> Mitigation:
-        """The resilience level."""
-        return self.profile.mitigation
-
-    def record(self) -> dict[str, Any]:
-        """As JSON."""
-        return {**asdict(self), "profile": json.loads(self.profile.model_dump_json())}
-
-    @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Terms:
-        """The inverse of `record`; what a run begun earlier does not say has its default."""
-        profile = record["profile"]
-        kind = FakeProfile if profile["kind"] == "fake" else IbmProfile
-        return cls(**{**record, "profile": kind.restored(profile)})
 
 
 class HardwareRun:
     """Stages of circuits on a device, journaled in a folder."""
 
-    def __init__(self, journal: Journal, terms: Terms, patience: Patience | None = None) -> None:
-        self.journal, self.terms = journal, terms
+    def __init__(self, reader: RunReader, terms: Terms, patience: Patience | None = None) -> None:
+        self.reader, self.journal, self.terms = reader, reader.journal, terms
         self.patience = patience or Patience()
         self.whole = 0.0
         """The estimate of the whole run in QPU seconds, where somebody has priced it: the budget
         divided by it is how far the limits of jobs may lie above their estimates."""
         self._sender: Sender | None = None
-        self._stages: dict[int, StoredStage] = {}
         self._fresh: set[int] = set()
         """Stages that this process has compiled."""
 
@@ -99,20 +69,34 @@ class HardwareRun:
             JobError: If the folder is no run's, or of a run on other terms.
         """
         if folder.exists() and any(folder.iterdir()):
-            journal = Journal.open(folder)
-            begun = [event["terms"] for event in journal.of("terms")]
-            if begun and "idle" not in begun[0]["profile"]:  # begun when nothing decayed
+            reader = RunReader.open(folder)
+            order = reader.route_order
+            if order and "idle" not in order.terms["profile"]:  # begun when nothing decayed
                 terms = replace(terms, profile=terms.profile.without_idle())
-            if not begun or Terms.from_record({**begun[0], "budget": terms.budget}) != terms:
+            if not order or Terms.from_record({**order.terms, "budget": terms.budget}) != terms:
                 raise JobError(
                     f"The run in {folder} has another profile or other shots. Name a new folder."
                 )
-        else:
-            journal = Journal.create(folder)
-            told = terms.record()
-            del told["budget"]  # may grow
-            journal.append("terms", terms=told)
-        return cls(journal, terms, patience)
+            return cls(reader, terms, patience)
+        run = cls.new(folder, terms, patience)
+        record = terms.record()
+        del record["budget"]  # may grow
+        run.journal.append(RouteOrder(terms=record))
+        return run
+
+    @classmethod
+    def new(cls, folder: Path, terms: Terms, patience: Patience | None = None) -> HardwareRun:
+        """A run of which nothing is written down yet but that it exists.
+
+        Args:
+            folder: New or empty.
+            terms: What it may cost.
+            patience: How long to wait for the service.
+
+        Raises:
+            JobError: If the folder holds something already, or cannot be written.
+        """
+        return cls(RunReader(Journal.create(folder)), terms, patience)
 
     @property
     def folder(self) -> Path:
@@ -127,26 +111,25 @@ class HardwareRun:
             if isinstance(profile, FakeProfile):
                 self._sender = LocalSender(profile)
             else:
-                chosen = self.journal.of("compiled")
                 self._sender = ServiceSender(
                     profile,
                     self.terms.mitigation,
                     self.patience,
-                    device=chosen[0]["device"] if chosen else None,
+                    device=self.reader.first_device,
                 )
         return self._sender
 
     @property
     def ledger(self) -> Ledger:
         """What the run has cost and may still cost."""
-        return ledger_of(self.journal, self.terms.budget)
+        return self.reader.ledger(self.terms.budget)
 
     @property
     def dispatcher(self) -> Dispatcher:
         """Drives the jobs."""
         terms = self.terms
         return Dispatcher(
-            self.journal,
+            self.reader.attempts,
             self.sender,
             terms.budget,
             terms.shots,
@@ -160,7 +143,7 @@ class HardwareRun:
     @property
     def stages(self) -> int:
         """Stages whose angles are written down."""
-        return len(self.journal.of("stage"))
+        return len(self.reader.stages)
 
     def write_stage(self, rows: Rows) -> int:
         """Write down what a stage is asked, before anything is sent; its number."""
@@ -171,14 +154,15 @@ class HardwareRun:
             f"{place}/circuits.qpy", to_qpy([g.circuit for g in rows.groups])
         )
         self.journal.append(
-            "stage",
-            stage=number,
-            angles=arrays,
-            circuits=circuits,
-            terms=[g.terms for g in rows.groups],
-            pubs=[g for g, _ in rows.pubs],
-            rows=sum(len(r) for _, r in rows.pubs),
-            unique=sum(len(g.rows) for g in rows.groups),
+            StageRows(
+                stage=number,
+                angles=arrays,
+                circuits=circuits,
+                terms=[g.terms for g in rows.groups],
+                pubs=[g for g, _ in rows.pubs],
+                rows=sum(len(r) for _, r in rows.pubs),
+                unique=sum(len(g.rows) for g in rows.groups),
+            )
         )
         return number
 
@@ -211,18 +195,17 @@ class HardwareRun:
         Raises:
             JobError: If it cannot, and some of its jobs are out or done.
         """
-        stage, attempts = self._stage(number), Attempts(self.journal)
+        stage, attempts = self.reader.stage(number), self.reader.attempts
         if not stage.compiled or number in self._fresh or isinstance(self.sender, LocalSender):
             return
         chunks = stage.layout.chunks
         if all(attempts.state(chunk) not in ("new", "failed", "lost") for chunk in chunks):
             return  # nothing is left to be sent
         now = self.sender.calibration().encode()
-        if digest(now) == stage.compiled["calibration"]["sha256"]:
+        if digest(now) == stage.compilation.calibration["sha256"]:
             return
         if not any(attempts.sent(chunk) for chunk in chunks):
-            del self._stages[number]
-            self._compile(self._stage(number))
+            self._compile(self.reader.stage_anew(number))
             return
         faulty = self.sender.faulty() & stage.layout.qubits
         if faulty:
@@ -243,18 +226,18 @@ class HardwareRun:
 
     def update_bills(self) -> None:
         """Ask for bills that were not final before."""
-        if self.journal.of("submitted"):
+        if self.journal.of(Submission):
             self.dispatcher.bills.update()
 
     def cancel(self) -> int:
         """Cancel every job that has not ended; how many there were."""
-        compiled = sorted({e["stage"] for e in self.journal.of("compiled")})
-        count = sum(self.dispatcher.cancel(self._task(number)) for number in compiled)
-        self.journal.append("cancelled", jobs=count)
+        compiled = self.reader.compiled_stages
+        count = sum(self.dispatcher.cancel(stage.task) for stage in compiled)
+        self.journal.append(Cancellation(jobs=count))
         return count
 
     def _task(self, number: int) -> Task:
-        stage = self._stage(number)
+        stage = self.reader.stage(number)
         if not stage.compiled:
             self._compile(stage)
         return stage.task
@@ -298,20 +281,21 @@ class HardwareRun:
         arrays = {f"seats{g}": s for g, s in enumerate(seats)}
         arrays |= {f"anchors{g}": s for g, s in anchors.items()}
         self.journal.append(
-            "compiled",
-            stage=stage.number,
-            device=device.name,
-            **self._store_layout(stage, placed, arrays),
-            programs=[[c.record() for c in group] for group in programs],
-            controls=[(g, picked.tolist()) for g, picked in controls.items()],
-            timing=asdict(longest),
-            shots=self.terms.shots,
-            level=mitigation.level,
-            twirl_gates=mitigation.twirl_gates,
-            idle=profile.idle,
-            dt=device.target.dt,
-            chunks=[c.record() for c in chunks],
-            calibration=self._store_calibration(),
+            Compilation(
+                stage=stage.number,
+                device=device.name,
+                **self._store_layout(stage, placed, arrays),
+                programs=[[c.record() for c in group] for group in programs],
+                controls=[(g, picked.tolist()) for g, picked in controls.items()],
+                timing=asdict(longest),
+                shots=self.terms.shots,
+                level=mitigation.level,
+                twirl_gates=mitigation.twirl_gates,
+                idle=profile.idle,
+                dt=device.target.dt,
+                chunks=[c.record() for c in chunks],
+                calibration=self._store_calibration(),
+            )
         )
         self._fresh.add(stage.number)
 
@@ -322,7 +306,7 @@ class HardwareRun:
 
         Files never change: a stage that is compiled anew has others, and says where.
         """
-        again = len(self.journal.of("compiled", stage=stage.number))
+        again = stage.compilations
         place = f"{stage.folder}/again{again}" if again else stage.folder
         isa = to_qpy([copy.circuit for copy in placed])
         files = {
@@ -338,25 +322,17 @@ class HardwareRun:
 
     # Reading, without a network.
 
-    def _stage(self, number: int) -> StoredStage:
-        return self._stages.setdefault(number, StoredStage(self.journal, number))
-
-    @property
-    def stored(self) -> list[StoredStage]:
-        """The stages that are written down, as the folder holds them."""
-        return [self._stage(number) for number in range(self.stages)]
-
     def read_stage(self, number: int) -> Rows:
         """What a stage was asked.
 
         Raises:
             JobError: If a file is missing or not what was written.
         """
-        return self._stage(number).rows
+        return self.reader.stage(number).rows
 
     def finished(self, number: int) -> bool:
         """Whether all results of a stage are on the disk."""
-        return self._stage(number).finished
+        return self.reader.stage(number).finished
 
     def answers(self, number: int) -> Answers:
         """The values of every PUB of a finished stage, from the stored counts alone.
@@ -364,20 +340,11 @@ class HardwareRun:
         Raises:
             JobError: If the stage is not finished, or a file is missing or damaged.
         """
-        return self._stage(number).answers
-
-    def asked(self, number: int) -> list[np.ndarray]:
-        """The parameter values of every PUB of a stage, each (R, P)."""
-        rows = self.read_stage(number)
-        return [rows.groups[group].rows[index] for group, index in rows.pubs]
+        return self.reader.stage(number).answers
 
     def copies(self, number: int) -> list[np.ndarray]:
         """For each PUB the copy on the chip that each of its rows ran on, shape (R,)."""
-        return self._stage(number).copies
-
-    def controls(self, number: int) -> list[Control]:
-        """The rows of a finished stage that ran alone as well, one entry per circuit."""
-        return self._stage(number).controls
+        return self.reader.stage(number).copies
 
     def anchors(self, number: int) -> list[Anchors]:
         """The rows that every job of a finished stage ran, one entry per circuit.
@@ -385,4 +352,4 @@ class HardwareRun:
         Entries are in the order of the stage's groups (`read_stage`); there are none where the
         terms ask for no anchors.
         """
-        return self._stage(number).anchors
+        return self.reader.stage(number).anchors

@@ -19,8 +19,8 @@ from qvit_qiskit.devices.prices import (
     Timing,
     rows_per_job,
 )
-from qvit_qiskit.hardware.counts import Counts, extrapolate, moments
 from qvit_qiskit.hardware.journal import digest
+from qvit_qiskit.hardware.values.counts import Counts, extrapolate, moments
 from qvit_qiskit.ibm.item import Item
 
 Answers = list[tuple[np.ndarray, np.ndarray]]

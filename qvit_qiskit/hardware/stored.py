@@ -12,11 +12,12 @@ from qvit_qiskit.devices.calibration import CalibratedDevice, device_of
 from qvit_qiskit.devices.compiled import Compiled, from_qpy
 from qvit_qiskit.devices.prices import Mitigation, Timing
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.hardware.collection import counts_of
-from qvit_qiskit.hardware.counts import Counts
-from qvit_qiskit.hardware.journal import Event, Journal, digest, unpack_arrays
-from qvit_qiskit.hardware.repeats import Anchors, Control
+from qvit_qiskit.hardware.attempts import Attempts
+from qvit_qiskit.hardware.events import Compilation, Finish, JobBill, StageRows
+from qvit_qiskit.hardware.journal import digest, unpack_arrays
 from qvit_qiskit.hardware.stage import Answers, Chunk, Group, Layout, Rows, Task, values_of
+from qvit_qiskit.hardware.values.counts import Counts
+from qvit_qiskit.hardware.values.repeats import Anchors, Control
 
 
 class StoredStage:
@@ -26,8 +27,8 @@ class StoredStage:
     `finished` needs a stage that was compiled, and the measured values one that is finished.
     """
 
-    def __init__(self, journal: Journal, number: int) -> None:
-        self.journal, self.number = journal, number
+    def __init__(self, attempts: Attempts, number: int) -> None:
+        self.attempts, self.journal, self.number = attempts, attempts.journal, number
 
     @property
     def folder(self) -> str:
@@ -35,16 +36,42 @@ class StoredStage:
         return f"stages/{self.number:03d}"
 
     @property
-    def compiled(self) -> Event | None:
-        """How it was compiled, if it was."""
-        found = self.journal.of("compiled", stage=self.number)
-        return found[-1] if found else None
+    def compiled(self) -> bool:
+        """Whether it was compiled."""
+        return self.compilations > 0
+
+    @property
+    def compilations(self) -> int:
+        """How often it was compiled: more than once if the device was calibrated in between."""
+        return len(self._compilations)
+
+    @property
+    def compilation(self) -> Compilation:
+        """How it was compiled the last time."""
+        return self._compilations[-1]
+
+    @property
+    def _compilations(self) -> list[Compilation]:
+        return [each for each in self.journal.of(Compilation) if each.stage == self.number]
+
+    @property
+    def _order(self) -> StageRows:
+        return next(each for each in self.journal.of(StageRows) if each.stage == self.number)
+
+    @property
+    def chunk_names(self) -> list[str]:
+        """Of its jobs."""
+        return [str(chunk["name"]) for chunk in self.compilation.chunks]
+
+    @property
+    def jobs_done(self) -> int:
+        """Jobs whose results are on the disk."""
+        return sum(self.attempts.find(name, Finish) is not None for name in self.chunk_names)
 
     @property
     def finished(self) -> bool:
         """Whether all results are on the disk."""
-        done = {e["chunk"] for e in self.journal.of("finished")}
-        return bool(self.compiled) and all(c["name"] in done for c in self._compiled["chunks"])
+        return self.compiled and self.jobs_done == len(self.chunk_names)
 
     @cached_property
     def rows(self) -> Rows:
@@ -53,14 +80,14 @@ class StoredStage:
         Raises:
             JobError: If a file is missing or not what was written.
         """
-        event = self.journal.of("stage", stage=self.number)[0]
-        arrays = unpack_arrays(self.journal.load(f"{self.folder}/angles.npz", event["angles"]))
-        circuits = from_qpy(self.journal.load(f"{self.folder}/circuits.qpy", event["circuits"]))
+        order = self._order
+        arrays = unpack_arrays(self.journal.load(f"{self.folder}/angles.npz", order.angles))
+        circuits = from_qpy(self.journal.load(f"{self.folder}/circuits.qpy", order.circuits))
         groups = [
             Group(circuit, terms, arrays[f"rows{g}"])
-            for g, (circuit, terms) in enumerate(zip(circuits, event["terms"], strict=True))
+            for g, (circuit, terms) in enumerate(zip(circuits, order.terms, strict=True))
         ]
-        return Rows(groups, [(g, arrays[f"pub{k}"]) for k, g in enumerate(event["pubs"])])
+        return Rows(groups, [(g, arrays[f"pub{k}"]) for k, g in enumerate(order.pubs)])
 
     @cached_property
     def layout(self) -> Layout:
@@ -69,23 +96,23 @@ class StoredStage:
         Raises:
             JobError: If a file is missing or not what was written.
         """
-        event = self._compiled
-        place = event.get("place", self.folder)
-        circuits = iter(from_qpy(self.journal.load(f"{place}/isa.qpy", event["isa"])))
+        compilation = self.compilation
+        place = compilation.place or self.folder
+        circuits = iter(from_qpy(self.journal.load(f"{place}/isa.qpy", compilation.isa)))
         programs = [
             [
                 Compiled.from_record(record, [next(circuits) for _ in record["qubits"]])
                 for record in group
             ]
-            for group in event["programs"]
+            for group in compilation.programs
         ]
-        where = unpack_arrays(self.journal.load(f"{place}/seats.npz", event["seats"]))
+        where = unpack_arrays(self.journal.load(f"{place}/seats.npz", compilation.seats))
         groups = range(len(programs))
         return Layout(
             programs,
-            Timing(**event["timing"]),
+            Timing(**compilation.timing),
             [where[f"seats{g}"] for g in groups],
-            [Chunk.from_record(c) for c in event["chunks"]],
+            [Chunk.from_record(c) for c in compilation.chunks],
             {g: where[f"anchors{g}"] for g in groups if f"anchors{g}" in where},
         )
 
@@ -97,7 +124,7 @@ class StoredStage:
             JobError: If the calibration is missing or not what the run wrote.
             RouteError: If the device reported nothing.
         """
-        stored = self._compiled["calibration"]
+        stored = self.compilation.calibration
         errors = self.journal.load(stored["file"], stored["sha256"])
         return device_of(errors, str(self.journal.folder / stored["file"]))
 
@@ -107,20 +134,25 @@ class StoredStage:
         asked = self.rows.groups
         alone = [
             Group(asked[g].circuit, asked[g].terms, asked[g].rows[picked])
-            for g, picked in self._compiled["controls"]
+            for g, picked in self.compilation.controls
         ]
         return [*asked, *alone]
 
     @property
     def task(self) -> Task:
         """What its jobs are made of."""
-        event, angles = self._compiled, self.journal.of("stage", stage=self.number)[0]["angles"]
-        key = f"{event['isa']} {event['seats']} {angles} {event['shots']}"
-        seed = f"{angles} {event['seats']}"
-        content = f"{seed} {json.dumps(event['programs'])} {event['shots']} {event.get('level')}"
+        made, angles = self.compilation, self._order.angles
+        key = f"{made.isa} {made.seats} {angles} {made.shots}"
+        seed = f"{angles} {made.seats}"
+        content = f"{seed} {json.dumps(made.programs)} {made.shots} {made.level}"
         return Task(self.groups, self.layout, digest(key.encode()), seed, content)
 
     # What was measured.
+
+    @property
+    def asked(self) -> list[np.ndarray]:
+        """The parameter values of every PUB, each (R, P)."""
+        return [self.rows.groups[group].rows[index] for group, index in self.rows.pubs]
 
     @cached_property
     def answers(self) -> Answers:
@@ -135,7 +167,7 @@ class StoredStage:
     def controls(self) -> list[Control]:
         """The rows that ran alone as well, one entry per circuit."""
         out = []
-        for place, (group, picked) in enumerate(self._compiled["controls"]):
+        for place, (group, picked) in enumerate(self.compilation.controls):
             packed, alone = self._values[group], self._values[len(self.rows.groups) + place]
             out.append(Control(packed[0][picked], packed[1][picked], *alone))
         return out
@@ -150,27 +182,27 @@ class StoredStage:
         if not self.layout.anchors:
             return []
         counted = dict(zip((c.name for c in self.layout.chunks), self.counts, strict=True))
-        ran = self._ran()
+        ran = self.times
         return [self._anchors_of(group, ran, counted) for group in self.layout.anchors]
 
     def _anchors_of(
-        self, group: int, ran: list[tuple[datetime, str]], counted: dict[str, dict[str, Counts]]
+        self, group: int, ran: dict[str, datetime], counted: dict[str, dict[str, Counts]]
     ) -> Anchors:
         seats, asked = self.layout.anchors[group].ravel(), self.groups[group]
         order = np.argsort(seats)[np.sum(seats < 0) :]  # of the rows, without empty seats
         found = [
             self.layout.measured(
-                f"anchors{group}", group, counted[name], len(asked.terms), self._mitigation
+                f"anchors{group}", group, counted[name], len(asked.terms), self.mitigation
             )
-            for _, name in ran
+            for name in ran
         ]
         return Anchors(
-            tuple(name for _, name in ran),
-            tuple(time for time, _ in ran),
+            tuple(ran),
+            tuple(ran.values()),
             asked.rows[seats[order]],
             np.stack([means[order] for means, _ in found]),
             np.stack([covariances[order] for _, covariances in found]),
-            self._mitigation.calibration_rows > 0,
+            self.mitigation.calibration_rows > 0,
         )
 
     @property
@@ -187,17 +219,14 @@ class StoredStage:
         return copies
 
     @property
-    def _compiled(self) -> Event:
-        return self.journal.of("compiled", stage=self.number)[-1]
-
-    @property
-    def _mitigation(self) -> Mitigation:
-        return Mitigation(self._compiled["level"], self._compiled["twirl_gates"])
+    def mitigation(self) -> Mitigation:
+        """The resilience level that it was compiled for."""
+        return Mitigation(self.compilation.level or 0, bool(self.compilation.twirl_gates))
 
     @cached_property
     def _values(self) -> Answers:
         """Means and covariances of every group, those that ran alone last."""
-        return values_of(self.layout, self.counts, self.groups, self._mitigation)
+        return values_of(self.layout, self.counts, self.groups, self.mitigation)
 
     @cached_property
     def counts(self) -> list[dict[str, Counts]]:
@@ -208,7 +237,16 @@ class StoredStage:
         """
         if not self.finished:
             raise JobError(f"Stage {self.number} of {self.journal.folder} is not finished.")
-        return [counts_of(self.journal, chunk) for chunk in self.layout.chunks]
+        return [self._counts_of(chunk) for chunk in self.layout.chunks]
+
+    def _counts_of(self, chunk: Chunk) -> dict[str, Counts]:
+        finish = self.attempts.last(chunk, Finish)
+        arrays = unpack_arrays(self.journal.load(finish.file, finish.sha256))
+        out = {}
+        for name in sorted({name.rpartition("/")[0] for name in arrays}):
+            row, state = arrays[f"{name}/row"], arrays[f"{name}/state"]
+            out[name] = Counts(row, state, arrays[f"{name}/count"], int(row[-1]) + 1)
+        return out
 
     @property
     def circuit_seconds(self) -> tuple[float, float] | None:
@@ -219,30 +257,26 @@ class StoredStage:
         Raises:
             JobError: If a file is missing or damaged.
         """
-        names = {chunk.name for chunk in self.layout.chunks}
-        stored = [e["timing"] for e in self.journal.of("finished")
-                  if e["chunk"] in names and "timing" in e]  # fmt: skip
-        dt = self._compiled.get("dt")
+        ends = [self.attempts.last(chunk, Finish) for chunk in self.layout.chunks]
+        stored = [end.timing for end in ends if end.timing]
+        dt = self.compilation.dt
         if not stored or dt is None:
             return None
         files = [json.loads(self.journal.load(e["file"], e["sha256"])) for e in stored]
         longest = max(one["circuit_duration"] for told in files for one in told.values())
         return longest * dt, self.layout.timing.circuit
 
-    def _ran(self) -> list[tuple[datetime, str]]:
-        """When each chunk ran and its name; by the service's clock, or as results were stored."""
-        names = [chunk.name for chunk in self.layout.chunks]
-        stored = {e["chunk"]: e for e in self.journal.of("finished") if e["chunk"] in names}
-        began = {e["job"]: e["began"] for e in self.journal.of("billed") if "began" in e}
-        if all(event["job"] in began for event in stored.values()):
-            told = [(began[event["job"]], name) for name, event in stored.items()]
-        else:
-            told = [(event["time"], name) for name, event in stored.items()]
-        moments = [(datetime.fromisoformat(time), name) for time, name in told]
-        return sorted(moments, key=lambda pair: pair[0])
+    @property
+    def times(self) -> dict[str, datetime]:
+        """When each job ran, by its chunk's name, in the order of time.
 
-
-def compiled_stages(journal: Journal) -> list[StoredStage]:
-    """The stages of a run that are compiled, in order."""
-    numbers = sorted({event["stage"] for event in journal.of("compiled")})
-    return [StoredStage(journal, number) for number in numbers]
+        It is when they began, where the service said so of all; else when results were stored.
+        """
+        ends = [self.attempts.last(chunk, Finish) for chunk in self.layout.chunks]
+        bills = [bill for bill in self.journal.of(JobBill) if bill.began]
+        began = {bill.job: str(bill.began) for bill in bills}
+        known = all(end.job in began for end in ends)
+        moments = {
+            end.chunk: datetime.fromisoformat(began[end.job] if known else end.time) for end in ends
+        }
+        return dict(sorted(moments.items(), key=lambda item: item[1]))

@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from qvit_qiskit import metrics
-from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.hardware.journal import unpack_arrays
-from qvit_qiskit.hardware.outputs import Outputs
-from qvit_qiskit.hardware.repeats import Anchors, Control
-from qvit_qiskit.hardware.run import HardwareRun
+from qvit_qiskit.hardware.stored import StoredStage
+from qvit_qiskit.hardware.values.outputs import Outputs
+from qvit_qiskit.hardware.values.repeats import Anchors, Control
 from qvit_qiskit.runs.run_folder import RunFolder
 
 
@@ -57,27 +55,23 @@ def results_of(folder: RunFolder) -> Results:
     Raises:
         JobError: If it is not finished, or a file is missing or not what the run wrote.
     """
-    journal, run = folder.journal, folder.journal.folder
-    done = journal.of("done")
-    if not done:
-        raise JobError(f"The run in {run} is not finished. Go on with `qvit resume {run} --wait`.")
-    hardware = folder.hardware
-    predictions = unpack_arrays(journal.load("predictions.npz", done[-1]["predictions"]))
-    layers = range(hardware.stages)
+    reader = folder.reader
+    predictions = reader.predictions()
+    stages = reader.stages
     return Results(
-        device=str(journal.of("compiled")[-1]["device"]),
-        layers=[_layer(hardware, number) for number in layers],
-        controls=[hardware.controls(number) for number in layers],
-        anchors=[hardware.anchors(number) for number in layers],
+        device=str(reader.device),
+        layers=[_layer(stage) for stage in stages],
+        controls=[stage.controls for stage in stages],
+        anchors=[stage.anchors for stage in stages],
         logits=predictions["logits"],
         labels=predictions["labels"],
     )
 
 
-def _layer(run: HardwareRun, number: int) -> list[Outputs]:
+def _layer(stage: StoredStage) -> list[Outputs]:
     return [
         Outputs(parameters, means, covariances, copies)
         for parameters, (means, covariances), copies in zip(
-            run.asked(number), run.answers(number), run.copies(number), strict=True
+            stage.asked, stage.answers, stage.copies, strict=True
         )
     ]

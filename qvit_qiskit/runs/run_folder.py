@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +14,16 @@ from torch import Tensor, nn
 from qvit_qiskit.circuits.stored import same_circuit
 from qvit_qiskit.data import MedImages, as_split
 from qvit_qiskit.exceptions import CheckpointError, JobError
-from qvit_qiskit.hardware.journal import Journal, digest, pack_arrays, unpack_arrays
-from qvit_qiskit.hardware.run import HardwareRun, Terms
+from qvit_qiskit.hardware.events import Order
+from qvit_qiskit.hardware.journal import digest, pack_arrays
+from qvit_qiskit.hardware.reader import CHECKPOINT, RunReader
+from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.models import ViT
 from qvit_qiskit.qnn import QuantumLinear
 from qvit_qiskit.training.checkpoint import load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
     from qvit_qiskit.data.given import Given
-
-CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True)
@@ -68,48 +67,42 @@ def facts_of_data(data: MedImages) -> dict[str, Any]:
     return {"dataset": data.name, "md5": data.md5, **own}
 
 
-@dataclass
+@dataclass(frozen=True)
 class RunFolder:
-    """A run that was begun, read back."""
+    """A run that was begun, read back: what its reader knows, as a model, images and labels."""
 
-    journal: Journal
-    facts: dict[str, Any]
+    reader: RunReader
     terms: Terms
 
     @classmethod
     def open(cls, folder: Path, budget: float | None = None) -> RunFolder:
         """Read a folder.
 
+        Args:
+            folder: Of a run.
+            budget: In QPU seconds, instead of the one that was named last.
+
         Raises:
             JobError: If it is unusable.
         """
-        journal = Journal.open(folder)
-        begun = journal.of("evaluation")
-        if not begun:
-            raise JobError(
-                f"The run in {folder} was interrupted before anything was written down. Delete "
-                "the folder and submit again; nothing was sent."
-            )
-        terms = Terms.from_record(begun[0]["terms"])
-        budgets = [event["seconds"] for event in journal.of("budget")]
-        if budget is not None:
-            budgets.append(budget)
-        return cls(journal, begun[0], replace(terms, budget=[terms.budget, *budgets][-1]))
+        reader = RunReader.open(folder)
+        terms = reader.terms
+        return cls(reader, terms if budget is None else replace(terms, budget=budget))
 
-    @cached_property
-    def hardware(self) -> HardwareRun:
-        """Its stages and jobs; each file is read once."""
-        return HardwareRun(self.journal, self.terms)
+    @property
+    def order(self) -> Order:
+        """What is evaluated."""
+        return self.reader.order
 
     def source(self) -> Source:
         """The images and labels that the run was begun with."""
-        arrays = unpack_arrays(self.journal.load("images.npz", self.facts["images"]))
-        return Source(torch.from_numpy(arrays["images"]), arrays["labels"], self.facts["data"])
+        arrays = self.reader.images()
+        return Source(torch.from_numpy(arrays["images"]), arrays["labels"], self.order.data)
 
     @property
     def has_model(self) -> bool:
         """Whether the folder holds a checkpoint that its model is built from."""
-        return self.facts["checkpoint"] is not None
+        return self.order.checkpoint is not None
 
     def model(self, given: nn.Module | None) -> nn.Module:
         """The model that the run was begun with: the given one, or from the kept checkpoint.
@@ -117,16 +110,16 @@ class RunFolder:
         Raises:
             JobError: If it is another model, or there is none.
         """
-        if given is None and not self.has_model:
+        path = self.reader.checkpoint if given is None else None
+        if given is None and path is None:
             raise JobError(
                 "The run was begun with a model of your own code, so that the command line cannot "
                 "go beyond the quantum layer that is out. From Python, pass the same model: "
-                f"`resume({str(self.journal.folder)!r}, model=…, wait=True)`."
+                f"`resume({str(self.reader.folder)!r}, model=…, wait=True)`."
             )
-        if given is None:
-            self.journal.load(CHECKPOINT, self.facts["checkpoint"])  # checks it
-            given = load_checkpoint(self.journal.folder / CHECKPOINT).model
-        if weights_digest(given) != self.facts["model"]:
+        if path is not None:
+            given = load_checkpoint(path).model
+        if given is None or weights_digest(given) != self.order.model:
             raise JobError("The model's weights are not those that the run was begun with.")
         return given
 

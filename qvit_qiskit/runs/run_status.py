@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qvit_qiskit import metrics
-from qvit_qiskit.hardware.attempts import STATES, last_events
-from qvit_qiskit.hardware.journal import Journal, unpack_arrays
-from qvit_qiskit.hardware.ledger import ledger_of
-from qvit_qiskit.runs.run_folder import RunFolder
+from qvit_qiskit.hardware.reader import RunReader
 
 
 @dataclass(frozen=True)
@@ -57,32 +54,29 @@ def status(run: Path | str) -> Status:
         JobError: If the folder is unusable.
     """
     folder = Path(run)
-    found = RunFolder.open(folder)
-    journal, terms = found.journal, found.terms
-    compiled = journal.of("compiled")
-    chunks = [c["name"] for c in compiled[-1]["chunks"]] if compiled else []
-    done = {e["chunk"] for e in journal.of("finished")}
-    finished = journal.of("done")
-    ledger = ledger_of(journal, terms.budget)
+    reader = RunReader.open(folder)
+    terms = reader.terms
+    ledger = reader.ledger(terms.budget)
+    compiled = reader.compiled_stages[-1:]
     scores = None
-    if finished:
-        arrays = unpack_arrays(journal.load("predictions.npz", finished[-1]["predictions"]))
+    if reader.finished:
+        arrays = reader.predictions()
         scores = metrics.score(arrays["labels"], arrays["logits"])
     return Status(
         run=folder,
-        state="finished" if finished else _state(journal),
-        device=compiled[-1]["device"] if compiled else terms.profile.device,
-        stage=len(journal.of("stage")),
-        stages=len(found.facts["stage_rows"]),
-        jobs_done=sum(name in done for name in chunks),
-        jobs=len(chunks),
-        executions=_executions(journal),
+        state=reader.state,
+        device=reader.device or terms.profile.device,
+        stage=len(reader.stages),
+        stages=len(reader.order.stage_rows),
+        jobs_done=sum(stage.jobs_done for stage in compiled),
+        jobs=sum(len(stage.chunk_names) for stage in compiled),
+        executions=reader.executions,
         spent_seconds=ledger.spent,
         budget_seconds=terms.budget,
         billed_seconds=ledger.billed,
         estimated_seconds=ledger.estimated,
         reserved_seconds=ledger.reserved,
-        jobs_out=sum(state in ("sent", "uncertain") for state in _last(journal).values()),
+        jobs_out=reader.jobs_out,
         overcharged=tuple(
             f"{charge.tag} was billed {charge.billed:.1f} QPU seconds, above its limit of "
             f"{charge.limit:g}"
@@ -91,29 +85,3 @@ def status(run: Path | str) -> Status:
         scores=scores,
         anchor_rows=terms.anchor_rows,
     )
-
-
-def _executions(journal: Journal) -> int:
-    """Executions of all jobs that were sent, for all that is known."""
-    sent: dict[str, int] = {}
-    for event in journal.events:
-        if event["event"] == "intent":
-            sent[event["tag"]] = event["executions"]
-        elif event["event"] in ("released", "given_up"):
-            sent.pop(event.get("tag", ""), None)
-    return sum(sent.values())
-
-
-def _last(journal: Journal) -> dict[str, str]:
-    """For each chunk that was sent and not taken back how far it is."""
-    told = {**STATES, "intent": "uncertain"}
-    last = {name: e for name, e in last_events(journal).items() if told[e["event"]] != "new"}
-    return {name: event.get("state", told[event["event"]]) for name, event in last.items()}
-
-
-def _state(journal: Journal) -> str:
-    states = set(_last(journal).values())
-    for state in ("uncertain", "lost", "failed", "cancelled"):
-        if state in states:
-            return state
-    return "sent" if states else "new"

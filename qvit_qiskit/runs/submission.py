@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import nn
@@ -15,19 +15,17 @@ from torch import nn
 from qvit_qiskit.devices.prices import Estimate, estimate
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.files import close_to_others
-from qvit_qiskit.hardware.journal import (
-    Journal,
-    locked,
-    pack_arrays,
-)
+from qvit_qiskit.hardware.events import Completion, NewBudget, Order
+from qvit_qiskit.hardware.journal import locked, pack_arrays
 from qvit_qiskit.hardware.ledger import HEADROOM, whole_seconds
-from qvit_qiskit.hardware.run import HardwareRun, Terms
+from qvit_qiskit.hardware.reader import CHECKPOINT, IMAGES, PREDICTIONS, RunReader
+from qvit_qiskit.hardware.run import HardwareRun
 from qvit_qiskit.hardware.stage import Layout, Progress
+from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.ibm.calls import Patience
 from qvit_qiskit.models.cost import count_rows
 from qvit_qiskit.runs.measured_profile import find_measured
 from qvit_qiskit.runs.run_folder import (
-    CHECKPOINT,
     RunFolder,
     Source,
     own_checkpoint,
@@ -97,12 +95,11 @@ def submit(
     source = data if isinstance(data, Source) else Source.of(data)
     shots = shots or profile.shots
     terms = Terms(profile, shots, budget_seconds, max_loss, control_rows, anchor_rows)
-    journal = Journal.create(Path(run))
+    hardware = HardwareRun.new(Path(run), terms, patience)
     if source.own:
-        close_to_others(journal.folder)
-    with locked(journal.folder):
-        _write_down(journal, terms, model, source, checkpoint, str(found.path))
-        hardware = HardwareRun(journal, terms, patience)
+        close_to_others(hardware.folder)
+    with locked(hardware.folder):
+        _write_down(hardware, model, source, checkpoint, str(found.path))
         return _advance(hardware, model, source, batch_size, wait=wait, tick=tick)
 
 
@@ -118,26 +115,22 @@ def _check_rows(**rows: int) -> None:
 
 
 def _write_down(
-    journal: Journal,
-    terms: Terms,
-    model: nn.Module,
-    source: Source,
-    checkpoint: Path | None,
-    profile: str,
+    run: HardwareRun, model: nn.Module, source: Source, checkpoint: Path | None, profile: str
 ) -> None:
     arrays = pack_arrays({"images": source.images.numpy(), "labels": source.labels})
     whole = checkpoint.read_bytes() if checkpoint else own_checkpoint(model)
-    journal.append(
-        "evaluation",
-        terms=terms.record(),
-        profile=profile,
-        images=journal.store("images.npz", arrays),
-        count=len(source.labels),
-        data=source.facts,
-        model=weights_digest(model),
-        checkpoint=journal.store(CHECKPOINT, whole) if whole else None,
-        stage_rows=list(count_rows(model, source.images[:1])),
-        versions=versions(),
+    run.journal.append(
+        Order(
+            terms=run.terms.record(),
+            profile=profile,
+            images=run.journal.store(IMAGES, arrays),
+            count=len(source.labels),
+            data=source.facts,
+            model=weights_digest(model),
+            checkpoint=run.journal.store(CHECKPOINT, whole) if whole else None,
+            stage_rows=list(count_rows(model, source.images[:1])),
+            versions=versions(),
+        )
     )
 
 
@@ -173,18 +166,18 @@ def resume(
         ServiceError: If the service does not answer; calling again goes on.
     """
     folder = Path(run)
-    Journal.open(folder)
+    RunReader.open(folder)
     if budget_seconds is not None:
         _check_budget(budget_seconds)
     with locked(folder):
         found = RunFolder.open(folder, budget_seconds)
-        hardware = HardwareRun(found.journal, found.terms, patience)
-        if found.journal.of("done"):
+        hardware = HardwareRun(found.reader, found.terms, patience)
+        if found.reader.finished:
             if not hardware.ledger.final:
                 hardware.update_bills()
             return status(folder)
         if budget_seconds is not None:
-            found.journal.append("budget", seconds=budget_seconds)
+            hardware.journal.append(NewBudget(seconds=budget_seconds))
         if model is None and not found.has_model:
             _fetch(hardware, wait=wait, resubmit=resubmit, retry=retry, tick=tick)
             if hardware.stages and not hardware.finished(hardware.stages - 1):
@@ -240,8 +233,8 @@ def _advance(
             if not progress.finished:
                 run.wait(current, tick and partial(_tell, run, tick))
         run.update_bills()
-        answers = [run.answers(k) for k in range(run.stages)]
-        asked = [run.asked(k) for k in range(run.stages)]
+        stages = run.reader.stages
+        answers, asked = [stage.answers for stage in stages], [stage.asked for stage in stages]
         found = walk(model, source.images, answers, asked, batch_size)
         if isinstance(found, np.ndarray):
             return _finish(run, found, source.labels)
@@ -258,11 +251,10 @@ def _check_total(run: HardwareRun) -> None:
     """
     if run.sender.local:
         return
-    layout = run.layout(0)
-    facts = run.journal.of("evaluation")[0]
-    priced = live_estimate(facts, run.terms, layout)
+    layout, order = run.layout(0), run.reader.order
+    priced = live_estimate(order.count, order.stage_rows, run.terms, layout)
     run.whole = priced.seconds
-    if run.journal.of("intent"):
+    if run.reader.announced:
         return
     dearest = max(chunk.seconds for chunk in layout.chunks)
     least = priced.seconds + whole_seconds(HEADROOM * dearest) - dearest
@@ -276,9 +268,16 @@ def _check_total(run: HardwareRun) -> None:
         )
 
 
-def live_estimate(facts: dict[str, Any], terms: Terms, layout: Layout) -> Estimate:
-    """The price of a run with its first layer's circuits as they lie on the device."""
-    rows = [facts["count"] * rows for rows in facts["stage_rows"]]
+def live_estimate(images: int, stage_rows: Sequence[int], terms: Terms, layout: Layout) -> Estimate:
+    """The price of a run with its first layer's circuits as they lie on the device.
+
+    Args:
+        images: How many there are.
+        stage_rows: Rows that an image takes in each quantum layer.
+        terms: What the run may cost.
+        layout: Of the first stage.
+    """
+    rows = [images * rows for rows in stage_rows]
     return estimate(
         rows,
         terms.shots,
@@ -294,8 +293,7 @@ def live_estimate(facts: dict[str, Any], terms: Terms, layout: Layout) -> Estima
 
 def _finish(run: HardwareRun, logits: np.ndarray, labels: np.ndarray) -> Status:
     arrays = pack_arrays({"logits": logits, "labels": labels})
-    sha256 = run.journal.store("predictions.npz", arrays)
-    run.journal.append("done", predictions=sha256)
+    run.journal.append(Completion(predictions=run.journal.store(PREDICTIONS, arrays)))
     return status(run.folder)
 
 
@@ -313,7 +311,7 @@ def cancel(run: Path | str, patience: Patience | None = None) -> int:
         JobError: If the folder is unusable, or another process works on it.
     """
     folder = Path(run)
-    Journal.open(folder)
+    RunReader.open(folder)
     with locked(folder, LOCK_SECONDS):
         found = RunFolder.open(folder)
-        return HardwareRun(found.journal, found.terms, patience).cancel()
+        return HardwareRun(found.reader, found.terms, patience).cancel()

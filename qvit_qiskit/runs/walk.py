@@ -13,8 +13,7 @@ from qvit_qiskit.exceptions import DataError, JobError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.route import Route
 from qvit_qiskit.hardware.estimators import Pending, StageEstimator
-from qvit_qiskit.hardware.run import Answers
-from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.hardware.stage import Answers, Rows
 from qvit_qiskit.inference.prediction import check_finite_logits
 from qvit_qiskit.profile import FakeProfile
 

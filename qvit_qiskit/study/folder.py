@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.files import write_text
+import numpy as np
+
+from qvit_qiskit.exceptions import JobError, QvitError
+from qvit_qiskit.files import atomic, write_text
 from qvit_qiskit.formats import Format
+from qvit_qiskit.hardware.journal import pack_arrays, unpack_arrays
 from qvit_qiskit.study.lines import append, locked, now, read_lines
 
 PLAN, SPEC, SESSION, RESULT = "plan.json", "study.toml", "session", "result.json"
@@ -63,6 +66,48 @@ class StudyFolder:
             ) from error
         return dict(found)
 
+    def write_result(self, key: str, result: dict[str, Any]) -> None:
+        """Keep what a finished cell has to say.
+
+        Args:
+            key: Of the cell.
+            result: As JSON.
+        """
+        write_text(self.cell(key) / RESULT, json.dumps(result, indent=1))
+
+    def answers(self, key: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Labels (n,) and logits (n, classes) of an evaluation.
+
+        Args:
+            key: Of the cell.
+            name: Of the file, as the result has it.
+
+        Raises:
+            JobError: If the file is missing or damaged.
+        """
+        path = self.cell(key) / Path(name).name
+        try:
+            arrays = unpack_arrays(path.read_bytes())
+            return arrays["labels"], arrays["logits"]
+        except (OSError, KeyError, QvitError) as error:
+            raise JobError(
+                f"{path} is not what this study wrote ({error}). Delete the cell's folder and run "
+                "the study to compute it again."
+            ) from error
+
+    def write_answers(self, key: str, name: str, labels: np.ndarray, logits: np.ndarray) -> None:
+        """Keep the answers of an evaluation.
+
+        Args:
+            key: Of the cell.
+            name: Of the file.
+            labels: Shape (n,).
+            logits: Shape (n, classes).
+        """
+        packed = pack_arrays({"logits": logits, "labels": labels})
+        with atomic(self.cell(key) / name) as temporary:
+            temporary.write_bytes(packed)
+
     def teacher(self, digest: str, md5: str, split: str) -> dict[str, Any] | None:
         """A teacher's own scores on a split; none if they are not known."""
         found = read_lines(self._teacher(digest, md5, split))
@@ -92,6 +137,14 @@ class StudyFolder:
             ) from error
         FORMAT.check(found.get("format"), self.path)
         return found
+
+    def spec(self) -> bytes:
+        """The spec that was asked last.
+
+        Raises:
+            OSError: If it cannot be read.
+        """
+        return (self.path / SPEC).read_bytes()
 
     def check_format(self, keys: Iterable[str]) -> None:
         """Stop before anything is written into a folder of a later version.

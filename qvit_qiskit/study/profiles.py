@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qvit_qiskit.exceptions import ProfileError
 from qvit_qiskit.execution import registry
+from qvit_qiskit.execution.noise_names import reader_of
 from qvit_qiskit.execution.noise_source import noise_device
 from qvit_qiskit.execution.route import Route
 from qvit_qiskit.study.cells import digest
@@ -59,7 +60,7 @@ def _by_content(name: str, route: Route) -> Profile:
     said = route.profile.ingredients()
     del said["description"]
     noise = said.get("noise") or ""
-    if noise.startswith("run:") or noise.endswith(".json"):
+    if reader_of(noise) or noise.endswith(".json"):
         device = noise_device(noise, route.path.parent)
         told = device.properties().to_dict()
         said["noise"] = json.dumps(told, sort_keys=True, default=str)

@@ -25,8 +25,8 @@ from qvit_qiskit.comparison.data import (
 )
 from qvit_qiskit.comparison.findings.attention import most_moved
 from qvit_qiskit.data.phantom import phantom
-from qvit_qiskit.hardware.outputs import Outputs
 from qvit_qiskit.hardware.stage import Group, Rows
+from qvit_qiskit.hardware.values.outputs import Outputs
 
 QUBITS, HEADS, TOKENS, COPIES, JOBS, SHOTS = 4, 2, 16, 6, 5, 1024
 TERMS = [{"I" * (QUBITS - 1 - k) + "Z" + "I" * k: 1.0} for k in range(QUBITS)]

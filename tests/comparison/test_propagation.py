@@ -21,8 +21,8 @@ from qvit_qiskit.comparison.propagation import (
 )
 from qvit_qiskit.comparison.rungs import Ladder, shots_estimator
 from qvit_qiskit.execution import registry
-from qvit_qiskit.hardware.outputs import Outputs
 from qvit_qiskit.hardware.stage import Group, Rows
+from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.inference.passes import run_pass
 from qvit_qiskit.models import ViTConfig, build_model
 

@@ -31,6 +31,7 @@ from qvit_qiskit.data import load, stratified_subset
 from qvit_qiskit.devices.prices import prices
 from qvit_qiskit.exceptions import DataError, JobError, RouteError
 from qvit_qiskit.execution import registry
+from qvit_qiskit.hardware.events import Completion, Order
 from qvit_qiskit.hardware.journal import Journal, pack_arrays
 from qvit_qiskit.hardware.stored import StoredStage
 from qvit_qiskit.inference.passes import run_pass
@@ -479,12 +480,11 @@ def begun_otherwise(run: Path, copy: Path, **facts: Any) -> Path:
     journal = Journal.create(copy)
     shutil.copytree(copy.with_suffix(".files"), copy, dirs_exist_ok=True)
     for event in Journal.open(run).events[1:]:
-        told = {key: value for key, value in event.items() if key not in ("event", "time")}
-        if event["event"] == "evaluation":
+        if isinstance(event, Order):
             if "arrays" in facts:
-                told["images"] = journal.store("images.npz", pack_arrays(facts["arrays"]))
-            told |= {key: value for key, value in facts.items() if key != "arrays"}
-        journal.append(event["event"], **told)
+                facts["images"] = journal.store("images.npz", pack_arrays(facts.pop("arrays")))
+            event = replace(event, **facts)
+        journal.append(event)
     return copy
 
 
@@ -550,7 +550,7 @@ def test_unfinished_and_forged_runs_are_refused(small: Path, tmp_path: Path) -> 
     results = read_results(small)
     made_up = pack_arrays({"logits": results.logits + 0.1, "labels": results.labels})
     journal = Journal.open(forged)
-    journal.append("done", predictions=journal.store("predictions.npz", made_up))
+    journal.append(Completion(predictions=journal.store("predictions.npz", made_up)))
     with pytest.raises(JobError, match="do not give the recorded logits"):
         compare(forged, model=make())
 

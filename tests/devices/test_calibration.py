@@ -13,10 +13,11 @@ from qvit_qiskit.devices.packing import place
 from qvit_qiskit.devices.regions import bundled_device
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.noise_source import noise_device, run_device
+from qvit_qiskit.execution.noise_source import noise_device
 from qvit_qiskit.ibm.sender import properties_json
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.runs import submit
+from qvit_qiskit.runs.run_noise import run_device
 from qvit_qiskit.simulation.shifts import circuit_pub
 
 

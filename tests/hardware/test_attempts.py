@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from qvit_qiskit.hardware.attempts import Attempts
+from qvit_qiskit.hardware.events import Loss, Submission
 from qvit_qiskit.hardware.journal import Journal
 from qvit_qiskit.hardware.stage import Chunk
 
@@ -15,11 +16,12 @@ CHUNK = Chunk("000-0", (), 1, 2.0)
 def test_copies_share_the_tag_however_often_a_job_was_looked_for(tmp_path: Path) -> None:
     attempts = Attempts(Journal.create(tmp_path / "run"))
     first = attempts.tag(CHUNK)
-    attempts.note("submitted", CHUNK, tag=first, job="a")
-    attempts.note("lost", CHUNK, tag=first, job="a", reason="It is gone.")
+    lost = Loss(chunk=CHUNK.name, tag=first, job="a", reason="It is gone.")
+    attempts.journal.append(Submission(chunk=CHUNK.name, tag=first, job="a"))
+    attempts.journal.append(lost)
     shutil.copytree(tmp_path / "run", tmp_path / "copy")
-    attempts.note("submitted", CHUNK, tag=first, job="a")
-    attempts.note("lost", CHUNK, tag=first, job="a", reason="It is still gone.")
+    attempts.journal.append(Submission(chunk=CHUNK.name, tag=first, job="a"))
+    attempts.journal.append(lost)
     copied = Attempts(Journal.open(tmp_path / "copy"))
     assert attempts.tag(CHUNK) == copied.tag(CHUNK) != first
 

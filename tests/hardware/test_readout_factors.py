@@ -10,10 +10,10 @@ from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.comparison.data import Executions
 from qvit_qiskit.comparison.findings.bias import Errors, zero_bias
 from qvit_qiskit.comparison.propagation import ShotNoise
-from qvit_qiskit.hardware.counts import Counts, extrapolate, moments
-from qvit_qiskit.hardware.outputs import Outputs
-from qvit_qiskit.hardware.readout_factors import Calibrated, Shared, take_apart
 from qvit_qiskit.hardware.stage import Group, Rows
+from qvit_qiskit.hardware.values.counts import Counts, extrapolate, moments
+from qvit_qiskit.hardware.values.outputs import Outputs
+from qvit_qiskit.hardware.values.readout_factors import Calibrated, Shared, take_apart
 
 SHOTS, ROWS, COPIES = 64, 30, 2
 BASIS = Basis(("Z", "Z"), ((0, 1.0, 1), (1, 0.5, 1), (1, 0.5, 3)))

@@ -9,8 +9,8 @@ from qvit_qiskit.circuits import QNNCircuit, build_circuit
 from qvit_qiskit.devices.compiled import compile_bases
 from qvit_qiskit.devices.regions import bundled_device, bundled_names
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.hardware.run import Terms
 from qvit_qiskit.hardware.stage import Layout
+from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.qnn import QuantumLinear
@@ -87,7 +87,7 @@ def test_a_run_is_priced_on_the_device_as_on_its_snapshot() -> None:
     program = compile_bases(circuit.canonical, circuit.pauli_terms, device, profile.placement)
     layout = Layout([program], found.estimate.timing, [])
     terms = Terms(profile, 256, 100.0, max_loss=0.25, **rows)
-    assert live_estimate({"count": 10, "stage_rows": [7]}, terms, layout) == found.estimate
+    assert live_estimate(10, [7], terms, layout) == found.estimate
     assert found.estimate.executions == 2 * 256 * (24 + 5 + 2 + 1)
 
 

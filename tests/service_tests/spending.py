@@ -14,6 +14,7 @@ from service import billing
 from service_tests.victim import Audit, images, network
 
 from qvit_qiskit.exceptions import QvitError
+from qvit_qiskit.hardware.events import Event, Finish, JobBill
 from qvit_qiskit.hardware.journal import Journal
 from qvit_qiskit.hardware.ledger import ledger_of
 from qvit_qiskit.ibm.calls import Patience
@@ -52,11 +53,11 @@ def killed(step: int | None, *, before: bool) -> Iterator[None]:
     steps = iter(range(10_000))
     original = Journal.append
 
-    def append(journal: Journal, event: str, **facts: Any) -> Any:
+    def append(journal: Journal, event: Event) -> Event:
         doomed = next(steps) == step
         if doomed and before:
             raise Killed
-        written = original(journal, event, **facts)
+        written = original(journal, event)
         if doomed:
             raise Killed
         return written
@@ -103,7 +104,7 @@ def trial(
         if state == "finished":
             break
         journal = Journal.open(folder)
-        done = {event["chunk"] for event in journal.of("finished")}
+        done = {event.chunk for event in journal.of(Finish)}
         assert finished <= done
         finished = done
         charged = billed(audit)
@@ -115,6 +116,6 @@ def trial(
     assert billed(audit) <= budget + 1e-9
     journal = Journal.open(folder)
     ledger = ledger_of(journal, budget)
-    jobs = [event["job"] for event in journal.of("billed")]
+    jobs = [event.job for event in journal.of(JobBill)]
     assert len(jobs) == len(set(jobs))  # none is on the bill twice
     assert ledger.billed + ledger.reserved <= budget + 1e-9 or not ledger.charges

@@ -14,8 +14,9 @@ from qvit_qiskit.cli import run as qvit
 from qvit_qiskit.data import Split, load, stratified_subset
 from qvit_qiskit.devices import prices as cost
 from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.hardware.events import Intent
 from qvit_qiskit.hardware.journal import Journal
-from qvit_qiskit.hardware.run import Terms
+from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.models import ViT, ViTConfig, build_model
 from qvit_qiskit.runs import price, read_results, resume, submit
 from qvit_qiskit.runs.run_folder import RunFolder
@@ -58,7 +59,7 @@ def test_what_is_executed_and_billed_is_what_was_estimated(
     assert len(jobs) > 2
     assert done.executions == sum(job["executions"] for job in jobs)
     charged = sum(job["charged"] for job in jobs)
-    planned = [e["seconds"] for e in Journal.open(tmp_path / "run").of("intent")]
+    planned = [each.seconds for each in Journal.open(tmp_path / "run").of(Intent)]
     assert sum(planned) == pytest.approx(charged, rel=0.05)
     assert max(planned) <= loss * 100
     terms = RunFolder.open(tmp_path / "run").terms

@@ -13,6 +13,7 @@ from service_tests.victim import Audit, split_jobs
 
 from qvit_qiskit.devices import prices
 from qvit_qiskit.exceptions import JobError, ServiceError
+from qvit_qiskit.hardware.events import Workload
 from qvit_qiskit.hardware.journal import Journal
 from qvit_qiskit.runs import status
 
@@ -73,7 +74,7 @@ def test_bills_that_come_late_hold_back_what_does_not_fit(
     service.configure(bill_factor=1.4, billing_delay=1.0)
     done = begin(tmp_path / "run", profile("batch"), 7.0, max_loss=0.001)
     assert done.state == "finished"
-    order = [e["event"] for e in Journal.open(tmp_path / "run").events]
+    order = [event.kind for event in Journal.open(tmp_path / "run").events]
     kept = [event for event in order if event in ("intent", "billed")]
     assert kept[:3] == ["intent", "billed", "intent"]
     assert billed(audit) <= 7.0
@@ -98,8 +99,8 @@ def test_a_session_is_opened_with_its_time_and_closed_at_once(
 ) -> None:
     assert begin(tmp_path / "run", profile("session"), 20.0).state == "finished"
     session = service.sessions()[-1]
-    (event,) = Journal.open(tmp_path / "run").of("workload")
-    assert session["max_ttl"] == event["max_seconds"] <= 20
+    (event,) = Journal.open(tmp_path / "run").of(Workload)
+    assert session["max_ttl"] == event.max_seconds <= 20
     assert not session["accepting_jobs"]
 
 

@@ -23,6 +23,7 @@ from service_tests.victim import (
 )
 
 from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.hardware.events import Submission
 from qvit_qiskit.hardware.journal import Journal
 from qvit_qiskit.runs import read_results, resume
 
@@ -75,7 +76,7 @@ def test_a_run_dies_in_every_step_of_its_life(
     while deaths[-1].killed:
         events = Journal.open(Path(torn.folder)).events
         passing = ("opening", "workload", "closed", "workload_billed")
-        lasting = sum(e["event"] not in passing for e in events)
+        lasting = sum(event.kind not in passing for event in events)
         step, known = (step + 1, known) if lasting == known else (1, lasting)
         deaths.append(victims.run(replace(torn, resume=True, step=step)))
         assert len(deaths) < 3 * len(end.steps)
@@ -206,8 +207,8 @@ def test_other_threads_another_batch_another_folder(
     undisturbed(victims, there, service)
     doomed = replace(there, folder=str(tmp_path / "here"), step=14)
     assert victims.run(doomed).killed
-    assert Journal.open(Path(doomed.folder)).events[-1]["event"] == "closed"
-    (sent,) = [event["job"] for event in Journal.open(Path(doomed.folder)).of("submitted")]
+    assert Journal.open(Path(doomed.folder)).events[-1].kind == "closed"
+    (sent,) = [event.job for event in Journal.open(Path(doomed.folder)).of(Submission)]
     shutil.copytree(doomed.folder, tmp_path / "copy")
     shutil.rmtree(doomed.folder)
     audit = Audit(service)
@@ -216,6 +217,6 @@ def test_other_threads_another_batch_another_folder(
     assert end.state == "finished"
     (job,) = audit.jobs()  # the second layer's alone
     journal = Journal.open(tmp_path / "copy")
-    assert [event["job"] for event in journal.of("submitted")] == [sent, job["id"]]
+    assert [event.job for event in journal.of(Submission)] == [sent, job["id"]]
     first = "results/000-0.npz"
     assert outputs(tmp_path / "copy")[first] == outputs(Path(there.folder))[first]

@@ -19,9 +19,9 @@ from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.devices.regions import bundled_device, region_backend, region_target
 from qvit_qiskit.devices.timetable import padded
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.recorded_noise import recorded_noise
 from qvit_qiskit.hardware.run import HardwareRun
 from qvit_qiskit.qnn import QuantumLinear
+from qvit_qiskit.runs.run_noise import recorded_noise
 from qvit_qiskit.simulation.noise.noisy_program import misread
 
 SHOTS, ROWS, SIGMAS = 1024, 24, 5.0

@@ -17,6 +17,7 @@ from qvit_qiskit.devices.prices import SUBJOB_SECONDS, Mitigation
 from qvit_qiskit.devices.regions import bundled_device, region_backend
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.execution import registry
+from qvit_qiskit.hardware.events import Closure, Intent, Submission, Workload
 from qvit_qiskit.hardware.journal import Journal
 from qvit_qiskit.qnn import QuantumLinear
 
@@ -92,9 +93,9 @@ def test_values_usage_and_executions(
     twirls, each = mitigation.split(SHOTS)
     expected = twirls * each * (ROWS * mitigation.circuits_per_row + mitigation.calibration_rows)
     assert sum(job["executions"] for job in done) == expected  # whatever the number of outputs
-    intents = Journal.open(tmp_path / "run").of("intent")
+    intents = Journal.open(tmp_path / "run").of(Intent)
     billed = sum(job["charged"] for job in done)
-    assert sum(e["seconds"] for e in intents) == pytest.approx(billed, rel=0.05)
+    assert sum(intent.seconds for intent in intents) == pytest.approx(billed, rel=0.05)
 
     ideal = QuantumLinear(layer.circuit)
     ideal.load_state_dict(layer.state_dict())
@@ -150,7 +151,7 @@ def test_a_repeated_block_costs_nothing(
         with registry.route(layer, name, budget_seconds=60, run=run), torch.no_grad():
             found.append(layer(angles))
     assert torch.equal(*found)
-    submitted = Journal.open(run).of("submitted")
+    submitted = Journal.open(run).of(Submission)
     assert len(submitted) == 1
     with (
         pytest.raises(JobError, match="other inputs"),
@@ -204,7 +205,7 @@ def test_the_open_plan_has_no_sessions(
         torch.no_grad(),
     ):
         layer(angles)
-    assert Journal.open(tmp_path / "run").of("intent") == []
+    assert Journal.open(tmp_path / "run").of(Intent) == []
 
 
 def test_workloads_are_closed_and_jobs_carry_limit_and_tags(
@@ -214,14 +215,14 @@ def test_workloads_are_closed_and_jobs_carry_limit_and_tags(
     with registry.route(layer, name, budget_seconds=60, run=tmp_path / "run"), torch.no_grad():
         layer(angles)
     journal = Journal.open(tmp_path / "run")
-    (workload,), (closed,) = journal.of("workload"), journal.of("closed")
-    assert closed["workload"] == workload["workload"]
+    (workload,), (closed,) = journal.of(Workload), journal.of(Closure)
+    assert closed.workload == workload.workload
     job = service.jobs()[-1]
-    assert job["session_id"] == workload["workload"]
-    (intent,) = journal.of("intent")
-    assert set(job["tags"]) == {"paper", intent["tag"], intent["content"]}
-    assert job["cost"] == intent["max_seconds"]
-    assert 1.5 * intent["seconds"] <= job["cost"] <= 60
+    assert job["session_id"] == workload.workload
+    (intent,) = journal.of(Intent)
+    assert set(job["tags"]) == {"paper", intent.tag, intent.content}
+    assert job["cost"] == intent.max_seconds
+    assert 1.5 * intent.seconds <= job["cost"] <= 60
 
 
 def test_decoupling_twirling_and_delay_reach_the_service(

@@ -27,6 +27,7 @@ from urllib3.util.retry import Retry
 from qvit_qiskit.data import load, stratified_subset
 from qvit_qiskit.devices import prices as cost
 from qvit_qiskit.exceptions import JobError, RouteError
+from qvit_qiskit.hardware.events import Finish, Intent, JobBill, Submission, Workload
 from qvit_qiskit.hardware.journal import Journal
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.runs import Status, cancel, resume, status, submit
@@ -167,7 +168,7 @@ def test_what_fails_before_a_job_is_sent_leaves_nothing_uncertain(
     audit = Audit(service)
     done = go()
     assert done.state == "finished"
-    assert len(Journal.open(tmp_path / "run").of("intent")) == 3
+    assert len(Journal.open(tmp_path / "run").of(Intent)) == 3
     assert done.executions == 3 * 32
     assert len(audit.jobs()) == 1
 
@@ -184,8 +185,10 @@ def test_surplus_jobs_are_cancelled_and_on_the_bill(
     service.clear()
     assert on(tmp_path / "run").state == "finished"
     audit.check(tmp_path / "run")
-    (billed,) = [e for e in Journal.open(tmp_path / "run").of("billed") if "surplus" in e["tag"]]
-    assert billed["seconds"] == 0.0
+    (billed,) = [
+        bill for bill in Journal.open(tmp_path / "run").of(JobBill) if "surplus" in bill.tag
+    ]
+    assert billed.seconds == 0.0
 
 
 def test_cancelled_and_taken_up_again(service: Service, go: Go, tmp_path: Path) -> None:
@@ -251,15 +254,15 @@ def test_bills_that_come_after_the_end(service: Service, go: Go, tmp_path: Path)
     audit = Audit(service)
     done = go(max_loss=1.0)
     assert done.state == "finished"
-    assert not Journal.open(tmp_path / "run").of("billed")
-    estimate = sum(e["seconds"] for e in Journal.open(tmp_path / "run").of("intent"))
+    assert not Journal.open(tmp_path / "run").of(JobBill)
+    estimate = sum(each.seconds for each in Journal.open(tmp_path / "run").of(Intent))
     assert done.spent_seconds == pytest.approx(estimate)
     time.sleep(1.6)
     assert on(tmp_path / "run").state == "finished"
-    (bill,) = Journal.open(tmp_path / "run").of("billed")
-    assert [bill["seconds"]] == [job["charged"] for job in audit.jobs()]
+    (bill,) = Journal.open(tmp_path / "run").of(JobBill)
+    assert [bill.seconds] == [job["charged"] for job in audit.jobs()]
     service.forget()
-    assert on(tmp_path / "run").spent_seconds == bill["seconds"]
+    assert on(tmp_path / "run").spent_seconds == bill.seconds
     assert not service.requests()
 
 
@@ -293,9 +296,9 @@ def test_two_layers_are_two_waits(
     assert done.scores is not None
     assert done.scores.n == 156
     journal = Journal.open(tmp_path / "run")
-    order = [e["event"] for e in journal.events if e["event"] in ("submitted", "finished")]
+    order = [event.kind for event in journal.events if isinstance(event, Submission | Finish)]
     assert order == ["submitted", "finished"] * 2
-    assert len(journal.of("workload")) == 2
+    assert len(journal.of(Workload)) == 2
     assert len(audit.jobs()) == 2
     assert done.executions == 2 * 156 * 4 * 6 * 16
     audit.check(tmp_path / "run")

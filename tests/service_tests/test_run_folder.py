@@ -30,6 +30,7 @@ from service_tests.victim import (
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from qvit_qiskit.exceptions import DataError, JobError, RouteError
+from qvit_qiskit.hardware.events import Closure, Compilation, Completion
 from qvit_qiskit.hardware.journal import Journal, digest, locked, pack_arrays
 from qvit_qiskit.inference.prediction import predict
 from qvit_qiskit.runs import Status, cancel, resume, status, submit
@@ -116,32 +117,29 @@ def test_of_two_that_begin_in_one_folder_one_is_refused(
     first = Journal.create(tmp_path / "run")
     with pytest.raises(JobError, match="not empty"):
         Journal.create(tmp_path / "run")
-    first.append("next")
+    first.append(Closure(workload="next"))
     late = Journal.open(tmp_path / "run")
-    first.append("further")
+    first.append(Closure(workload="further"))
     with pytest.raises(JobError, match="Another process has written"):
-        late.append("lost")
-    assert [e["event"] for e in Journal.open(tmp_path / "run").events] == [
-        "created",
-        "next",
-        "further",
-    ]
+        late.append(Closure(workload="lost"))
+    written = Journal.open(tmp_path / "run").of(Closure)
+    assert [event.workload for event in written] == ["next", "further"]
 
 
 def test_looking_on_while_another_process_writes(tmp_path: Path) -> None:
     """A line that is not whole yet is left to its writer."""
     journal = Journal.create(tmp_path / "run")
-    journal.append("first")
+    journal.append(Closure(workload="first"))
     whole = journal.path.read_bytes()
-    journal.append("second")
+    journal.append(Closure(workload="second"))
     both = journal.path.read_bytes()
     for size in range(len(whole), len(both)):
         journal.path.write_bytes(both[:size])
         reader = Journal.open(tmp_path / "run")
-        assert [e["event"] for e in reader.events] == ["created", "first"]
+        assert reader.events == journal.events[:2]
         assert journal.path.read_bytes() == both[:size]
-    reader.append("instead")  # the writer was killed: this one takes its place
-    assert [e["event"] for e in Journal.open(tmp_path / "run").events][2:] == ["instead"]
+    instead = reader.append(Closure(workload="instead"))  # the writer was killed
+    assert Journal.open(tmp_path / "run").events == [*journal.events[:2], instead]
 
 
 def test_a_disk_that_fills_up(
@@ -333,7 +331,7 @@ def test_no_pickle_is_read(go: Go, tmp_path: Path) -> None:
     data = (folder / "bomb.npz").read_bytes()
     for bomb in (data, pickle.dumps(Bomb()), b"PK\x03\x04", b""):
         (folder / "predictions.npz").write_bytes(bomb)
-        Journal.open(folder).append("done", predictions=digest(bomb))
+        Journal.open(folder).append(Completion(predictions=digest(bomb)))
         with pytest.raises(JobError, match="holds no arrays"):
             status(folder)
 
@@ -364,7 +362,7 @@ def test_what_is_not_measured_never_looks_measured(
     assert rehearsed.device == "fake_torino"
     assert rehearsed.spent_seconds == 0.0
     assert not audit.jobs()
-    compiled = {e["device"] for e in Journal.open(tmp_path / "fake").of("compiled")}
+    compiled = {each.device for each in Journal.open(tmp_path / "fake").of(Compilation)}
     assert compiled == {"fake_torino"}
 
 

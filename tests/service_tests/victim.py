@@ -226,20 +226,21 @@ def give_up_powers() -> None:
 
 def arm(step: int | None, moment: str) -> list[str]:
     """Let this process die at a step; the names of the steps, as they are begun."""
+    from qvit_qiskit.hardware.events import Event
     from qvit_qiskit.hardware.journal import Journal
 
     steps: list[str] = []
 
     def watched(original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(journal: Journal, name: str, *args: Any, **facts: Any) -> Any:
-            steps.append(name)
+        def call(journal: Journal, what: Event | str, *data: bytes) -> Any:
+            steps.append(what if isinstance(what, str) else what.kind)
             doomed = len(steps) - 1 == step
             if doomed and moment == "before":
                 die()
             if doomed and moment == "within" and original is store:
                 Path.replace = die  # type: ignore[assignment, method-assign]
             size = journal.path.stat().st_size
-            result = original(journal, name, *args, **facts)
+            result = original(journal, what, *data)
             if doomed and moment == "within":
                 os.truncate(journal.path, (size + journal.path.stat().st_size) // 2)
             if doomed:
@@ -296,16 +297,17 @@ class Audit:
         Raises:
             AssertionError: If something was.
         """
+        from qvit_qiskit.hardware.events import Intent, WorkloadBill
         from qvit_qiskit.hardware.journal import Journal
         from qvit_qiskit.hardware.ledger import ledger_of
 
         journal, jobs = Journal.open(folder), self.jobs()
-        announced = {event["tag"] for event in journal.of("intent")}
+        announced = {event.tag for event in journal.of(Intent)}
         assert all(announced & set(job["tags"]) for job in jobs), (announced, jobs)
         for session in self.sessions():
             assert not session["accepting_jobs"], session
         charged = sum(job["charged"] for job in jobs)
-        clock = sum(event["seconds"] for event in journal.of("workload_billed"))
+        clock = sum(event.seconds for event in journal.of(WorkloadBill))
         spent = ledger_of(journal, math.inf).spent
         assert charged - 1e-6 <= spent <= max(charged, clock) + 1e-6, (charged, clock, spent)
 

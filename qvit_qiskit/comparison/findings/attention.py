@@ -11,7 +11,7 @@ from torch import nn
 
 from qvit_qiskit import metrics
 from qvit_qiskit.comparison.data import Evidence, Rung
-from qvit_qiskit.hardware.outputs import Outputs
+from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.models import ViT
 
 

@@ -14,7 +14,7 @@ from scipy import stats  # type: ignore[import-untyped]
 
 from qvit_qiskit.comparison.data import Anchors, Rung
 from qvit_qiskit.comparison.propagation import own_covariances, raised
-from qvit_qiskit.hardware.readout_factors import Shared
+from qvit_qiskit.hardware.values.readout_factors import Shared
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from qvit_qiskit import metrics
-from qvit_qiskit.exceptions import JobError, QvitError
-from qvit_qiskit.hardware.journal import unpack_arrays
+from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.study.folder import StudyFolder
 from qvit_qiskit.study.results.measured import Measured, Metric, Part, measure
 
@@ -43,7 +42,7 @@ class Run:
     """As in the plan."""
     result: dict[str, Any]
     evaluation: dict[str, Any]
-    logits: Path
+    place: StudyFolder
 
     @cached_property
     def answers(self) -> tuple[np.ndarray, np.ndarray]:
@@ -52,16 +51,8 @@ class Run:
         Raises:
             JobError: If the file is missing or damaged.
         """
-        try:
-            arrays = unpack_arrays(self.logits.read_bytes())
-            several = arrays["labels"].ndim == 2
-            chances = metrics.probabilities(arrays["logits"], multi_label=several)
-            return arrays["labels"], chances
-        except (OSError, KeyError, QvitError) as error:
-            raise JobError(
-                f"{self.logits} is not what this study wrote ({error}). Delete the cell's folder "
-                "and run the study to compute it again."
-            ) from error
+        labels, logits = self.place.answers(self.cell["key"], self.evaluation["logits"])
+        return labels, metrics.probabilities(logits, multi_label=labels.ndim == 2)
 
 
 @dataclass(frozen=True)
@@ -206,13 +197,12 @@ def read_findings(folder: Path | str) -> Findings:
                 missing.append(cell["label"])
                 break
             evaluation = known[profile["digest"]]
-            logits = place.cell(cell["key"]) / Path(evaluation["logits"]).name
             size = cell["qubits"] * (1 if plan["spec"]["qubits"] else cell["heads"])
             group = Group(cell["model"], cell["heads"], size, cell["regime"], profile["name"])
             runs.append(
                 Run(
                     group, cell["dataset"], cell["seed"], cell["fold"], cell, result, evaluation,
-                    logits,
+                    place,
                 )
             )  # fmt: skip
     split = plan["spec"]["split"]

@@ -13,7 +13,7 @@ from qvit_qiskit.comparison.export import csv, write_files
 from qvit_qiskit.comparison.figures.embed import SILENT
 from qvit_qiskit.comparison.sections import Drawn
 from qvit_qiskit.exceptions import DataError, JobError
-from qvit_qiskit.study.folder import SPEC
+from qvit_qiskit.study.folder import StudyFolder
 from qvit_qiskit.study.results.findings import read_findings
 from qvit_qiskit.study.results.report import as_html, as_markdown, default_title, make_report
 
@@ -58,7 +58,7 @@ def write_tables(
 
 def _check_spec(spec: Path, folder: Path) -> None:
     try:
-        asked, ran = spec.read_bytes(), (folder / SPEC).read_bytes()
+        asked, ran = spec.read_bytes(), StudyFolder(folder).spec()
     except OSError as error:
         raise JobError(
             f"Cannot read {error.filename}: {error.strerror}. Expected a study spec and the folder "

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qvit_qiskit.data import MedImages
-from qvit_qiskit.files import atomic, finite
-from qvit_qiskit.hardware.journal import pack_arrays
+from qvit_qiskit.files import finite
 from qvit_qiskit.models import Classifier, ViTConfig
 from qvit_qiskit.runs import evaluate
 from qvit_qiskit.study.cells import Cell
@@ -64,9 +63,7 @@ def judge(
         )  # fmt: skip
     found = evaluate(model, data.split(cell.split), route)
     name = f"logits-{Path(profile.name).stem}-{profile.digest[:8]}.npz"
-    packed = pack_arrays({"logits": found.logits, "labels": found.labels})
-    with atomic(folder.cell(cell.key) / name) as temporary:
-        temporary.write_bytes(packed)
+    folder.write_answers(cell.key, name, found.labels, found.logits)
     return {
         "profile": profile.name,
         "routed": found.routed,

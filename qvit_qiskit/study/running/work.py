@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,9 +12,8 @@ import torch
 from qvit_qiskit import __version__
 from qvit_qiskit.data import MedImages
 from qvit_qiskit.exceptions import DataError, JobError, QvitError
-from qvit_qiskit.files import write_text
 from qvit_qiskit.study.cells import Cell
-from qvit_qiskit.study.folder import RESULT, StudyFolder
+from qvit_qiskit.study.folder import StudyFolder
 from qvit_qiskit.study.folds import fold_of
 from qvit_qiskit.study.plan import Places, load_set
 from qvit_qiskit.study.profiles import Profile, same_profile
@@ -76,7 +74,7 @@ def _finish(task: Task, folder: StudyFolder, tell: Tell) -> bool:
     model = load_checkpoint(place / TRAINING).model
     for profile in missing:
         result["evaluations"].append(judge(task, folder, model, data, profile))
-    write_text(place / RESULT, json.dumps(result, indent=1))
+    folder.write_result(cell.key, result)
     (place / ERROR).unlink(missing_ok=True)
     return True
 

@@ -18,7 +18,7 @@ from qvit_qiskit.devices.compiled import (
 )
 from qvit_qiskit.devices.regions import best_region, bundled_device, compile_region
 from qvit_qiskit.execution import registry
-from qvit_qiskit.hardware.counts import Counts, extrapolate, moments
+from qvit_qiskit.hardware.values.counts import Counts, extrapolate, moments
 
 TERMS = [{"IIZ": 1.0}, {"ZIZ": 0.5, "IZI": -2.0}, {"ZZZ": 1.0, "III": 0.25}]
 

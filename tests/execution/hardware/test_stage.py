@@ -14,7 +14,6 @@ from qvit_qiskit.devices.compiled import compile_bases
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import MAX_EXECUTIONS, Mitigation, Timing
 from qvit_qiskit.devices.regions import bundled_device
-from qvit_qiskit.hardware.counts import Counts
 from qvit_qiskit.hardware.stage import (
     Chunk,
     Group,
@@ -26,6 +25,7 @@ from qvit_qiskit.hardware.stage import (
     seat,
     values_of,
 )
+from qvit_qiskit.hardware.values.counts import Counts
 from qvit_qiskit.simulation.shifts import circuit_pub
 
 TIMING = Timing("test", 250e-6, 4e-6)

@@ -10,13 +10,13 @@ from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.data import load, stratified_subset
 from qvit_qiskit.devices.client_template import SentWaits
 from qvit_qiskit.exceptions import JobError, RouteError
-from qvit_qiskit.execution.noise_source import run_device
-from qvit_qiskit.execution.recorded_noise import predicted_controls, recorded_noise
+from qvit_qiskit.execution.recorded_noise import predicted_controls
 from qvit_qiskit.hardware.journal import Journal
-from qvit_qiskit.hardware.stored import compiled_stages
+from qvit_qiskit.hardware.reader import RunReader
 from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.runs import read_results, submit
+from qvit_qiskit.runs.run_noise import recorded_noise, run_device
 from qvit_qiskit.simulation.exact.estimator import ExactEstimator
 from qvit_qiskit.simulation.noise.compiler import noisy
 
@@ -65,7 +65,7 @@ def test_rows_that_ran_alone_are_predicted(tmp_path):
     images = stratified_subset(load("phantom").test, 4, 0)
     run = tmp_path / "run"
     submit(model, images, str(profile), run, budget_seconds=600, control_rows=12, wait=True)
-    (stage,) = compiled_stages(Journal.open(run))
+    (stage,) = RunReader.open(run).compiled_stages
     ((packed, alone),) = predicted_controls(stage)
     (control,) = stage.controls
     gaps = []

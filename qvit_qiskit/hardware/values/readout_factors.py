@@ -14,8 +14,8 @@ import numpy as np
 
 from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.devices.prices import Mitigation
-from qvit_qiskit.hardware.counts import Counts, extrapolate, moments
 from qvit_qiskit.hardware.stage import Layout, Rows
+from qvit_qiskit.hardware.values.counts import Counts, extrapolate, moments
 
 
 @dataclass(frozen=True)

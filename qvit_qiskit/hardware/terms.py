@@ -1,0 +1,42 @@
+"""What a run may cost, and how it is measured."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from qvit_qiskit.devices.prices import Mitigation
+from qvit_qiskit.profile import FakeProfile, IbmProfile
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a run may cost and how it is measured."""
+
+    profile: FakeProfile | IbmProfile
+    shots: int
+    budget: float
+    """QPU seconds."""
+    max_loss: float
+    """The share of the budget that losing one job may lose."""
+    control_rows: int = 0
+    """Where copies share the chip: rows of each circuit that run a second time, alone."""
+    anchor_rows: int = 0
+    """Rows of each circuit that every job of a stage runs besides, so that drift shows."""
+
+    @property
+    def mitigation(self) -> Mitigation:
+        """The resilience level."""
+        return self.profile.mitigation
+
+    def record(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**asdict(self), "profile": json.loads(self.profile.model_dump_json())}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Terms:
+        """The inverse of `record`; what a run begun earlier does not say has its default."""
+        profile = record["profile"]
+        kind = FakeProfile if profile["kind"] == "fake" else IbmProfile
+        return cls(**{**record, "profile": kind.restored(profile)})

@@ -1,0 +1,1 @@
+"""What was measured: counts, the values that they give, and their covariances."""
