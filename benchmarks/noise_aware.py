@@ -19,11 +19,11 @@ from rich.table import Table
 from scipy.stats import t as student
 
 from qvit_qiskit import TrainConfig, ViTConfig, evaluate, fit, load
-from qvit_qiskit.execution.route import Route, open_route
+from qvit_qiskit.execution.profile_route import ProfileRoute, open_route
 from qvit_qiskit.profile import AerProfile
 
 
-def route(noise: str | None, *, idle: bool = True) -> Route:
+def route(noise: str | None, *, idle: bool = True) -> ProfileRoute:
     """Exact values, with a device's noise or without; whether waiting qubits decay in it."""
     profile = AerProfile(kind="aer", noise=noise, idle=idle)
     return open_route(noise or "exact", profile, Path("built in"))

@@ -12,8 +12,9 @@ from qvit_qiskit.comparison.data import Attribution, Executions
 from qvit_qiskit.execution.recorded_noise import RecordedNoise
 from qvit_qiskit.hardware.stage import Rows
 from qvit_qiskit.hardware.values.outputs import Outputs
-from qvit_qiskit.inference.passes import BATCH, Layer, Pass, run_pass
+from qvit_qiskit.inference.passes import BATCH, Pass, run_pass
 from qvit_qiskit.inference.rows import answers_at
+from qvit_qiskit.inference.walk import Layer
 
 
 def residuals(

@@ -31,8 +31,8 @@ from qvit_qiskit.comparison.rungs import (
 )
 from qvit_qiskit.exceptions import DataError, RouteError
 from qvit_qiskit.execution import registry
+from qvit_qiskit.execution.profile_route import ProfileRoute
 from qvit_qiskit.execution.recorded_noise import RecordedNoise, noise_of
-from qvit_qiskit.execution.route import Route
 from qvit_qiskit.inference.passes import BATCH
 from qvit_qiskit.profile import AerProfile
 from qvit_qiskit.runs.run_folder import Source
@@ -50,7 +50,7 @@ def compare(
     *runs: Path | str,
     model: nn.Module | Path | str | None = None,
     data: Given | Source | None = None,
-    backends: Sequence[str | Route] = (),
+    backends: Sequence[str | ProfileRoute] = (),
     draws: int = DRAWS,
     seed: int = 0,
     batch_size: int = BATCH,
@@ -125,7 +125,7 @@ def _subject(
     return model, source
 
 
-def _opened(backend: str | Route, folder: Path | None) -> Route:
+def _opened(backend: str | ProfileRoute, folder: Path | None) -> ProfileRoute:
     return registry.open(backend, backends_dir=folder) if isinstance(backend, str) else backend
 
 
@@ -143,7 +143,7 @@ class _Build:
     """Of the recorded rungs, taken before any other rung's."""
     notes: dict[str, str] = field(default_factory=dict)
 
-    def climb(self, runs: Sequence[Recorded], routes: Sequence[Route]) -> None:
+    def climb(self, runs: Sequence[Recorded], routes: Sequence[ProfileRoute]) -> None:
         """All rungs, from below."""
         self.tell("exact")
         self.rungs.append(self.ladder.exact_rung())
@@ -158,7 +158,7 @@ class _Build:
         for run, name, estimator in zip(runs, self.names, noisy, strict=True):
             self._record(run, name, estimator)
 
-    def _on(self, route: Route) -> Rung:
+    def _on(self, route: ProfileRoute) -> Rung:
         self.tell(f"on {route.name}")
         return self.ladder.on_backend(route, len(self.rungs))
 

@@ -14,7 +14,8 @@ from qvit_qiskit.comparison.data import Executions
 from qvit_qiskit.hardware.stage import Group
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.hardware.values.readout_factors import Shared
-from qvit_qiskit.inference.passes import BATCH, Layer, run_pass
+from qvit_qiskit.inference.passes import BATCH, run_pass
+from qvit_qiskit.inference.walk import Layer
 
 DRAWS = 100
 """Redraws of a rung by default."""

@@ -17,8 +17,8 @@ from qvit_qiskit.comparison.propagation import DRAWS, ShotNoise, redraw
 from qvit_qiskit.comparison.recorded import REHEARSED, Recorded, check_reproduced
 from qvit_qiskit.devices.prices import prices
 from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.execution.profile_route import ProfileRoute, open_route
 from qvit_qiskit.execution.recorded_noise import RecordedNoise
-from qvit_qiskit.execution.route import Route, open_route
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.inference.passes import BATCH, Pass, run_pass
 from qvit_qiskit.models.cost import count_rows
@@ -165,7 +165,7 @@ class Ladder:
             batch_size=self.batch_size,
         )
 
-    def on_backend(self, route: Route, number: int) -> Rung:
+    def on_backend(self, route: ProfileRoute, number: int) -> Rung:
         """A rung on an open profile of kind ``aer`` or ``fake``.
 
         Where readout is mitigated, its calibration's noise is taken for each row's own.
@@ -214,7 +214,7 @@ def kind_of(profile: AnyProfile) -> Kind:
     return "shot noise" if profile.shots else "exact"
 
 
-def name_of(route: Route) -> str:
+def name_of(route: ProfileRoute) -> str:
     """A rung's name: the profile's, or what it rehearses."""
     if isinstance(route.profile, FakeProfile):
         return rehearsal(route.profile.device)

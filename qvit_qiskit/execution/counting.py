@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.execution.route import Route
-from qvit_qiskit.profile import AerProfile
 from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator
 
 
@@ -28,5 +26,4 @@ class CountingEstimator(RowEstimator):
 
 def counting_route() -> Route:
     """A fresh route on a `CountingEstimator`."""
-    profile = AerProfile(kind="aer", description="counts rows")
-    return Route("counting", profile, Path("built in"), CountingEstimator(), gradient=None)
+    return Route("counting", CountingEstimator())

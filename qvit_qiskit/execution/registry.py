@@ -17,6 +17,7 @@ from qvit_qiskit.suggest import unknown
 if TYPE_CHECKING:
     from torch import nn
 
+    from qvit_qiskit.execution.profile_route import ProfileRoute
     from qvit_qiskit.execution.route import Route
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -88,7 +89,7 @@ def find(name: str, backends_dir: Path | None = None) -> Found:
     return known[name]
 
 
-def open(name: str, *, backends_dir: Path | None = None, training: bool = False) -> Route:
+def open(name: str, *, backends_dir: Path | None = None, training: bool = False) -> ProfileRoute:
     """Open a profile.
 
     Args:
@@ -101,17 +102,19 @@ def open(name: str, *, backends_dir: Path | None = None, training: bool = False)
         RouteError: If it names an unknown device, is not for training, or is of kind ``ibm``,
             which costs QPU time and runs jobs only.
     """
-    from qvit_qiskit.execution.route import open_route, refuse_training
+    from qvit_qiskit.execution.profile_route import open_route
 
     found = find(name, backends_dir)
     opened = open_route(found.name, found.load(), found.path)
     if training and not opened.trainable:
-        raise refuse_training(opened)
+        raise opened.refusal()
     return opened
 
 
-def _open_run(name: str | Route, backends_dir: Path | None, budget: float, run: Path) -> Route:
-    from qvit_qiskit.execution.route import run_route
+def _open_run(
+    name: str | Route, backends_dir: Path | None, budget: float, run: Path
+) -> ProfileRoute:
+    from qvit_qiskit.execution.profile_route import run_route
 
     if not isinstance(name, str):
         raise RouteError("Expected a profile's name with budget_seconds and run, not a route.")
@@ -136,9 +139,9 @@ def refuse_shadow(found: Found, backends_dir: Path | None) -> None:
 
 
 @lru_cache(maxsize=1)
-def default_route() -> Route:
+def default_route() -> ProfileRoute:
     """The route of layers that nobody bound: exact values on Aer."""
-    from qvit_qiskit.execution.route import open_route
+    from qvit_qiskit.execution.profile_route import open_route
     from qvit_qiskit.profile import AerProfile
 
     return open_route("aer-exact", AerProfile(kind="aer"), Path("built in"))
@@ -177,6 +180,7 @@ def route(
     if (budget_seconds is None) != (run is None):
         raise RouteError("Expected budget_seconds and run together: what to spend, where to note.")
     parts = bindable(model)
+    new: Route
     if budget_seconds is not None and run is not None:
         new = _open_run(name, backends_dir, budget_seconds, Path(run))
     else:

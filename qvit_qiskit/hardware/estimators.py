@@ -1,10 +1,8 @@
-"""Estimators that measure through the IBM client: at once, journaled, or stage by stage."""
+"""Estimators that measure through the IBM client: at once, or journaled."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,13 +22,6 @@ from qvit_qiskit.hardware.values.counts import Counts
 from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.simulation.noise.readout_choice import compile_readout
 from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator, shots_for
-
-_SAME = 1e-3
-"""Radians by which angles may differ between machines, threads and batch sizes."""
-
-
-class Pending(Exception):
-    """A quantum layer's values are not there yet; its rows have been noted."""
 
 
 class _MeasuringEstimator(RowEstimator):
@@ -161,67 +152,3 @@ def same_rows(stored: Rows, asked: Rows, run: HardwareRun) -> None:
             f"The run folder {run.folder} belongs to other inputs, weights or another order of "
             "calls. Name a new folder for these."
         )
-
-
-class StageEstimator(_MeasuringEstimator):
-    """Answers from finished stages, batch by batch; notes the rows of the first that is not.
-
-    A forward pass calls it once per quantum layer, in the same order for every batch. Images keep
-    their order and each has the same number of rows, so that the size of a batch may change.
-    """
-
-    def __init__(self, answers: Sequence[Answers], asked: Sequence[Sequence[np.ndarray]]) -> None:
-        self.answers, self.asked = answers, asked
-        self.noted: list[list[FlatPub]] = []
-        """The PUBs of every batch at the first call without an answer."""
-        self._call = 0
-        self._offsets = [[0] * len(stage) for stage in answers]
-
-    @contextmanager
-    def batch(self) -> Iterator[None]:
-        """One forward pass over some images."""
-        self._call = 0
-        yield
-        if self._call < len(self.answers):
-            raise JobError(
-                "The model made fewer quantum calls than in its first pass over the images. "
-                "Expected every forward pass to call the same quantum layers."
-            )
-
-    def _measure(self, flats: Sequence[FlatPub], shots: int | None) -> Answers:
-        call, self._call = self._call, self._call + 1
-        if call == len(self.answers):
-            self.noted.append(list(flats))
-            raise Pending
-        stage, offsets = self.answers[call], self._offsets[call]
-        if len(stage) != len(flats):
-            raise JobError("The model's quantum layers are not those that the run was begun with.")
-        out = []
-        for k, flat in enumerate(flats):
-            where = slice(offsets[k], offsets[k] + len(flat.values))
-            means, covariances = stage[k][0][where], stage[k][1][where]
-            asked = self.asked[call][k][where]
-            if len(means) < len(flat.values) or not np.allclose(asked, flat.values, atol=_SAME):
-                raise JobError(
-                    "The model's angles are not those that the run was begun with. Resume it with "
-                    "the same code, or submit a new run."
-                )
-            offsets[k] += len(flat.values)
-            out.append((means, covariances))
-        return out
-
-    def rows(self) -> Rows:
-        """The noted rows of all batches.
-
-        Raises:
-            JobError: If the batches did not call the same circuits.
-        """
-        first = self.noted[0]
-        for pubs in self.noted:
-            if [id(p.circuit) for p in pubs] != [id(p.circuit) for p in first]:
-                raise JobError("Expected every batch to call the same quantum layers in order.")
-        joined = [
-            replace(first[k], values=np.concatenate([pubs[k].values for pubs in self.noted]))
-            for k in range(len(first))
-        ]
-        return Rows.gather(joined)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ def predict(
     images: Tensor | Pixels,
     batch_size: int = 64,
     tick: Callable[[int], None] | None = None,
+    *,
+    each: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> np.ndarray:
     """Logits without gradients, in evaluation mode; the model's mode is restored.
 
@@ -25,6 +28,8 @@ def predict(
         images: Shape (n, C, H, W); of `Pixels` no more than a batch is in memory at once.
         batch_size: Images per forward pass.
         tick: Called with the number of images done after every batch.
+        each: Makes what a forward pass runs within. Where that ends the pass early and without an
+            error, there are no logits of its batch.
 
     Returns:
         Logits, shape (n, classes), float64.
@@ -42,12 +47,13 @@ def predict(
         with torch.no_grad():
             for start in range(0, len(images), batch_size):
                 batch = images[start : start + batch_size].to(dtype)
-                parts.append(model(batch).double().numpy())
+                with each():
+                    parts.append(model(batch).double().numpy())
                 if tick:
                     tick(len(batch))
     finally:
         model.train(training)
-    return np.concatenate(parts)
+    return np.concatenate(parts) if parts else np.zeros((0, 0))
 
 
 MOST_UNSEEN = 16

@@ -20,7 +20,7 @@ from qvit_qiskit.circuits.bundle import (
     Values,
 )
 from qvit_qiskit.exceptions import CircuitError
-from qvit_qiskit.execution.route import Route, refuse_training
+from qvit_qiskit.execution.route import Route
 from qvit_qiskit.simulation.shifts import estimate
 
 Pull = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -104,7 +104,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         self, input_data: np.ndarray | None, weights: np.ndarray | None
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
         if self.gradient is None:
-            raise refuse_training(self.route)
+            raise self.route.refusal()
         rows, weights = self._arrays(input_data, weights)
         found: tuple[np.ndarray | None, np.ndarray | None] = super()._backward(rows, weights)
         return found
@@ -160,7 +160,7 @@ def linearize(bundles: Sequence[Bundle], networks: Networks) -> tuple[Values, Pu
     """
     network = networks[0][0]
     if network.gradient is None:
-        raise refuse_training(network.route)
+        raise network.route.refusal()
     if isinstance(network.gradient, SupportsVJP):
         return network.gradient.vjp(bundles)
     return measure(bundles, networks), partial(_pull_jacobians, bundles, networks)

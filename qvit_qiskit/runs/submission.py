@@ -23,6 +23,7 @@ from qvit_qiskit.hardware.run import HardwareRun
 from qvit_qiskit.hardware.stage import Layout, Progress
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.ibm.calls import Patience
+from qvit_qiskit.inference.walk import walk
 from qvit_qiskit.models.cost import count_rows
 from qvit_qiskit.runs.measured_profile import find_measured
 from qvit_qiskit.runs.run_folder import (
@@ -32,7 +33,6 @@ from qvit_qiskit.runs.run_folder import (
     weights_digest,
 )
 from qvit_qiskit.runs.run_status import Status, status
-from qvit_qiskit.runs.walk import walk
 from qvit_qiskit.training.checkpoint import versions
 
 if TYPE_CHECKING:

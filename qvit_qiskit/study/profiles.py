@@ -10,7 +10,7 @@ from qvit_qiskit.exceptions import ProfileError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.noise_names import reader_of
 from qvit_qiskit.execution.noise_source import noise_device
-from qvit_qiskit.execution.route import Route
+from qvit_qiskit.execution.profile_route import ProfileRoute
 from qvit_qiskit.study.cells import digest
 
 
@@ -26,7 +26,7 @@ class Profile:
 
 def open_profile(
     name: str, backends_dir: Path | None = None, *, training: bool = False
-) -> tuple[Profile, Route]:
+) -> tuple[Profile, ProfileRoute]:
     """Open a profile of kind ``aer`` or ``fake``, and tell its digest.
 
     Args:
@@ -56,7 +56,7 @@ def without_idle(name: str, backends_dir: Path | None = None) -> Profile:
     return _by_content(name, registry.open(name, backends_dir=backends_dir).without_idle())
 
 
-def _by_content(name: str, route: Route) -> Profile:
+def _by_content(name: str, route: ProfileRoute) -> Profile:
     said = route.profile.ingredients()
     del said["description"]
     noise = said.get("noise") or ""
@@ -67,7 +67,9 @@ def _by_content(name: str, route: Route) -> Profile:
     return Profile(name, digest(said), said.get("shots"))
 
 
-def same_profile(wanted: Profile, backends_dir: Path | None, *, training: bool = False) -> Route:
+def same_profile(
+    wanted: Profile, backends_dir: Path | None, *, training: bool = False
+) -> ProfileRoute:
     """The route of a profile, which must say here what it said where the study was planned.
 
     Raises:

@@ -15,7 +15,7 @@ from qvit_qiskit.data import MedImages
 from qvit_qiskit.data.given import as_data
 from qvit_qiskit.exceptions import CheckpointError, ConfigError, QvitError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.route import Route, refuse_training
+from qvit_qiskit.execution.profile_route import ProfileRoute
 from qvit_qiskit.files import write_text
 from qvit_qiskit.formats import Format
 from qvit_qiskit.models import ModelConfig, ViTConfig, read_config
@@ -40,7 +40,7 @@ def fit(
     *,
     val: Given | None = None,
     folder: Path | None = None,
-    route: Route | None = None,
+    route: ProfileRoute | None = None,
     on_epoch: OnEpoch | None = None,
     teacher: TeacherLike | None = None,
     pretrain_data: MedImages | None = None,
@@ -95,7 +95,10 @@ def fit(
 
 
 def _settings(
-    shape: ModelConfig | OwnModel, train: TrainConfig, route: Route, teacher: dict[str, Any] | None
+    shape: ModelConfig | OwnModel,
+    train: TrainConfig,
+    route: ProfileRoute,
+    teacher: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """What a training folder says of its training, beside the data's digests."""
     return {
@@ -128,7 +131,7 @@ def resume(
     folder: Path,
     load_data: Callable[[str], MedImages],
     *,
-    route: Route | None = None,
+    route: ProfileRoute | None = None,
     backends_dir: Path | None = None,
     on_epoch: OnEpoch | None = None,
     teacher: TeacherLike | None = None,
@@ -217,13 +220,13 @@ def _source(train: TrainConfig, given: TeacherLike | None) -> TeacherLike | None
     return train.distill.teacher if given is None and train.distill else given
 
 
-def _trainable(route: Route) -> Route:
+def _trainable(route: ProfileRoute) -> ProfileRoute:
     if not route.trainable:
-        raise refuse_training(route)
+        raise route.refusal()
     return route
 
 
-def _same_profile(record: dict[str, Any] | None, route: Route) -> bool:
+def _same_profile(record: dict[str, Any] | None, route: ProfileRoute) -> bool:
     """Whether a profile says what the training's did; the first trainings did not keep theirs."""
     try:
         told = None if record is None else type(route.profile).restored(record).ingredients()

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from qvit_qiskit import metrics
 from qvit_qiskit.exceptions import CheckpointError, ConfigError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.route import Route
+from qvit_qiskit.execution.profile_route import ProfileRoute
 from qvit_qiskit.files import atomic
 from qvit_qiskit.inference.prediction import predict
 from qvit_qiskit.training.augment import augmented, contrasted
@@ -61,7 +61,7 @@ class Loop:
     def __init__(
         self,
         phases: Sequence[Phase],
-        route: Route,
+        route: ProfileRoute,
         folder: Path | None = None,
         teacher: dict[str, Any] | None = None,
     ) -> None:

@@ -14,7 +14,7 @@ from reference.random_circuits import random_circuit
 from qvit_qiskit.circuits import FAMILIES, build_circuit
 from qvit_qiskit.circuits.bundle import Bundle
 from qvit_qiskit.devices.regions import bundled_device
-from qvit_qiskit.execution.route import Route, open_route
+from qvit_qiskit.execution.profile_route import ProfileRoute, open_route
 from qvit_qiskit.profile import AerProfile
 from qvit_qiskit.qnn import QuantumProjections
 from qvit_qiskit.simulation.exact.gradient import AdjointGradient
@@ -81,7 +81,7 @@ def test_chunks_change_nothing(rng, monkeypatch, family, kept):
 
 
 @pytest.fixture(scope="module")
-def route() -> Route:
+def route() -> ProfileRoute:
     profile = AerProfile(kind="aer", noise="fake_torino")
     return open_route("noisy", profile, Path("built in"))
 

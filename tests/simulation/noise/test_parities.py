@@ -19,7 +19,7 @@ from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.devices.regions import Region, bundled_device
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.route import open_route, refuse_training
+from qvit_qiskit.execution.profile_route import open_route
 from qvit_qiskit.hardware.estimators import RehearsalEstimator
 from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.profile import AerProfile, FakeProfile
@@ -142,7 +142,7 @@ def test_auto_does_not_train():
     route = open_route("x", AerProfile(kind="aer", noise="fake_torino", readout="auto"), Path("x"))
     assert not route.trainable
     with pytest.raises(RouteError, match='Train with readout = "gates" or "parity"'):
-        raise refuse_training(route)
+        raise route.refusal()
 
 
 def test_keys_name_the_readout_only_where_it_is_new():
