@@ -112,8 +112,8 @@ def main() -> None:
         print(lines[-1], flush=True)
     told = (
         f"Of {asked.repeats:,} repeats a cell, tolerance {asked.tolerance:g}: “as good” where the "
-        f"true loss is the tolerance or more in at most {worst['as good'] / asked.repeats:.1%} of "
-        f"any cell, “worse” where there is none in at most {worst['worse'] / asked.repeats:.1%}."
+        f"true loss is the tolerance or more in at most {100 * worst["as good"] / asked.repeats:.1f} % of "
+        f"any cell, “worse” where there is none in at most {100 * worst["worse"] / asked.repeats:.1f} %."
     )
     print(told)
     if asked.out:
