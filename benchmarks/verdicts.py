@@ -110,10 +110,11 @@ def main() -> None:
             f"{shares['worse']:.3f} | {counts['only undecided'] / asked.repeats:.3f} |"
         )
         print(lines[-1], flush=True)
+    good, worse = (100 * worst[word] / asked.repeats for word in ("as good", "worse"))
     told = (
         f"Of {asked.repeats:,} repeats a cell, tolerance {asked.tolerance:g}: “as good” where the "
-        f"true loss is the tolerance or more in at most {100 * worst["as good"] / asked.repeats:.1f} % of "
-        f"any cell, “worse” where there is none in at most {100 * worst["worse"] / asked.repeats:.1f} %."
+        f"true loss is the tolerance or more in at most {good:.1f} % of any cell, “worse” where "
+        f"there is none in at most {worse:.1f} %."
     )
     print(told)
     if asked.out:
