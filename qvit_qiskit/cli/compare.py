@@ -23,9 +23,7 @@ BACKENDS = ["aer-shots", "aer-boston"]
 """Without runs and backends: the rungs above the exact one that need no device."""
 
 
-Runs = Annotated[
-    list[Path] | None, typer.Argument(help="Folders of finished runs on the same images.")
-]
+Runs = Annotated[list[Path] | None, typer.Argument(help="Folders of runs on the same images.")]
 Checkpoints = Annotated[
     list[Path] | None,
     typer.Option(help="A checkpoint to evaluate on backends; may be repeated."),
@@ -73,7 +71,9 @@ def compare(
     backends_dir: BackendsDir = None,
     json: AsJson = False,
 ) -> None:
-    """Compare finished runs, or checkpoints on backends, with the exact model.
+    """Compare runs, or checkpoints on backends, with the exact model.
+
+    A run that is not finished is compared as far as it got: the quantum layers that are whole.
 
     Example: qvit compare runs/hello-hardware-20261122-160000 --out report
     """

@@ -71,6 +71,7 @@ def attribute(
     deltas: Sequence[Layer],
     total: np.ndarray,
     batch_size: int = BATCH,
+    rest: int = 0,
 ) -> Attribution:
     """How far each quantum layer's errors alone move the logits.
 
@@ -82,6 +83,7 @@ def attribute(
         deltas: From `residuals`.
         total: Logits of the pass with the errors of all layers, shape (n, classes).
         batch_size: Images per forward pass.
+        rest: Quantum layers behind those of ``deltas``, without errors.
 
     Returns:
         The effects of the layers; that of an only layer is the whole, without another pass.
@@ -93,6 +95,7 @@ def attribute(
     effects = []
     for place in range(len(deltas)):
         only = [delta if layer == place else None for layer, delta in enumerate(deltas)]
+        only += [None] * rest
         alone = run_pass(model, images, inner, only, batch_size, first=first, notes=False)
         effects.append(alone.logits - exact.logits)
     return Attribution(exact.logits, np.stack(effects), total - exact.logits)

@@ -66,7 +66,9 @@ def compare(
     backends. The exact rung is always there and comes first.
 
     Args:
-        *runs: Folders of finished runs, all of the same model and images.
+        *runs: Folders of runs, all of the same model and images. Of one that is not finished the
+            quantum layers count that are whole; the others are exact in its rung, whose name says
+            that it is partial.
         model: A model or its checkpoint; with runs only where they were begun with a model of
             one's own code.
         data: Images and labels, where there are no runs: a split, a pair of arrays, or a torch
@@ -149,7 +151,8 @@ class _Build:
         self.rungs.append(self.ladder.exact_rung())
         for run in runs:
             device = run.results.device
-            self.names.append(self._free(rehearsal(device) if run.rehearsal else device))
+            name = rehearsal(device) if run.rehearsal else device
+            self.names.append(self._free(f"{name}, partial" if run.partial else name))
         noisy = [self._noise_of(run) for run in runs]
         self._simulate(runs, noisy)
         for route in routes:
@@ -163,6 +166,9 @@ class _Build:
         return self.ladder.on_backend(route, len(self.rungs))
 
     def _noise_of(self, run: Recorded) -> RecordedNoise | None:
+        if run.partial:
+            self.notes["device noise"] = f"left out, the run in {run.path} is {run.partial}"
+            return None
         try:
             return noise_of(run.folder.reader.stages)
         except RouteError as error:
@@ -223,7 +229,8 @@ class _Build:
         moved = most_moved(self.rungs[0], top, multi_label=several)
         shown = moved if len(self.rungs) > 1 else (0,)
         attention: dict[str, np.ndarray] = {}
-        if has_attention(self.ladder.model):
+        whole = len(self.rungs[0].layers)
+        if has_attention(self.ladder.model) and all(len(r.layers) == whole for r in self.rungs):
             count = len(source.labels)
             attention = {r.name: attention_of(r.layers, count, shown) for r in self.rungs}
         classes = self.rungs[0].logits.shape[1]

@@ -114,7 +114,7 @@ def run_facts(runs: Sequence[Recorded], labels: Sequence[str]) -> dict[str, str]
             f"{run.profile_name} on {run.results.device}, {run.shots:,} shots a row at resilience "
             f"level {run.folder.terms.profile.resilience_level}, {_count(len(times), 'job')} from "
             f"{_minute(min(times))} to {_minute(max(times))} UTC, {seconds:,.1f} QPU seconds "
-            f"({basis}){_schedule(run)}"
+            f"({basis}){_schedule(run)}{f'; {run.partial}' if run.partial else ''}"
         )
         found |= _controls(run, label)
     told = first.folder.order.versions
@@ -128,7 +128,7 @@ def _controls(run: Recorded, label: str) -> dict[str, str]:
     A simulator knows no crosstalk: it predicts what the places on the chip differ by.
     """
     found = {}
-    for layer, stage in enumerate(run.folder.reader.stages, start=1):
+    for layer, stage in enumerate(run.stages, start=1):
         predicted = _predicted(stage)
         for circuit, control in enumerate(stage.controls):
             size, error = control.difference()
@@ -151,7 +151,7 @@ def _predicted(stage: StoredStage) -> list[float]:
 
 def _schedule(run: Recorded) -> str:
     """How long circuits took by the service's own schedule, where it said so."""
-    known = [stage.circuit_seconds for stage in run.folder.reader.stages]
+    known = [stage.circuit_seconds for stage in run.stages]
     pairs = [pair for pair in known if pair is not None]
     if not pairs:
         return ""

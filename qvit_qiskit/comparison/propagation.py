@@ -146,6 +146,7 @@ def redraw(
     draws: int = DRAWS,
     seed: Sequence[int] = (0,),
     batch_size: int = BATCH,
+    rest: int = 0,
 ) -> np.ndarray:
     """Logits under redraws of the shots of every quantum layer.
 
@@ -164,6 +165,7 @@ def redraw(
         draws: How many.
         seed: Of the draws.
         batch_size: Images per forward pass.
+        rest: Quantum layers behind those of ``deltas``, without errors.
 
     Returns:
         Shape (draws, n, classes).
@@ -171,10 +173,11 @@ def redraw(
     found = []
     for stream in np.random.SeedSequence(list(seed)).spawn(draws):
         rng = np.random.default_rng(stream)
-        moved = [
+        moved: list[Layer | None] = [
             [delta + error for delta, error in zip(layer, one.draw(rng), strict=True)]
             for layer, one in zip(deltas, noise, strict=True)
         ]
+        moved += [None] * rest
         done = run_pass(model, images, inner, moved, batch_size, first=first, notes=False)
         found.append(done.logits)
     return np.stack(found)

@@ -22,6 +22,7 @@ from qvit_qiskit.hardware.values.readout_factors import calibrated_noise
 from qvit_qiskit.inference.passes import Pass
 from qvit_qiskit.inference.rows import evaluate
 from qvit_qiskit.profile import FakeProfile
+from qvit_qiskit.runs.partial_results import partial_results_of
 from qvit_qiskit.runs.results import Results, results_of
 from qvit_qiskit.runs.run_folder import RunFolder, Source
 
@@ -30,14 +31,27 @@ REHEARSED = "estimated: a rehearsal costs nothing"
 
 @dataclass(frozen=True)
 class Recorded:
-    """A finished run, read back."""
+    """A run read back: a finished one, or of another its whole quantum layers."""
 
     path: Path
     folder: RunFolder
     results: Results
     source: Source
     executions: list[Executions]
-    """One for each quantum layer."""
+    """One for each quantum layer that was measured."""
+
+    @property
+    def partial(self) -> str:
+        """What of the run was measured, in words; empty where it is finished."""
+        if self.folder.reader.finished:
+            return ""
+        measured, layers = len(self.executions), len(self.folder.reader.order.stage_rows)
+        return f"partial: {measured} of {layers} quantum layers measured, the others are exact"
+
+    @property
+    def stages(self) -> list[StoredStage]:
+        """The quantum layers that were measured."""
+        return self.folder.reader.stages[: len(self.executions)]
 
     @property
     def rehearsal(self) -> bool:
@@ -94,20 +108,21 @@ class Recorded:
 
 
 def read_recorded(run: Path | str) -> Recorded:
-    """Read a finished run.
+    """Read a run; of one that is not finished the quantum layers that are.
 
     Raises:
-        JobError: If it is not finished, holds a mock device's data, or a file is missing or not
-            what the run wrote.
+        JobError: If no quantum layer is whole, it holds a mock device's data, or a file is missing
+            or not what the run wrote.
     """
     folder = RunFolder.open(Path(run))
-    results = results_of(folder)
+    results = results_of(folder) if folder.reader.finished else partial_results_of(folder)
     if results.device.startswith("mock"):
         raise JobError(
             f"The run in {run} is of {results.device}, which returns random data. Compare runs of "
             "a real device or rehearsals."
         )
-    found = [_executions(folder, stage) for stage in folder.reader.stages]
+    measured = folder.reader.stages[: len(results.layers)]
+    found = [_executions(folder, stage) for stage in measured]
     return Recorded(Path(run), folder, results, folder.source(), found)
 
 

@@ -90,7 +90,9 @@ class Ladder:
     def recorded(
         self, name: str, run: Recorded, noisy: RecordedNoise | None, number: int
     ) -> tuple[Rung, Attribution]:
-        """A finished run as a rung, and which of its layers moved the logits.
+        """A run as a rung, and which of its layers moved the logits.
+
+        Quantum layers that were not measured are exact, at the angles that follow from the others.
 
         Args:
             name: Of the rung.
@@ -104,13 +106,15 @@ class Ladder:
         layers, rows = run.results.layers, [e.rows for e in run.executions]
         deltas = residuals(self.inner, rows, layers)
         first = self.exact.values[0]
+        rest = [None] * (len(self.exact.layers) - len(deltas))
         try:
             replayed = run_pass(
-                self.model, self.images, self.inner, deltas, self.batch_size, first=first
+                self.model, self.images, self.inner, [*deltas, *rest], self.batch_size, first=first
             )
         except JobError as error:
             raise JobError(f"{run.path}: {error}") from error
-        check_reproduced(run, replayed)
+        if not run.partial:
+            check_reproduced(run, replayed)
         seconds, basis = run.cost()
         level = run.folder.terms.profile.resilience_level
         beyond = None
@@ -120,7 +124,7 @@ class Ladder:
             name,
             "hardware",
             f"{run.profile_name} ({run.results.device}), resilience level {level}",
-            run.results.logits,
+            replayed.logits if run.partial else run.results.logits,
             layers,
             draws=self._redraw(layers, run.executions, deltas, run.shots, number),
             shots=run.shots,
@@ -135,7 +139,7 @@ class Ladder:
         )
         found = attribute(
             self.model, self.images, self.inner, self.exact, deltas, replayed.logits,
-            self.batch_size,
+            self.batch_size, len(rest),
         )  # fmt: skip
         return rung, found
 
@@ -163,6 +167,7 @@ class Ladder:
             draws=self.draws,
             seed=(self.seed, number),
             batch_size=self.batch_size,
+            rest=len(self.exact.layers) - len(deltas),
         )
 
     def on_backend(self, route: ProfileRoute, number: int) -> Rung:

@@ -14,8 +14,9 @@ from qvit_qiskit.hardware.events import Failure, Finish, Loss, Submission
 from qvit_qiskit.hardware.journal import pack_arrays
 from qvit_qiskit.hardware.stage import Chunk, Progress, Task
 from qvit_qiskit.hardware.values.counts import Counts
+from qvit_qiskit.ibm.causes import Remedy
 from qvit_qiskit.ibm.item import Item
-from qvit_qiskit.ibm.sender import Listed, Result, Unusable
+from qvit_qiskit.ibm.sender import Listed, Look, Result, Unusable
 
 
 class Collection:
@@ -42,7 +43,7 @@ class Collection:
             if look.state == "done":
                 problem = self.store(task, chunk) or problem
             elif look.state in ("failed", "cancelled"):
-                problem = self.fail(chunk, sent, look.state, look.reason, cut=look.cut)
+                problem = self.fail(chunk, sent, look)
             elif look.state == "lost":
                 problem = self.lose(chunk, sent, look.reason)
             else:
@@ -90,24 +91,27 @@ class Collection:
         name = f"results/{chunk.name}.timing.json"
         return {"file": name, "sha256": self.journal.store(name, json.dumps(told).encode())}
 
-    def fail(
-        self, chunk: Chunk, sent: Submission, way: str, reason: str, *, cut: bool = False
-    ) -> JobError:
+    def fail(self, chunk: Chunk, sent: Submission, look: Look) -> JobError:
         """Write down that a job failed or was cancelled.
 
         Args:
             chunk: What it was to run.
             sent: The event of its submission.
-            way: ``"failed"`` or ``"cancelled"``.
-            reason: Why, a sentence.
-            cut: Whether it was stopped at its limit.
+            look: Its state.
 
         Returns:
             What to tell the user.
         """
-        reason = reason or "The service gave no reason."
         failure = self.journal.append(
-            Failure(chunk=chunk.name, tag=sent.tag, job=sent.job, reason=reason, way=way, cut=cut)
+            Failure(
+                chunk=chunk.name,
+                tag=sent.tag,
+                job=sent.job,
+                reason=look.reason or "The service gave no reason.",
+                way=look.state,
+                cut=look.cut,
+                remedy=str(look.remedy),
+            )
         )
         self.bills.ask(sent.tag, sent.job)
         return self.not_finished(failure)
@@ -131,11 +135,20 @@ class Collection:
 
     def not_finished(self, failed: Failure) -> JobError:
         """What to tell of a job that failed or was cancelled."""
-        longer = " It gets a higher limit then." if failed.cut else ""
+        resume = f"`qvit resume {self.journal.folder} --wait`"
+        way = f"Send it again with {resume}."
+        if failed.cut:
+            way += " It gets a higher limit then."
+        elif failed.remedy == Remedy.CHANGE:
+            way = f"Change that first, where it can be; {resume} sends it again."
+        elif failed.remedy == Remedy.NEVER:
+            way = (
+                "The same would fail again and be billed again, so it is only sent with `qvit "
+                f"resume --resubmit --wait {self.journal.folder}`; a new run may have other "
+                "circuits or options."
+            )
         return JobError(
-            f"The job {failed.job} of chunk {failed.chunk} did not finish: "
-            f"{failed.reason} Send it again with `qvit resume {self.journal.folder} --wait`."
-            f"{longer}"
+            f"The job {failed.job} of chunk {failed.chunk} did not finish: {failed.reason} {way}"
         )
 
     def lost(self, lost: Loss) -> JobError:

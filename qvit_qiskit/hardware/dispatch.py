@@ -35,6 +35,7 @@ from qvit_qiskit.hardware.journal import digest
 from qvit_qiskit.hardware.ledger import Ledger, ledger_of, session_cost
 from qvit_qiskit.hardware.stage import Chunk, Progress, Task
 from qvit_qiskit.ibm.calls import Busy, Closed, Patience, Unanswered
+from qvit_qiskit.ibm.causes import Remedy
 from qvit_qiskit.ibm.item import request_size
 from qvit_qiskit.ibm.preflight import MAX_REQUEST_BYTES
 from qvit_qiskit.ibm.sender import Listed, Need, Sender, Work
@@ -106,7 +107,9 @@ class Dispatcher:
 
     def _settle(self, task: Task, chunk: Chunk, resubmit: bool, retry: bool, *, wait: bool) -> None:
         state, local = self.attempts.state(chunk), self.sender.local
-        if (state == "failed" and retry) or (state == "lost" and (resubmit or local)):
+        if (state == "failed" and retry and (resubmit or not self._sure_to_fail(chunk))) or (
+            state == "lost" and (resubmit or local)
+        ):
             self.journal.append(Release(chunk=chunk.name))
         elif state == "failed":
             raise self.collection.not_finished(self.attempts.last(chunk, Failure))
@@ -119,6 +122,10 @@ class Dispatcher:
                 self.journal.append(Release(chunk=chunk.name, tag=tag))
         elif state in ("unanswered", "uncertain"):
             self._settle_unanswered(task, chunk, resubmit, wait=wait)
+
+    def _sure_to_fail(self, chunk: Chunk) -> bool:
+        """Whether a chunk's job failed in a way that it would again."""
+        return self.attempts.last(chunk, Failure).remedy == Remedy.NEVER
 
     def _settle_unanswered(self, task: Task, chunk: Chunk, resubmit: bool, *, wait: bool) -> None:
         state = self.attempts.state(chunk)
@@ -329,11 +336,11 @@ class Dispatcher:
             if look.state == "lost":
                 self.collection.lose(chunk, sent, look.reason)
             elif look.state != "done":  # else its result is paid for
-                way = "failed" if look.state == "failed" else "cancelled"
-                self.collection.fail(
-                    chunk, sent, way, look.reason or "It was cancelled.", cut=look.cut
-                )
-                count += way == "cancelled"
+                if look.state != "failed":
+                    reason = look.reason or "It was cancelled."
+                    look = replace(look, state="cancelled", reason=reason)
+                self.collection.fail(chunk, sent, look)
+                count += look.state == "cancelled"
         return count
 
     def wait(self, task: Task, tick: Callable[[Progress], None] | None = None) -> None:

@@ -284,6 +284,8 @@ class Failure(End):
     """``failed`` or ``cancelled``."""
     cut: bool = False
     """Whether it was stopped at its limit."""
+    remedy: str = "again"
+    """What may help: ``again``, ``change`` or ``never``; see `ibm.causes.Remedy`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from qiskit.providers import BackendV2
 
 from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.ibm.causes import Remedy
 from qvit_qiskit.ibm.item import Item
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 
@@ -29,6 +30,8 @@ class Look:
     """Why it failed or was cancelled: a sentence that ends in a full stop."""
     cut: bool = False
     """Whether it was stopped at its time limit."""
+    remedy: Remedy = Remedy.AGAIN
+    """What may help where it failed."""
 
 
 @dataclass(frozen=True)

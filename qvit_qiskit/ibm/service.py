@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from qiskit.providers import BackendV2
 
 from qvit_qiskit.devices.prices import Mitigation
-from qvit_qiskit.exceptions import JobError, RouteError
+from qvit_qiskit.exceptions import JobError, RouteError, ServiceError
 from qvit_qiskit.ibm.account import connect, find_device
 from qvit_qiskit.ibm.calls import Busy, Closed, Patience, Unanswered, repeat, verdict, with_deadline
 from qvit_qiskit.ibm.causes import CODES, Remedy, cause_of, cause_of_job, clean, status_code
@@ -229,7 +229,7 @@ class ServiceSender:
             return Look(state, "it was cancelled." if state == "cancelled" else "")
         code, words = found._reason_code, found._reason  # noqa: SLF001 - nothing shows them alone
         cause = cause_of_job(code, str(words or found.error_message() or ""))
-        return Look(state, str(cause), cut=cause.sentence == CODES[1305][1])
+        return Look(state, str(cause), cause.sentence == CODES[1305][1], cause.remedy)
 
     def fetch(self, job: str, items: Sequence[Item], shots: int) -> Result:
         """See `Sender`."""
@@ -254,6 +254,10 @@ class ServiceSender:
                 if status_code(error) != 404:
                     raise
                 problem = "IBM's service has no result of it any more."
+            except ServiceError as error:
+                if not _unreadable(error.__context__):
+                    raise
+                raise Unusable("the client cannot read its result.") from error
             if pause is not None:
                 time.sleep(pause)
         raise Unusable(problem)
@@ -323,6 +327,12 @@ class ServiceSender:
     def calibration(self) -> str:
         """See `Sender`."""
         return self._repeat("reading the calibration", lambda: properties_json(self.device))
+
+
+def _unreadable(error: BaseException | None) -> bool:
+    """Whether an answer came, of which the client could make nothing."""
+    kinds = (ValueError, TypeError, KeyError, IndexError, AttributeError)
+    return isinstance(error, kinds) and status_code(error) is None
 
 
 def _moment(told: Any) -> str | None:

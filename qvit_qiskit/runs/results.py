@@ -19,13 +19,14 @@ class Results:
     """A finished run."""
 
     device: str
+    """On which it ran."""
     layers: list[list[Outputs]]
     """For each quantum layer one for each projection: Q, K and V of head 0, of head 1, …"""
     controls: list[list[Control]]
     """For each quantum layer one for each circuit whose rows ran alone as well."""
     anchors: list[list[Anchors]]
     """For each quantum layer one for each circuit whose rows were repeated in every job."""
-    logits: np.ndarray  # shape: (n, classes)
+    logits: np.ndarray  # shape: (n, classes); (0, 0) where the run is not finished
     labels: np.ndarray  # shape: (n,)
 
     @property
@@ -60,7 +61,7 @@ def results_of(folder: RunFolder) -> Results:
     stages = reader.stages
     return Results(
         device=str(reader.device),
-        layers=[_layer(stage) for stage in stages],
+        layers=[layer_of(stage) for stage in stages],
         controls=[stage.controls for stage in stages],
         anchors=[stage.anchors for stage in stages],
         logits=predictions["logits"],
@@ -68,7 +69,8 @@ def results_of(folder: RunFolder) -> Results:
     )
 
 
-def _layer(stage: StoredStage) -> list[Outputs]:
+def layer_of(stage: StoredStage) -> list[Outputs]:
+    """What the projections of a finished stage measured."""
     return [
         Outputs(parameters, means, covariances, copies)
         for parameters, (means, covariances), copies in zip(

@@ -179,7 +179,7 @@ def test_a_device_that_changes_while_somebody_waits(
     monkeypatch.setattr(client_service, "RENEW_SECONDS", 0.0)
 
     def qubits(stage: int) -> set[int]:
-        return RunFolder.open(tmp_path / "run").hardware.layout(stage).qubits
+        return RunFolder.open(tmp_path / "run").reader.stage(stage).layout.qubits
 
     def tick(_: Status) -> None:
         service.configure(faulty={"ibm_torino": sorted(qubits(0))})

@@ -39,7 +39,8 @@ def draw(comparison: Comparison) -> Figure:
     for panel, rung in zip(axes, rungs, strict=True):
         look = style[rung]
         for row, (layer, k) in enumerate(rows):
-            part = parts_of(known[rung, layer])[k]
+            found = known.get((rung, layer))  # none where a run did not get so far
+            part = parts_of(found)[k] if found else None
             if part is None:
                 continue  # nothing was reported for this rung
             value, low, high = part.value, part.low, part.high

@@ -24,11 +24,12 @@ def draw(comparison: Comparison, layer: int = 0) -> Figure:
     no error but shot noise: ± 1.96 √((1 − x²) / shots) for an observable of eigenvalues ±1.
 
     Args:
-        comparison: What is compared; rungs without ``deltas`` are left out.
+        comparison: What is compared; rungs without ``deltas``, or whose run did not get as far as
+            the layer, are left out.
         layer: Which quantum layer, counted from 0.
     """
     style = looks(comparison)
-    shown = comparison.errors_known
+    shown = [rung for rung in comparison.errors_known if layer < len(rung.layers)]
     columns = min(len(shown), COLUMNS)
     blocks = -(-len(shown) // columns)
     points = [comparison.points[rung.name][layer] for rung in shown]

@@ -141,7 +141,7 @@ def outputs(comparison: Comparison) -> Section | None:
             f"Measured against exact expectation values of quantum layer {layer + 1}",
             f"Quantum layer {layer + 1}; {caption}",
         )
-        for layer in range(len(rungs[0].layers))
+        for layer in range(max(len(rung.layers) for rung in rungs))
     ]
     return Section("outputs", "Outputs of the quantum layers", text, [*pieces])
 
