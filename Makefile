@@ -23,7 +23,7 @@ demo: $(STAMP)  ## train a small QViT on Aer; evaluate it exactly, with shots an
 test: $(STAMP)  ## run the tests with coverage
 	$(BIN)/python -m pytest -q --numprocesses 2 --cov --cov-report term
 
-check: $(STAMP)  ## run what is slower but must hold (ten minutes or so)
+check: $(STAMP)  ## run what is slower but must hold (half an hour or so)
 	$(BIN)/python -m pytest -q --numprocesses 2 -m check
 
 PART ?= 1/1

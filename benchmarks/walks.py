@@ -18,20 +18,18 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent.parent
 
 WATCH = """
-import os, sys
+import os, sys, threading
 log = os.open(os.environ["WALK_LOG"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-root, seen, tool = os.environ["WALK_ROOT"], set(), sys.monitoring.PROFILER_ID
+root, seen = os.environ["WALK_ROOT"], set()
 
-def begun(code, offset):
-    name = code.co_filename
-    if code.co_flags & 1 and name.startswith(root) and name not in seen:  # of modules it is 0
-        seen.add(name)
-        os.write(log, name[len(root):].encode() + b"\\n")
-    return sys.monitoring.DISABLE
+def begun(frame, event, arg):
+    code = frame.f_code
+    if code.co_flags & 1 and code.co_filename.startswith(root) and code.co_filename not in seen:
+        seen.add(code.co_filename)  # the flag is 0 where a module itself runs, as it is imported
+        os.write(log, code.co_filename[len(root):].encode() + b"\\n")
 
-sys.monitoring.use_tool_id(tool, "walks")
-sys.monitoring.register_callback(tool, sys.monitoring.events.PY_START, begun)
-sys.monitoring.set_events(tool, sys.monitoring.events.PY_START)
+sys.settrace(begun)
+threading.settrace(begun)
 """
 
 TRAINED = """

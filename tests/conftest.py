@@ -1,4 +1,7 @@
-"""Fixtures for all tests: a generator derived from the test's id, and a quiet environment."""
+"""Fixtures for all tests: a generator derived from the test's id, and a quiet environment.
+
+Tests that `slower.txt` names belong to `make check`; `tiers.py` measures and writes that list.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,20 @@ import numpy as np
 import pytest
 import torch
 
+SLOWER = frozenset((Path(__file__).parent / "slower.txt").read_text().splitlines())
+"""Identifiers of tests that `make test` leaves to `make check`, because they take long."""
+
 torch.set_num_threads(1)  # two pytest workers share two cores
 for variable in ("QVIT_BACKENDS",):
     os.environ.pop(variable, None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow, before tests are chosen by their marks."""
+    for item in items:
+        if item.nodeid in SLOWER:
+            item.add_marker(pytest.mark.check)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -284,7 +284,7 @@ class Failure(End):
     """``failed`` or ``cancelled``."""
     cut: bool = False
     """Whether it was stopped at its limit."""
-    remedy: str = "again"
+    remedy: str = field(default="again", metadata=OPTIONAL)
     """What may help: ``again``, ``change`` or ``never``; see `ibm.causes.Remedy`."""
 
 

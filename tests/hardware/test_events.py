@@ -57,6 +57,11 @@ WRITTEN: list[tuple[Event, dict[str, Any]]] = [
          "state": "cancelled", "cut": True},
     ),
     (
+        Failure(chunk="0", tag="t", job="j", reason="r", remedy="never"),
+        {"event": "failed", "chunk": "0", "tag": "t", "job": "j", "reason": "r",
+         "state": "failed", "cut": False, "remedy": "never"},
+    ),
+    (
         Workload(workload="w", max_seconds=None, opening="o"),
         {"event": "workload", "workload": "w", "max_seconds": None, "opening": "o"},
     ),

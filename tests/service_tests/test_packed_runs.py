@@ -154,7 +154,7 @@ def test_a_packed_run_is_taken_up(
 
 
 def test_the_queue_is_told_while_waiting(service: Service, tmp_path: Path) -> None:
-    service.configure(queues={"ibm_torino": 7}, queue_delay=1.0)
+    service.configure(queues={"ibm_torino": 7}, queue_delay=5.0)
     model = build_model(ViTConfig(patch_size=14), seed=0)
     images = stratified_subset(load("phantom").test, 1, 0)
     name = profile(tmp_path, 'kind = "ibm"\ndevice = "ibm_torino"\nk = 6')

@@ -328,7 +328,7 @@ def ordeal(
     from qvit_qiskit.ibm.calls import Patience
     from qvit_qiskit.runs import resume, submit
 
-    short = Patience(deadline=3.0, outage=3.0, settle=0.2, poll=0.1)
+    short = Patience(deadline=6.0, outage=3.0, settle=0.2, poll=0.1)
     audit = Audit(service)
     told: list[str] = []
     struck = 0
