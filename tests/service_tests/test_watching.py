@@ -324,7 +324,7 @@ def test_no_service_at_all_is_told_in_one_sentence(
     service: Service, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own("run")
-    short = Patience(deadline=5.0, outage=0.5, settle=0.1, poll=0.1)
+    short = Patience(deadline=20.0, outage=0.5, settle=0.1, poll=0.1)
     service.inject("drop", call="**", count=None)
     with pytest.raises(ServiceError, match="there is no connection"):
         resume("run", network(), patience=short)
