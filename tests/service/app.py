@@ -29,6 +29,8 @@ class App:
         self.accounts = Accounts(settings)
         self.store = Store(settings.store)
         self.faults = FaultBook()
+        self.earlier_periods: dict[str, float] = {}
+        """Seconds that each instance used before this period began."""
         self.stopping = threading.Event()
         self.worker = Worker(self)
         self.log: deque[dict[str, Any]] = deque(maxlen=10_000)

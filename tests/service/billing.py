@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .settings import Settings
 from .store import TERMINAL, Record
+
+if TYPE_CHECKING:
+    from .app import App
 
 
 def usage(settings: Settings, items: Iterable[tuple[int, float]], rep_delay: float) -> float:
@@ -66,6 +69,23 @@ def consumed(crn: str, jobs: Iterable[Record], sessions: Iterable[Record]) -> fl
         elif job["crn"] == crn:
             total += job["charged"]
     return total + sum(elapsed(dedicated[name], inside[name]) for name in dedicated)
+
+
+def used(app: App, crn: str) -> float:
+    """Seconds that an instance has used in this period."""
+    with app.store.lock:
+        jobs, sessions = list(app.store.jobs.values()), list(app.store.sessions.values())
+    before = app.earlier_periods.get(crn, 0.0)
+    return app.settings.consumed + consumed(crn, jobs, sessions) - before
+
+
+def begin_period(app: App) -> None:
+    """Let no instance have used anything yet, as on the first day of its 28."""
+    with app.store.lock:
+        jobs, sessions = list(app.store.jobs.values()), list(app.store.sessions.values())
+    app.earlier_periods = {
+        one.crn: consumed(one.crn, jobs, sessions) for one in app.accounts.instances
+    }
 
 
 def limit(settings: Settings, plan: str) -> float | None:

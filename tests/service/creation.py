@@ -125,11 +125,7 @@ def _check_program(app: App, asked: dict[str, Any]) -> None:
 
 def _check_usage(app: App, instance: Instance) -> None:
     limit = billing.limit(app.settings, instance.plan)
-    if limit is None:
-        return
-    with app.store.lock:
-        jobs, known = list(app.store.jobs.values()), list(app.store.sessions.values())
-    if app.settings.consumed + billing.consumed(instance.crn, jobs, known) >= limit:
+    if limit is not None and billing.used(app, instance.crn) >= limit:
         raise ApiError(409, "usage_limit", "Usage exceeds instance limit.")
 
 

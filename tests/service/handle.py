@@ -85,6 +85,10 @@ class Service:
         """Empty the log of requests."""
         self._control("DELETE", "requests")
 
+    def begin_period(self) -> None:
+        """Let no instance have used anything yet."""
+        self._control("POST", "period")
+
     def hold(self, held: bool = True) -> None:
         """Keep jobs queued, or release them."""
         self._control("POST", "hold", {"held": held})

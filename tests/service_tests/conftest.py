@@ -52,6 +52,7 @@ def service(running: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servi
     running.clear()
     running.configure(**DEFAULTS)
     running.forget()
+    running.begin_period()
     yield running
     running.clear()
     running.configure(**DEFAULTS)  # fixtures of modules may use the service before the next test

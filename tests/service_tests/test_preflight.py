@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from service.handle import Service, start_service
+from service.handle import Service
 from service_tests.victim import Audit, images, network
 
 from qvit_qiskit.cli import run
@@ -52,14 +52,6 @@ def nothing(service: Service) -> Callable[[], None]:
         assert not audit.sessions()
 
     return check
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service of these tests' own: what others used of an instance would count here."""
-    with start_service(tmp_path_factory.mktemp("store"), plan=["premium", "open"]) as service:
-        service.wait_ready()
-        yield service
 
 
 OPEN = 'instance = "loopback-open"'

@@ -40,9 +40,7 @@ def entry(app: App, request: Request, plan: str) -> Response:
 def usage(app: App, request: Request) -> Response:
     """GET /instances/usage."""
     instance = app.accounts.check(request)
-    with app.store.lock:
-        jobs, sessions = list(app.store.jobs.values()), list(app.store.sessions.values())
-    used = app.settings.consumed + billing.consumed(instance.crn, jobs, sessions)
+    used = billing.used(app, instance.crn)
     answer = {
         "instance_id": instance.crn,
         "plan_id": instance.plan_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from .. import sessions
+from .. import billing, sessions
 from ..faults import SERVICE_FAULTS
 from ..store import TERMINAL
 from ..wire import ApiError, Request, Response
@@ -73,6 +73,12 @@ def requests(app: App, request: Request) -> Response:
     return Response.of([entry for entry in list(app.log) if call in (None, entry["call"])])
 
 
+def period(app: App, request: Request) -> Response:
+    """POST /_control/period: a new one, in which no instance has used anything."""
+    billing.begin_period(app)
+    return Response(204)
+
+
 def forget(app: App, request: Request) -> Response:
     """DELETE /_control/requests."""
     app.log.clear()
@@ -134,6 +140,7 @@ ROUTES = [
     ("GET", r"/_control/executed", executed),
     ("GET", r"/_control/requests", requests),
     ("DELETE", r"/_control/requests", forget),
+    ("POST", r"/_control/period", period),
     ("POST", r"/_control/hold", hold),
     ("POST", r"/_control/settings", tune),
     ("POST", r"/_control/jobs/([^/]+)/cancel", cancel),
