@@ -41,8 +41,8 @@ def build(evidence: Evidence) -> Comparison:
     return Comparison(
         **known,
         scores=told,
-        answers=answers(evidence, told, errors, largest, [*biases, *drifts]),
-        device_differences=device_differences(evidence),
+        answers=answers(evidence, images, told, errors, largest, [*biases, *drifts]),
+        device_differences=device_differences(evidence, images),
         layer_errors=errors,
         layer_shares=shares,
         largest_shares=largest,

@@ -14,7 +14,7 @@ from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution.registry import Found
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.runs.measured_profile import find_measured
-from qvit_qiskit.runs.overrides import changed_spec, divided
+from qvit_qiskit.runs.overrides import changed, divided
 from qvit_qiskit.runs.pricing import Price, price
 from qvit_qiskit.runs.spec import JobSpec, load_spec
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint
@@ -93,10 +93,9 @@ def read_job(
         DataError: If the checkpoint does not fit the data set.
     """
     spec, settings = load_spec(path), settings or {}
-    backend = str(settings.get("backend", spec.backend))
-    of_spec, of_profile = divided(settings, find_measured(backend, backends_dir)[1])
-    spec = changed_spec(spec, of_spec)
-    found, profile = find_measured(spec.backend, backends_dir, of_profile)
+    found, profile = find_measured(str(settings.get("backend", spec.backend)), backends_dir)
+    of_spec, of_profile = divided(settings, profile)
+    spec, profile = changed(spec, of_spec), changed(profile, of_profile)
     place = checkpoint or (path.parent / spec.checkpoint if spec.checkpoint else None)
     if place is None:
         raise JobError(f"{path} names no checkpoint. Pass one with --checkpoint.")

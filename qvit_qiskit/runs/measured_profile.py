@@ -10,7 +10,7 @@ from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.registry import Found
 from qvit_qiskit.profile import FakeProfile, IbmProfile
-from qvit_qiskit.runs.overrides import changed_profile
+from qvit_qiskit.runs.overrides import changed
 
 
 def find_measured(
@@ -36,4 +36,4 @@ def find_measured(
             f"The profile {backend!r} is of kind 'aer' and costs no QPU time, so it needs no run. "
             "Use `qvit evaluate`, or name a profile of kind 'ibm' or 'fake'."
         )
-    return found, changed_profile(profile, settings or {})
+    return found, changed(profile, settings or {})

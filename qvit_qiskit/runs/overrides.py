@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from qvit_qiskit.exceptions import ConfigError, JobError
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.runs.spec import JobSpec
+from qvit_qiskit.spec import Spec
 from qvit_qiskit.suggest import unknown
+
+Written = TypeVar("Written", bound=Spec)
 
 
 def read_settings(given: Sequence[str]) -> dict[str, Any]:
@@ -60,43 +63,20 @@ def divided(
     )
 
 
-def changed_profile(
-    profile: FakeProfile | IbmProfile, settings: Mapping[str, Any]
-) -> FakeProfile | IbmProfile:
-    """A profile with some fields set otherwise.
+def changed(written: Written, settings: Mapping[str, Any]) -> Written:
+    """A job spec or a profile with some fields set otherwise.
 
     Args:
-        profile: As its file says.
+        written: As its file says.
         settings: Values by field.
 
     Raises:
         JobError: If a value does not fit its field, or there is no such field.
     """
     if not settings:
-        return profile
+        return written
     try:
-        return type(profile).create(**profile.model_dump(exclude_unset=True) | dict(settings))
+        return type(written).create(**written.model_dump(exclude_unset=True) | dict(settings))
     except ConfigError as error:
-        raise JobError(f"{_listed(settings)}: {error}") from error
-
-
-def changed_spec(spec: JobSpec, settings: Mapping[str, Any]) -> JobSpec:
-    """A job spec with some fields set otherwise.
-
-    Args:
-        spec: As its file says.
-        settings: Values by field.
-
-    Raises:
-        JobError: If a value does not fit its field, or there is no such field.
-    """
-    if not settings:
-        return spec
-    try:
-        return JobSpec.create(**spec.model_dump(exclude_unset=True) | dict(settings))
-    except ConfigError as error:
-        raise JobError(f"{_listed(settings)}: {error}") from error
-
-
-def _listed(settings: Mapping[str, Any]) -> str:
-    return " ".join(f"--set {key}={value}" for key, value in settings.items())
+        told = " ".join(f"--set {key}={value}" for key, value in settings.items())
+        raise JobError(f"{told}: {error}") from error

@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from qvit_qiskit import metrics
 from qvit_qiskit.comparison.data import Evidence, Rung
 from qvit_qiskit.comparison.findings.advice import Advice, Adviser
+from qvit_qiskit.comparison.findings.by_image import ByImage
 from qvit_qiskit.comparison.findings.cause import Cause, cause_of
 from qvit_qiskit.comparison.findings.parts import LayerError
 from qvit_qiskit.comparison.findings.scores import Scores, covered
@@ -64,6 +64,7 @@ def judged(evidence: Evidence) -> tuple[Rung, ...]:
 
 def answers(
     evidence: Evidence,
+    images: Mapping[str, ByImage],
     scores: Sequence[Scores],
     errors: Sequence[LayerError],
     largest: Mapping[str, Share],
@@ -73,6 +74,7 @@ def answers(
 
     Args:
         evidence: What is compared.
+        images: What its rungs answer, image by image.
         scores: Of its rungs.
         errors: Of their quantum layers, with the parts.
         largest: By rung the largest share of what moved the logits.
@@ -85,35 +87,39 @@ def answers(
         DataError: If the tolerance is not above 0 and below 1.
     """
     rungs, told = judged(evidence), []
-    for score in scores:
-        if all(score.rung is not rung for rung in rungs):
-            continue
-        auc, acc = _verdicts(evidence, score, len(rungs))
-        cause = cause_of(score.rung.name, errors, largest)
-        advice = Adviser(evidence, score.rung, (auc, acc), cause, systematic).advice()
-        told.append(Answer(score.rung.name, auc, acc, cause, advice))
+    by_name = {score.rung.name: score for score in scores}
+    for rung in rungs:
+        auc, acc = _verdicts(evidence, images, by_name[rung.name], len(rungs))
+        cause = cause_of(rung.name, errors, largest)
+        advice = Adviser(evidence, rung, (auc, acc), cause, systematic).advice()
+        told.append(Answer(rung.name, auc, acc, cause, advice))
     return tuple(told)
 
 
-def device_differences(evidence: Evidence) -> tuple[DeviceDifference, ...]:
+def device_differences(
+    evidence: Evidence, images: Mapping[str, ByImage]
+) -> tuple[DeviceDifference, ...]:
     """Every pair of devices, in AUC and ACC; empty for fewer than two.
 
     Args:
         evidence: What is compared.
+        images: What its rungs answer, image by image.
     """
     devices = [rung for rung in evidence.rungs if rung.kind == "hardware"]
     pairs = list(itertools.combinations(devices, 2))
     if not pairs:
         return ()
     level = corrected_level(len(pairs))
-    told = {r.name: metrics.probabilities(r.logits, multi_label=evidence.multi_label)
-            for r in devices}  # fmt: skip
     return tuple(
         DeviceDifference(
             second.name,
             first.name,
             difference(
-                evidence.labels, told[first.name], told[second.name], level, covers=covered(second)
+                evidence.labels,
+                images[first.name].probabilities,
+                images[second.name].probabilities,
+                level,
+                covers=covered(second),
             ),
         )
         for first, second in pairs
@@ -121,17 +127,16 @@ def device_differences(evidence: Evidence) -> tuple[DeviceDifference, ...]:
     )
 
 
-def _verdicts(evidence: Evidence, score: Scores, count: int) -> Iterator[Verdict]:
+def _verdicts(
+    evidence: Evidence, images: Mapping[str, ByImage], score: Scores, count: int
+) -> Iterator[Verdict]:
     """Of AUC and ACC; for several rungs at the corrected level."""
     assert score.auc_difference is not None
     assert score.acc_difference is not None
     rung, labels = score.rung, evidence.labels
     differences = [score.auc_difference, score.acc_difference]
     if count > 1:
-        exact, other = (
-            metrics.probabilities(r.logits, multi_label=evidence.multi_label)
-            for r in (evidence.exact, rung)
-        )
+        exact, other = (images[r.name].probabilities for r in (evidence.exact, rung))
         differences = [
             difference(labels, exact, other, corrected_level(count), covers=covered(rung))
             for difference in (auc_difference, acc_difference)
