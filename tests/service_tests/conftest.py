@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,3 +109,15 @@ def bell(client: QiskitRuntimeService) -> QuantumCircuit:
     circuit.cx(0, 1)
     circuit.measure_all()
     return transpile(circuit, client.backend("ibm_torino"), seed_transpiler=1)
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Callable[..., str]:
+    """Write a profile; its path."""
+
+    def write(mode: str = "batch", shots: int = 32) -> str:
+        path = tmp_path / f"{mode}.toml"
+        path.write_text(f'kind = "ibm"\ndevice = "ibm_torino"\nmode = "{mode}"\nshots = {shots}\n')
+        return str(path)
+
+    return write

@@ -26,10 +26,18 @@ if TYPE_CHECKING:
 SOON = Patience(deadline=20.0, outage=2.0, settle=0.3, poll=0.1)
 
 
-def begin(folder: Path, backend: str, budget: float, **keys: Any) -> Status:
-    """Submit the small run and wait for it."""
-    keys = {"wait": True, "patience": SOON} | keys
-    return submit(network(), images(3), backend, folder, budget_seconds=budget, **keys)
+def begin(folder: Path, backend: str, budget: float = 60.0, layers: int = 1, **keys: Any) -> Status:
+    """Submit the small run and wait for it.
+
+    Args:
+        folder: Of the run.
+        backend: The profile.
+        budget: QPU seconds.
+        layers: Quantum layers of the network.
+        **keys: Further arguments of `submit`.
+    """
+    keys = {"budget_seconds": budget, "wait": True, "patience": SOON} | keys
+    return submit(network(layers), images(3), backend, folder, **keys)
 
 
 def go_on(folder: Path, **keys: Any) -> Status:

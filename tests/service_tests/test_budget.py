@@ -22,18 +22,6 @@ ESTIMATE = 2.024
 
 
 @pytest.fixture
-def profile(tmp_path: Path) -> Callable[..., str]:
-    """Write a profile; its path."""
-
-    def write(mode: str = "batch", shots: int = 32) -> str:
-        path = tmp_path / f"{mode}.toml"
-        path.write_text(f'kind = "ibm"\ndevice = "ibm_torino"\nmode = "{mode}"\nshots = {shots}\n')
-        return str(path)
-
-    return write
-
-
-@pytest.fixture
 def audit(service: Service) -> Audit:
     """What happens on the service in this test."""
     return Audit(service)

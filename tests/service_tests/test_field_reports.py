@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 from service.handle import Service
-from service_tests.spending import billed
-from service_tests.victim import Audit, images, network, outputs
+from service_tests.spending import begin, billed
+from service_tests.victim import Audit, network, outputs
 
 from qvit_qiskit.cli import run
 from qvit_qiskit.exceptions import JobError, QvitError, RouteError, ServiceError
 from qvit_qiskit.ibm.calls import Patience
 from qvit_qiskit.models import ViTConfig, build_model
-from qvit_qiskit.runs import Status, cancel, resume, status, submit
+from qvit_qiskit.runs import Status, cancel, resume, status
 from qvit_qiskit.runs.run_folder import RunFolder
 from qvit_qiskit.training import save_checkpoint
 
@@ -42,17 +42,13 @@ def audit(service: Service) -> Audit:
 
 
 @pytest.fixture
-def go(service: Service, tmp_path: Path) -> Go:
+def go(service: Service, profile: Callable[..., str], tmp_path: Path) -> Go:
     """Begin a run in the folder ``run``."""
 
-    def begin(mode: str = "batch", **keys: Any) -> Status:
-        path = tmp_path / f"{mode}.toml"
-        path.write_text(f'kind = "ibm"\ndevice = "ibm_torino"\nmode = "{mode}"\nshots = 32\n')
-        asked = {"budget_seconds": 60.0, "wait": True, "patience": PATIENCE} | keys
-        layers = asked.pop("layers", 1)
-        return submit(network(layers), images(3), str(path), tmp_path / "run", **asked)
+    def start(mode: str = "batch", **keys: Any) -> Status:
+        return begin(tmp_path / "run", profile(mode), **{"patience": PATIENCE} | keys)
 
-    return begin
+    return start
 
 
 def on(folder: Path, layers: int = 1, **keys: Any) -> Status:

@@ -9,27 +9,25 @@ from typing import Any
 import pytest
 from qiskit_ibm_runtime import Batch, QiskitRuntimeService
 from service.handle import Service
-from service_tests.victim import Audit, images, network, patience
+from service_tests.spending import begin
+from service_tests.victim import Audit, network, patience
 
 from qvit_qiskit.exceptions import ServiceError
 from qvit_qiskit.ibm.calls import Patience
-from qvit_qiskit.runs import Status, cancel, resume, submit
+from qvit_qiskit.runs import Status, cancel, resume
 
 Go = Callable[..., Status]
 SOON = Patience(deadline=20.0, outage=1.0, settle=0.3, poll=0.1)
 
 
 @pytest.fixture
-def go(service: Service, tmp_path: Path) -> Go:
+def go(service: Service, profile: Callable[..., str], tmp_path: Path) -> Go:
     """Begin a run in the folder ``run``."""
 
-    def begin(mode: str = "batch", **keys: Any) -> Status:
-        path = tmp_path / f"{mode}.toml"
-        path.write_text(f'kind = "ibm"\ndevice = "ibm_torino"\nmode = "{mode}"\nshots = 32\n')
-        asked = {"budget_seconds": 60.0, "patience": SOON, "wait": True} | keys
-        return submit(network(), images(3), str(path), tmp_path / "run", **asked)
+    def start(mode: str = "batch", **keys: Any) -> Status:
+        return begin(tmp_path / "run", profile(mode), **{"patience": SOON} | keys)
 
-    return begin
+    return start
 
 
 def on(folder: Path) -> Status:

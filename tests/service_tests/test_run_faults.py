@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from service.handle import Service
+from service_tests.spending import begin
 from service_tests.victim import (
     CALL_FAULTS,
     CALLS,
@@ -44,26 +45,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def profile(tmp_path: Path) -> Callable[..., str]:
-    """A profile's file."""
-
-    def make(mode: str = "session", shots: int = 32) -> str:
-        path = tmp_path / f"{mode}.toml"
-        path.write_text(f'kind = "ibm"\ndevice = "ibm_torino"\nmode = "{mode}"\nshots = {shots}\n')
-        return str(path)
-
-    return make
-
-
-@pytest.fixture
 def go(service: Service, profile: Callable[..., str], tmp_path: Path) -> Go:
     """Begin a run in the folder ``run``."""
 
-    def begin(mode: str = "batch", **keys: Any) -> Status:
-        asked = {"budget_seconds": 60.0, "patience": patience(), "wait": True} | keys
-        return submit(network(), images(3), profile(mode), tmp_path / "run", **asked)
+    def start(mode: str = "batch", **keys: Any) -> Status:
+        return begin(tmp_path / "run", profile(mode), **{"patience": patience()} | keys)
 
-    return begin
+    return start
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +89,7 @@ def test_a_fault_of_each_call(
     fault: tuple[str, dict[str, Any]],
 ) -> None:
     kind, options = fault
-    ordeal(service, tmp_path / "run", profile(), kind, {"call": call, **options})
+    ordeal(service, tmp_path / "run", profile("session"), kind, {"call": call, **options})
     assert outputs(tmp_path / "run") == reference
 
 
@@ -143,7 +131,7 @@ def test_faults_of_jobs(
     reference: dict[str, bytes],
     fault: tuple[str, dict[str, Any]],
 ) -> None:
-    ordeal(service, tmp_path / "run", profile(), *fault)
+    ordeal(service, tmp_path / "run", profile("session"), *fault)
     assert outputs(tmp_path / "run") == reference
 
 
