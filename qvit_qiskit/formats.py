@@ -50,8 +50,8 @@ class Format:
                 f"({__version__}) reads formats up to {self.number}. Upgrade qvit-qiskit to the "
                 "version that wrote it; nothing was changed."
             )
-        told = "no format number" if number is None else f"the format {number!r}"
+        version = "no format number" if number is None else f"the format {number!r}"
         raise self.refusal(
             f"Expected a {self.what} with a format from 1 to {self.number}, but {place} has "
-            f"{told}. Restore it from a copy."
+            f"{version}. Restore it from a copy."
         )

@@ -57,6 +57,7 @@ class AerProfile(_Profile):
     """Simulation on qiskit-aer: exact, with shots, or with the noise of a device."""
 
     kind: Literal["aer"]
+    """Marks a profile of this class in its file."""
     shots: Shots | None = None
     """Bitstrings drawn per row; without it values are exact expectation values."""
     noise: Annotated[str, Field(min_length=1)] | None = None
@@ -141,6 +142,7 @@ class FakeProfile(_Measured):
     """The IBM client's local mode on a bundled device snapshot: a rehearsal without an account."""
 
     kind: Literal["fake"]
+    """Marks a profile of this class in its file."""
     device: str
     """A bundled device snapshot, e.g. ``"fake_torino"``."""
 
@@ -160,6 +162,7 @@ class IbmProfile(_Measured):
     }
 
     kind: Literal["ibm"]
+    """Marks a profile of this class in its file."""
     device: str
     """A device's name, e.g. ``"ibm_boston"``, or ``"least-busy"``."""
     family: str | None = "Heron"
@@ -176,8 +179,9 @@ class IbmProfile(_Measured):
     plan: str | None = None
     """A plan to prefer where the account has several instances, e.g. ``"open"``."""
     mode: Literal["job", "batch", "session"] = "batch"
+    """How jobs are grouped on the service: each alone, as a batch, or in a session of their own."""
     tags: tuple[str, ...] = ()
-    """Job tags."""
+    """Tags that every job of the profile carries on the service."""
     private: bool = False
     """Mark jobs as private: the service returns no circuits or angles, deletes them when a job is
     done, and deletes its results once they were read, so that they can be read a single time."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -13,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from qvit_qiskit.exceptions import ConfigError, QvitError
 from qvit_qiskit.suggest import first_complaint, unknown
 
+_FIELD: dict[str, Any] = {"initial_indent": "    ", "subsequent_indent": "        "}
 FOR_KEYS = {"purpose": "keys"}
 """The context in which fields write themselves down for keys and digests."""
 
@@ -30,13 +33,27 @@ class Old:
 class Spec(BaseModel):
     """Frozen and validated; a misspelt key is answered with the nearest valid one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     kind_of_key: ClassVar[str] = "option"
     """What a key is called in an error."""
     later: ClassVar[Mapping[str, Old]] = {}
     """Fields that are younger than the first stored records, with their old values. A field that
     is added must stand here; its old value need not be its default."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Put the fields' documentation into that of the class, where `?` and `help` show it."""
+        super().__pydantic_init_subclass__(**kwargs)
+        fields = [
+            fill(f"{name}: {' '.join(field.description.split())}", 92, **_FIELD)
+            for name, field in cls.model_fields.items()
+            if field.description
+        ]
+        if cls.__doc__ and fields:
+            cls.__doc__ = "\n".join([inspect.cleandoc(cls.__doc__), "", "Attributes:", *fields])
 
     if not TYPE_CHECKING:  # type checkers see the constructor that pydantic makes
 
@@ -120,6 +137,6 @@ def read_toml(
         raise refusal(f"{path} is not valid TOML: {error}.") from error
     except (OSError, UnicodeDecodeError) as error:
         if examples and isinstance(error, FileNotFoundError):
-            told = f"The {what} {path} does not exist; {examples} holds examples."
-            raise refusal(told) from error
+            problem = f"The {what} {path} does not exist; {examples} holds examples."
+            raise refusal(problem) from error
         raise refusal(f"Cannot read the {what} {path}: {error}.") from error

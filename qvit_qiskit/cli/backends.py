@@ -34,18 +34,18 @@ def backends(
     from qvit_qiskit.execution import registry
 
     rows, broken = [], []
-    for found in registry.available(backends_dir):
+    for entry in registry.available(backends_dir):
         try:
-            profile = found.load()
+            profile = entry.load()
         except ProfileError as error:
             broken.append(str(error))
             continue
         rows.append(
             {
-                "name": found.name,
+                "name": entry.name,
                 "kind": profile.kind,
                 "simulates": profile.simulates,
-                "file": str(found.path),
+                "file": str(entry.path),
             }
         )
     if json:
@@ -81,13 +81,13 @@ def show(
     from qvit_qiskit.profile import IbmProfile
 
     chosen = build_circuit(circuit, qubits, layers)
-    found = registry.find(name, backends_dir)
-    profile = found.load()
+    entry = registry.find(name, backends_dir)
+    profile = entry.load()
     if packing:
-        _show_packing(profile, chosen, picture or Path(f"{found.name}-packing.svg"), json)
+        _show_packing(profile, chosen, picture or Path(f"{entry.name}-packing.svg"), json)
         return
     if isinstance(profile, IbmProfile):
-        facts = _ibm_facts(found.name, found.path, profile, chosen)
+        facts = _ibm_facts(entry.name, entry.path, profile, chosen)
         screen.as_json(facts) if json else screen.facts("Profile", facts)
         return
     route = registry.open(name, backends_dir=backends_dir)
@@ -127,19 +127,19 @@ def _ibm_facts(name: str, path: Path, profile: IbmProfile, circuit: QNNCircuit) 
     from qvit_qiskit.devices.prices import prices
     from qvit_qiskit.runs.pricing import price_circuit
 
-    compiled, found = price_circuit(circuit, profile)
-    money = [f"{plan} {found.money(plan):.2f}" for plan in prices()["per_second"]]
+    compiled, price = price_circuit(circuit, profile)
+    money = [f"{plan} {price.money(plan):.2f}" for plan in prices()["per_second"]]
     return {
         "profile": name,
         "file": str(path),
         "description": profile.description,
         "runs on": profile.simulates,
         "mode": profile.mode,
-        "priced as": found.timing.device,
+        "priced as": price.timing.device,
         "circuit": compiled.describe(),
-        "one execution": f"{1e6 * found.timing.execution:.1f} µs",
-        "1,000 executions": f"{1000 * found.timing.execution:.2f} s, and "
-        f"{found.seconds - 1000 * found.timing.execution:.0f} s for the job",
+        "one execution": f"{1e6 * price.timing.execution:.1f} µs",
+        "1,000 executions": f"{1000 * price.timing.execution:.2f} s, and "
+        f"{price.seconds - 1000 * price.timing.execution:.0f} s for the job",
         f"price of such a job, {prices()['currency']} as of {prices()['date']}": ", ".join(money),
         "gradient": "none: evaluation only",
     }
@@ -179,8 +179,8 @@ def check(
     if read is not None and name not in (None, read.spec.backend):
         raise ProfileError(f"{job} is for the profile {read.spec.backend!r}. Leave {name!r} out.")
     name = name or (read.spec.backend if read is not None else "")
-    found = registry.find(name, backends_dir)
-    profile = found.load()
+    entry = registry.find(name, backends_dir)
+    profile = entry.load()
     if not isinstance(profile, IbmProfile):
         raise ProfileError(
             f"The profile {name!r} is of kind {profile.kind!r} and needs no account. Name one of "
@@ -199,7 +199,7 @@ def check(
         from qvit_qiskit.runs.readiness import check_job
 
         ready = check_job(read, Patience.of(patience), standing.device)
-    _show_standing(str(found.path), standing, ready, json)
+    _show_standing(str(entry.path), standing, ready, json)
     if save is not None and not json:
         print(f'The reported errors are in {save}: a profile of kind "aer" takes it as noise.')
     if ready is not None and ready.problem is not None:

@@ -90,19 +90,19 @@ def compare(
             checkpoints, (dataset, size), split or "test", subset, seed, data_root
         )
         options["backends"] = backend or BACKENDS
-    found = _build(runs or [], checkpoints, options)
+    comparisons = _build(runs or [], checkpoints, options)
     if pictures:
-        found = [replace(one, pictures=True) for one in found]
+        comparisons = [replace(one, pictures=True) for one in comparisons]
     names = _names(checkpoints)
-    between = model_differences(found, names) if len(found) > 1 else ()
+    between = model_differences(comparisons, names) if len(comparisons) > 1 else ()
     if json:
-        _as_json(found, between)
+        _as_json(comparisons, between)
     else:
-        for one in found:
+        for one in comparisons:
             comparison.show(one, details=details)
         if between:
             comparison.show_models(between)
-    for path in _write(found, names, between, out) if out else []:
+    for path in _write(comparisons, names, between, out) if out else []:
         if not json:
             print(f"report: {path}")
     if not json and not details and out is None:
@@ -113,8 +113,8 @@ def _names(checkpoints: Sequence[Path]) -> list[str]:
     """Of the checkpoints, in the order given."""
     from qvit_qiskit.comparison.facts import name_of_checkpoint
 
-    found = [name_of_checkpoint(path).removesuffix(".safetensors") for path in checkpoints]
-    return [f"{k}-{name}" for k, name in enumerate(found, start=1)]
+    stems = [name_of_checkpoint(path).removesuffix(".safetensors") for path in checkpoints]
+    return [f"{k}-{name}" for k, name in enumerate(stems, start=1)]
 
 
 def _check(
@@ -179,11 +179,11 @@ def _build(
 
     models: Sequence[Path | None] = checkpoints or [None]
     with screen.steps("comparing") as tick:
-        found = [build(*runs, model=model, tick=tick, **options) for model in models]
-    if len({one.title for one in found}) < len(found):
-        pairs = zip(_names(checkpoints), found, strict=True)
-        found = [replace(one, title=f"{name}, {one.title}") for name, one in pairs]
-    return found
+        comparisons = [build(*runs, model=model, tick=tick, **options) for model in models]
+    if len({one.title for one in comparisons}) < len(comparisons):
+        pairs = zip(_names(checkpoints), comparisons, strict=True)
+        comparisons = [replace(one, title=f"{name}, {one.title}") for name, one in pairs]
+    return comparisons
 
 
 def _source(
@@ -213,12 +213,12 @@ def _source(
     images = data.split(split)
     if subset is not None:
         images = stratified_subset(images, subset, seed)
-    told = facts_of_data(data) | {"split": split}
-    return Source.of(images, **told, subset=subset, subset_seed=seed)
+    facts = facts_of_data(data) | {"split": split}
+    return Source.of(images, **facts, subset=subset, subset_seed=seed)
 
 
 def _write(
-    found: Sequence[Comparison],
+    comparisons: Sequence[Comparison],
     names: Sequence[str],
     between: Sequence[ModelDifference],
     out: Path,
@@ -229,23 +229,23 @@ def _write(
     from qvit_qiskit.files import close_to_others
 
     out.mkdir(parents=True, exist_ok=True)
-    if any(one.own for one in found):
+    if any(one.own for one in comparisons):
         close_to_others(out)
     folders = [out]
-    if len(found) > 1:
+    if len(comparisons) > 1:
         folders = [out / name for name in names]
         write_models(model_frame(between), out)
-    for one, folder in zip(found, folders, strict=True):
+    for one, folder in zip(comparisons, folders, strict=True):
         write_tables(one, folder)
-    return [write_report(one, folder) for one, folder in zip(found, folders, strict=True)]
+    return [write_report(one, folder) for one, folder in zip(comparisons, folders, strict=True)]
 
 
-def _as_json(found: Sequence[Comparison], between: Sequence[ModelDifference]) -> None:
+def _as_json(comparisons: Sequence[Comparison], between: Sequence[ModelDifference]) -> None:
     from qvit_qiskit.comparison.export import as_dict, records
     from qvit_qiskit.comparison.tables import model_frame
 
-    told = [as_dict(one) for one in found]
-    if len(told) == 1:
-        screen.as_json(told[0])
+    dicts = [as_dict(one) for one in comparisons]
+    if len(dicts) == 1:
+        screen.as_json(dicts[0])
     else:
-        screen.as_json({"comparisons": told, "models": records(model_frame(between))})
+        screen.as_json({"comparisons": dicts, "models": records(model_frame(between))})

@@ -26,7 +26,7 @@ def show(comparison: Comparison, *, details: bool = False) -> None:
     from qvit_qiskit.comparison.summary import plain_text
 
     screen.lines(plain_text(comparison.outcome))
-    found = comparison.scores
+    scores = comparison.scores
     screen.table(
         "Scores, with 95 % intervals over test images (and shots, where there are any)",
         [
@@ -36,7 +36,7 @@ def show(comparison: Comparison, *, details: bool = False) -> None:
                 "ACC": _fixed(s.acc),
                 "agrees with exact": _fixed(s.agreement),
             }
-            for s in found
+            for s in scores
         ],
     )
     if not details:
@@ -51,11 +51,11 @@ def show(comparison: Comparison, *, details: bool = False) -> None:
                 "AUC": _difference(s.auc_difference),
                 "ACC": _difference(s.acc_difference),
             }
-            for s in found[1:]
+            for s in scores[1:]
         ],
     )
     _changes(comparison)
-    paid = [s.rung for s in found if s.rung.qpu_seconds is not None]
+    paid = [s.rung for s in scores if s.rung.qpu_seconds is not None]
     if paid:
         _costs(paid)
     _attributions(comparison)
@@ -64,7 +64,7 @@ def show(comparison: Comparison, *, details: bool = False) -> None:
     tests = [_test(one) for one in known if one and one.rung in recorded]
     if tests:
         screen.table("Bias and drift of outputs, chi-square tests", tests)
-    screen.lines([f"{name}: {told}" for name, told in comparison.facts.items()])
+    screen.lines([f"{name}: {text}" for name, text in comparison.facts.items()])
 
 
 def _changes(comparison: Comparison) -> None:
@@ -95,13 +95,13 @@ def _attributions(comparison: Comparison) -> None:
         )
 
 
-def _test(found: Hypothesis) -> dict[str, str]:
+def _test(hypothesis: Hypothesis) -> dict[str, str]:
     return {
-        "rung": found.rung,
-        "quantum layer": str(found.layer),
-        "hypothesis": found.claim,
-        "χ² (degrees)": f"{found.chi_square:.1f} ({found.freedom})",
-        "p": f"{found.p:.2g}",
+        "rung": hypothesis.rung,
+        "quantum layer": str(hypothesis.layer),
+        "hypothesis": hypothesis.claim,
+        "χ² (degrees)": f"{hypothesis.chi_square:.1f} ({hypothesis.freedom})",
+        "p": f"{hypothesis.p:.2g}",
     }
 
 
@@ -153,7 +153,7 @@ def _short(interval: Interval | None) -> str:
     return f"{interval.value:.2g}\n[{interval.low:.2g}, {interval.high:.2g}]"
 
 
-def _difference(found: Difference | None) -> str:
-    if found is None:
+def _difference(difference: Difference | None) -> str:
+    if difference is None:
         return "–"
-    return f"{_fixed(found.interval)}\np = {found.p:.2g}"
+    return f"{_fixed(difference.interval)}\np = {difference.p:.2g}"

@@ -90,7 +90,7 @@ def _report(folder: Path, split: Split, images: int, seed: int) -> Path:
     source = Source.of(split, dataset="phantom", split="test", subset=images, subset_seed=seed)
     with screen.steps("comparing") as tick:
         backends = [backend for backend in RUNGS.values() if backend != "aer-exact"]
-        found = compare(
+        comparison = compare(
             model=folder, data=source, backends=backends, draws=DRAWS, seed=seed, tick=tick
         )
-        return write_comparison(found, folder / "report")[-1]
+        return write_comparison(comparison, folder / "report")[-1]

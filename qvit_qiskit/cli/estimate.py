@@ -42,13 +42,13 @@ def estimate(
     from qvit_qiskit.runs.overrides import read_settings
 
     read = read_job(job, checkpoint, backends_dir, read_settings(settings or []))
-    told = facts(read)
+    rows = facts(read)
     if json:
-        found = read.price.estimate
-        values = {"seconds": found.seconds, "executions": found.executions, "jobs": found.jobs}
-        screen.as_json({**values, "budget_seconds": read.spec.budget_seconds, "facts": told})
+        price = read.price.estimate
+        values = {"seconds": price.seconds, "executions": price.executions, "jobs": price.jobs}
+        screen.as_json({**values, "budget_seconds": read.spec.budget_seconds, "facts": rows})
     else:
-        screen.facts(f"{job} (estimate)", told)
+        screen.facts(f"{job} (estimate)", rows)
     read.check_budget()
 
 
@@ -56,25 +56,25 @@ def facts(job: Job) -> dict[str, str]:
     """What a person wants to know before sending a job."""
     from qvit_qiskit.devices.prices import MAX_SUBMISSIONS_PER_MINUTE, prices
 
-    found, profile = job.price.estimate, job.profile
-    each = found.timing
-    money = [f"{plan} {found.money(plan):.2f}" for plan in prices()["per_second"]]
-    anchors = {"of them for anchor rows": f"{found.anchor_executions:,}, again in every job"}
+    price, profile = job.price.estimate, job.profile
+    each = price.timing
+    money = [f"{plan} {price.money(plan):.2f}" for plan in prices()["per_second"]]
+    anchors = {"of them for anchor rows": f"{price.anchor_executions:,}, again in every job"}
     return {
         "profile": str(job.found.path),
         "device": f"{profile.device}, priced as {job.price.snapshot}",
         "images": str(job.price.images),
-        "rows (circuits)": f"{found.rows:,} in {found.stages} stage(s)",
+        "rows (circuits)": f"{price.rows:,} in {price.stages} stage(s)",
         "layout": "; ".join(c.describe() for c in job.price.compiled),
-        "shots per circuit": f"{found.shots:,} at resilience level {profile.resilience_level}",
-        "executions": f"{found.executions:,}",
-        **(anchors if found.anchor_executions else {}),
+        "shots per circuit": f"{price.shots:,} at resilience level {profile.resilience_level}",
+        "executions": f"{price.executions:,}",
+        **(anchors if price.anchor_executions else {}),
         "without copies side by side": f"{job.price.unpacked:,}",
         "with a stock EstimatorQNN": f"{job.price.stock:,}",
         "one execution": f"{1e6 * each.execution:.1f} µs, {1e6 * each.rep_delay:.0f} of them delay",
-        "jobs": f"{found.jobs} (at most {MAX_SUBMISSIONS_PER_MINUTE} may be sent a minute)",
-        "QPU time": f"{found.seconds:,.1f} s",
-        "of the Open plan's ten minutes": f"{found.open_plan_share:.1%}",
+        "jobs": f"{price.jobs} (at most {MAX_SUBMISSIONS_PER_MINUTE} may be sent a minute)",
+        "QPU time": f"{price.seconds:,.1f} s",
+        "of the Open plan's ten minutes": f"{price.open_plan_share:.1%}",
         f"price, {prices()['currency']} as of {prices()['date']}": ", ".join(money),
         "budget": f"{job.spec.budget_seconds:g} s",
     }

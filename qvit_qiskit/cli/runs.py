@@ -55,7 +55,7 @@ def submit(
     source = _source(read, data_root)
     folder = run or Path("runs") / f"{job.stem}-{datetime.now():%Y%m%d-%H%M%S}"
     with interruptible(folder), screen.run_progress(wait) as tick:
-        found = send(
+        status = send(
             read.checkpoint.model,
             source,
             spec.backend,
@@ -73,7 +73,7 @@ def submit(
             settings=read.settings,
             tick=tick,
         )
-    _show(found, json)
+    _show(status, json)
 
 
 def _source(read: Job, data_root: Path | None) -> Source:
@@ -130,7 +130,7 @@ def resume(
     if budget is not None and not budget > 0:
         raise JobError(f"Expected a budget above 0 QPU seconds, but got {budget}.")
     with interruptible(run), screen.run_progress(wait) as tick:
-        found = go_on(
+        status = go_on(
             run,
             wait=wait,
             resubmit=resubmit,
@@ -139,7 +139,7 @@ def resume(
             patience=Patience.of(patience),
             tick=tick,
         )
-    _show(found, json)
+    _show(status, json)
 
 
 def cancel(run: Run, patience: PatienceSeconds = 300.0, json: AsJson = False) -> None:
@@ -157,74 +157,74 @@ def cancel(run: Run, patience: PatienceSeconds = 300.0, json: AsJson = False) ->
         print(f"{count} job(s) of {run} cancelled.")
 
 
-def _show(found: Status, json: bool) -> None:
-    told: dict[str, Any] = {
-        "run": str(found.run),
-        "state": found.state,
-        "device": found.device,
-        "quantum layer": f"{found.stage} of {found.stages}",
-        "jobs done": f"{found.jobs_done} of {found.jobs} of this layer",
-        "executions sent": f"{found.executions:,}",
-        "QPU seconds": _seconds(found),
+def _show(status: Status, json: bool) -> None:
+    facts: dict[str, Any] = {
+        "run": str(status.run),
+        "state": status.state,
+        "device": status.device,
+        "quantum layer": f"{status.stage} of {status.stages}",
+        "jobs done": f"{status.jobs_done} of {status.jobs} of this layer",
+        "executions sent": f"{status.executions:,}",
+        "QPU seconds": _seconds(status),
     }
-    if found.overcharged:
-        told["billed above a limit"] = "; ".join(found.overcharged)
-    if found.anchor_rows:
-        told["anchor rows"] = f"{found.anchor_rows} of each circuit, again in every job"
-    if found.scores is not None:
-        told |= {"images": str(found.scores.n)}
-        told |= {"AUC": f"{found.scores.auc:.3f}", "ACC": f"{found.scores.acc:.3f}"}
-        told |= _repeats(found.run)
-        told["next"] = f"qvit compare {found.run} --out report"
+    if status.overcharged:
+        facts["billed above a limit"] = "; ".join(status.overcharged)
+    if status.anchor_rows:
+        facts["anchor rows"] = f"{status.anchor_rows} of each circuit, again in every job"
+    if status.scores is not None:
+        facts |= {"images": str(status.scores.n)}
+        facts |= {"AUC": f"{status.scores.auc:.3f}", "ACC": f"{status.scores.acc:.3f}"}
+        facts |= _repeats(status.run)
+        facts["next"] = f"qvit compare {status.run} --out report"
     else:
-        told["next"] = f"qvit resume {found.run} --wait"
+        facts["next"] = f"qvit resume {status.run} --wait"
     if json:
-        scores = found.scores
+        scores = status.scores
         screen.as_json(
             {
-                "run": str(found.run),
-                "state": found.state,
-                "device": found.device,
-                "stage": found.stage,
-                "stages": found.stages,
-                "jobs_done": found.jobs_done,
-                "jobs": found.jobs,
-                "executions": found.executions,
-                "spent_seconds": found.spent_seconds,
-                "budget_seconds": found.budget_seconds,
-                "billed_seconds": found.billed_seconds,
-                "estimated_seconds": found.estimated_seconds,
-                "reserved_seconds": found.reserved_seconds,
-                "overcharged": list(found.overcharged),
+                "run": str(status.run),
+                "state": status.state,
+                "device": status.device,
+                "stage": status.stage,
+                "stages": status.stages,
+                "jobs_done": status.jobs_done,
+                "jobs": status.jobs,
+                "executions": status.executions,
+                "spent_seconds": status.spent_seconds,
+                "budget_seconds": status.budget_seconds,
+                "billed_seconds": status.billed_seconds,
+                "estimated_seconds": status.estimated_seconds,
+                "reserved_seconds": status.reserved_seconds,
+                "overcharged": list(status.overcharged),
                 "auc": scores.auc if scores else None,
                 "acc": scores.acc if scores else None,
             }
         )
     else:
-        screen.facts(str(found.run), told)
+        screen.facts(str(status.run), facts)
 
 
-def _seconds(found: Status) -> str:
+def _seconds(status: Status) -> str:
     """What the run has cost; what is an estimate is called one."""
-    text = f"{found.billed_seconds:.1f} billed"
-    if found.estimated_seconds:
+    text = f"{status.billed_seconds:.1f} billed"
+    if status.estimated_seconds:
         text += (
-            f", {found.estimated_seconds:.1f} estimated for jobs without a bill (at most "
-            f"{found.reserved_seconds:.0f}, their limits)"
+            f", {status.estimated_seconds:.1f} estimated for jobs without a bill (at most "
+            f"{status.reserved_seconds:.0f}, their limits)"
         )
-    return f"{text}, of a budget of {found.budget_seconds:g}"
+    return f"{text}, of a budget of {status.budget_seconds:g}"
 
 
 def _repeats(run: Path) -> dict[str, str]:
     """What rows tell that ran a second time: alone, or in every job."""
     from qvit_qiskit.runs import read_results
 
-    told, results = {}, read_results(run)
+    facts, results = {}, read_results(run)
     for layer, controls in enumerate(results.controls, start=1):
         for circuit, control in enumerate(controls, start=1):
             where = f"layer {layer}" + (f", circuit {circuit}" if len(controls) > 1 else "")
             size, error = control.difference()
-            told[f"packed against alone, {where}"] = (
+            facts[f"packed against alone, {where}"] = (
                 f"RMS difference of outputs {size:.3f} ± {error:.3f} beyond shot noise, "
                 f"{len(control.alone)} rows"
             )
@@ -234,10 +234,10 @@ def _repeats(run: Path) -> dict[str, str]:
             jobs, rows, _ = anchors.values.shape
             square, error = anchors.drift()
             errors = square / max(error, 1e-12)  # outputs may be saturated in every job
-            told[f"drift between jobs, {where}"] = (
+            facts[f"drift between jobs, {where}"] = (
                 f"RMS change of outputs {max(0.0, square) ** 0.5:.3f} beyond shot noise "
                 f"({errors:.1f} standard errors), {rows} rows in {jobs} jobs"
                 if jobs > 1
                 else "not seen: there was one job"
             )
-    return told
+    return facts

@@ -52,9 +52,9 @@ def lines(text: Sequence[str]) -> None:
         print("\n".join(wrapped))
 
 
-def facts(title: str, found: Mapping[str, Any]) -> None:
+def facts(title: str, entries: Mapping[str, Any]) -> None:
     """Print names and values as a table."""
-    table(title, [{"": key, "value": value} for key, value in found.items()])
+    table(title, [{"": key, "value": value} for key, value in entries.items()])
 
 
 def as_json(value: Any) -> None:
@@ -127,12 +127,12 @@ def run_progress(waiting: bool) -> Iterator[Callable[[Status], None]]:
     with _progress(TextColumn("{task.fields[cost]}"), TimeElapsedColumn()) as bar:
         task = bar.add_task("jobs", total=None, cost="", visible=waiting)
 
-        def show(found: Status) -> None:
-            label = f"{found.device}, quantum layer {found.stage} of {found.stages}"
-            queue = f"{found.queue} jobs in the queue, " if found.queue else ""
-            cost = f"{queue}{found.spent_seconds:.1f} of {found.budget_seconds:g} QPU s"
+        def show(status: Status) -> None:
+            label = f"{status.device}, quantum layer {status.stage} of {status.stages}"
+            queue = f"{status.queue} jobs in the queue, " if status.queue else ""
+            cost = f"{queue}{status.spent_seconds:.1f} of {status.budget_seconds:g} QPU s"
             bar.update(
-                task, description=label, total=found.jobs, completed=found.jobs_done, cost=cost
+                task, description=label, total=status.jobs, completed=status.jobs_done, cost=cost
             )
 
         yield show

@@ -219,8 +219,8 @@ def _report(plan: Plan, folder: Path, summary: Summary, out: Path | None, json: 
     from qvit_qiskit.study.results.findings import read_findings
     from qvit_qiskit.study.results.frames import score_frame
 
-    found = read_findings(folder)
-    frame = score_frame(found)
+    study = read_findings(folder)
+    frame = score_frame(study)
     if json:
         screen.as_json(
             {
@@ -258,9 +258,9 @@ def _lines(frame: Any) -> list[dict[str, Any]]:
 
 def _row(line: dict[str, Any]) -> dict[str, Any]:
     """A line of the scores, narrow enough for eighty columns."""
-    told = {"set": line["set"], "model": line["model"], "heads": line["heads"]}
-    told |= {"qubits": line["qubits"], "regime": line["regime"]}
+    row = {"set": line["set"], "model": line["model"], "heads": line["heads"]}
+    row |= {"qubits": line["qubits"], "regime": line["regime"]}
     for metric in ("AUC", "ACC"):
         around = f" ± {line[f'{metric} sd']:.3f}" if line["seeds"] > 1 else ""
-        told[metric] = f"{line[metric]:.3f}{around}"
-    return told
+        row[metric] = f"{line[metric]:.3f}{around}"
+    return row

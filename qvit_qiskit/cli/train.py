@@ -148,7 +148,7 @@ def train(
 def _given(context: typer.Context) -> list[str]:
     """The options that stand on the command line."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
-    return [name for name, found in sources.items() if found and found.name == "COMMANDLINE"]
+    return [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
 
 
 def _option(name: str) -> str:

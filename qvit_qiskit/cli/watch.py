@@ -46,8 +46,8 @@ def watch(
         return
     lines: dict[Path, str] = {}
 
-    def tick(folder: Path, found: Status, problem: str) -> None:
-        line = f"{folder}: {_line(found)}" + (f"; {problem}" if problem else "")
+    def tick(folder: Path, state: Status, problem: str) -> None:
+        line = f"{folder}: {_line(state)}" + (f"; {problem}" if problem else "")
         if lines.get(folder) != line:
             lines[folder] = line
             print(line, flush=True)
@@ -80,11 +80,11 @@ def _list(folder: Path) -> None:
             print(f"{run}: {error}")
 
 
-def _line(found: Status) -> str:
+def _line(status: Status) -> str:
     """A run's state in a few words."""
     return (
-        f"{found.state}, quantum layer {found.stage} of {found.stages}, {found.jobs_done} of "
-        f"{found.jobs} jobs, {found.billed_seconds:.1f} QPU s billed of {found.budget_seconds:g}"
+        f"{status.state}, quantum layer {status.stage} of {status.stages}, {status.jobs_done} of "
+        f"{status.jobs} jobs, {status.billed_seconds:.1f} QPU s billed of {status.budget_seconds:g}"
     )
 
 
@@ -109,18 +109,18 @@ def _interruption(folder: Path) -> str:
     from qvit_qiskit.runs import status
 
     try:
-        found = status(folder)
+        state = status(folder)
     except JobError:
         return f"Stopped before anything of {folder} was sent."
-    if found.state == "finished":
+    if state.state == "finished":
         return f"The run in {folder} is finished: `qvit status {folder}`."
     out = f"No job of {folder} is out"
-    if found.jobs_out:
-        out = f"{found.jobs_out} job(s) of {folder} are out"
-    if found.reserved_seconds:
-        ended = "" if found.jobs_out else "; those that have ended are not billed yet"
-        out += f"{ended} and may still cost up to {found.reserved_seconds:.0f} QPU seconds"
+    if state.jobs_out:
+        out = f"{state.jobs_out} job(s) of {folder} are out"
+    if state.reserved_seconds:
+        ended = "" if state.jobs_out else "; those that have ended are not billed yet"
+        out += f"{ended} and may still cost up to {state.reserved_seconds:.0f} QPU seconds"
     return (
-        f"Stopped waiting. {out}; {found.billed_seconds:.1f} are billed. Go on with `qvit resume "
+        f"Stopped waiting. {out}; {state.billed_seconds:.1f} are billed. Go on with `qvit resume "
         f"{folder} --wait`, or stop its jobs with `qvit cancel {folder}`."
     )

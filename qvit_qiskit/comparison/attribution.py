@@ -30,11 +30,11 @@ def residuals(
     Returns:
         Arrays of shape (R, K).
     """
-    found = []
+    all_layers = []
     for asked, layer in zip(rows, layers, strict=True):
         expected = answers_at(inner, asked)
-        found.append([out.values - e[0] for out, e in zip(layer, expected, strict=True)])
-    return found
+        all_layers.append([out.values - e[0] for out, e in zip(layer, expected, strict=True)])
+    return all_layers
 
 
 def unpredicted(
@@ -50,7 +50,7 @@ def unpredicted(
     Returns:
         Arrays of shape (R, K).
     """
-    found = []
+    all_layers = []
     for where, layer, predicts in zip(executions, layers, noisy.layers, strict=True):
         rest = [out.values.copy() for out in layer]
         for copy, estimator in enumerate(predicts.copies):
@@ -59,8 +59,8 @@ def unpredicted(
             predicted = answers_at(estimator, Rows(where.rows.groups, asked))
             for each, m, (values, _) in zip(rest, mine, predicted, strict=True):
                 each[m] -= values
-        found.append(rest)
-    return found
+        all_layers.append(rest)
+    return all_layers
 
 
 def attribute(

@@ -33,15 +33,15 @@ def build(evidence: Evidence) -> Comparison:
     """
     known = {one.name: getattr(evidence, one.name) for one in fields(Evidence)}
     rungs, labels = evidence.rungs, evidence.labels
-    told = scores(evidence)
+    ladder = scores(evidence)
     images = by_image(evidence)
     shares = layer_shares(evidence.attributions)
     biases, drifts = biases_and_drifts(evidence)
-    errors, largest = layer_errors(evidence, told), largest_shares(shares)
+    errors, largest = layer_errors(evidence, ladder), largest_shares(shares)
     return Comparison(
         **known,
-        scores=told,
-        answers=answers(evidence, images, told, errors, largest, [*biases, *drifts]),
+        scores=ladder,
+        answers=answers(evidence, images, ladder, errors, largest, [*biases, *drifts]),
         device_differences=device_differences(evidence, images),
         layer_errors=errors,
         layer_shares=shares,

@@ -93,13 +93,13 @@ def compare(
     check_tolerance(tolerance)
     tell = tick or (lambda _: None)
     tell("reading")
-    found = [read_recorded(run) for run in runs]
+    records = [read_recorded(run) for run in runs]
     loaded = load_checkpoint(model) if isinstance(model, str | Path) else None
-    given, source = _subject(found, loaded.model if loaded else model, data)
+    given, source = _subject(records, loaded.model if loaded else model, data)
     build = _Build(Ladder(given, source.images, draws, seed, batch_size), tell, tolerance)
-    build.climb(found, [_opened(b, backends_dir) for b in backends])
+    build.climb(records, [_opened(b, backends_dir) for b in backends])
     facts = common_facts(given, source)
-    facts |= run_facts(found, list(build.attributions)) if found else checkpoint_facts(loaded)
+    facts |= run_facts(records, list(build.attributions)) if records else checkpoint_facts(loaded)
     tell("scores")
     return build_comparison(build.evidence(source, facts | build.notes))
 
@@ -206,9 +206,9 @@ class _Build:
 
     def _record(self, run: Recorded, name: str, noisy: RecordedNoise | None) -> None:
         self.tell(name)
-        rung, found = self.ladder.recorded(name, run, noisy, len(self.rungs))
+        rung, attribution = self.ladder.recorded(name, run, noisy, len(self.rungs))
         self.rungs.append(rung)
-        self.attributions[name] = found
+        self.attributions[name] = attribution
         self.anchors[name] = anchors_of(self.ladder.inner, run)
 
     def _add(self, rung: Rung) -> None:

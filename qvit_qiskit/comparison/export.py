@@ -19,7 +19,7 @@ WRITTEN = ("comparison.json", "report.html")
 
 def as_dict(comparison: Comparison) -> dict[str, Any]:
     """Everything but arrays, as JSON holds it; what is undefined is None."""
-    found = {
+    entries = {
         "title": comparison.title,
         "facts": comparison.facts,
         "images": len(comparison.labels),
@@ -37,7 +37,7 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
         "changes": _records(comparison.changes()),
         "seed": comparison.seed,
     }
-    cleaned: dict[str, Any] = finite(found)
+    cleaned: dict[str, Any] = finite(entries)
     return cleaned
 
 
@@ -98,9 +98,9 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
     try:
         text = page(comparison)
     except Exception as error:  # matplotlib raises many kinds, some from the user's own style
-        told = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"Cannot draw the report in {folder}: {told}. The tables beside it are whole; try "
+            f"Cannot draw the report in {folder}: {reason}. The tables beside it are whole; try "
             "again with matplotlib's default style."
         ) from error
     return write_files(folder, {"report.html": text})[0]

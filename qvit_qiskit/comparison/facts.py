@@ -49,12 +49,12 @@ def about_data(source: Source) -> str:
     """The data set, split and subset."""
     facts = source.facts
     name = str(facts.get("dataset", "images of one's own"))
-    told = [f"{name} (synthetic)" if name.lower() == NAME else name]
+    parts = [f"{name} (synthetic)" if name.lower() == NAME else name]
     if facts.get("split"):
-        told.append(f"{facts['split']} split")
+        parts.append(f"{facts['split']} split")
     if facts.get("subset"):
-        told.append(f"stratified subset, seed {facts.get('subset_seed', 0)}")
-    return ", ".join([*told, f"{len(source.labels)} images"])
+        parts.append(f"stratified subset, seed {facts.get('subset_seed', 0)}")
+    return ", ".join([*parts, f"{len(source.labels)} images"])
 
 
 def about_model(model: nn.Module) -> str:
@@ -79,12 +79,12 @@ def _count(number: int, noun: str) -> str:
 
 def common_facts(model: nn.Module, source: Source) -> dict[str, str]:
     """Data and model."""
-    found = {"data": about_data(source)}
+    facts = {"data": about_data(source)}
     if source.facts.get("md5"):
-        found["data MD5"] = str(source.facts["md5"])
-    found["model"] = about_model(model)
-    found["weights"] = f"SHA-256 {weights_digest(model)[:16]}"
-    return found
+        facts["data MD5"] = str(source.facts["md5"])
+    facts["model"] = about_model(model)
+    facts["weights"] = f"SHA-256 {weights_digest(model)[:16]}"
+    return facts
 
 
 def trained_as(checkpoint: Checkpoint) -> dict[str, str]:
@@ -101,25 +101,25 @@ def run_facts(runs: Sequence[Recorded], labels: Sequence[str]) -> dict[str, str]
         runs: Finished runs.
         labels: What each is called in the comparison.
     """
-    found: dict[str, str] = {}
+    facts: dict[str, str] = {}
     first = runs[0]
     checkpoint = first.folder.reader.checkpoint
     if checkpoint is not None:
-        found |= trained_as(load_checkpoint(checkpoint))
+        facts |= trained_as(load_checkpoint(checkpoint))
     for run, label in zip(runs, labels, strict=True):
         times = [time for where in run.executions for time in where.times]
         seconds, basis = run.cost()
-        found[label] = (
+        facts[label] = (
             f"run {run.identity}, begun {run.begun[:19].replace('T', ' ')} UTC; "
             f"{run.profile_name} on {run.results.device}, {run.shots:,} shots a row at resilience "
             f"level {run.folder.terms.profile.resilience_level}, {_count(len(times), 'job')} from "
             f"{_minute(min(times))} to {_minute(max(times))} UTC, {seconds:,.1f} QPU seconds "
             f"({basis}){_schedule(run)}{f'; {run.partial}' if run.partial else ''}"
         )
-        found |= _controls(run, label)
-    told = first.folder.order.versions
-    found["versions of the run"] = _listed(told)
-    return found | {"versions of the comparison": _listed(_here())}
+        facts |= _controls(run, label)
+    versions = first.folder.order.versions
+    facts["versions of the run"] = _listed(versions)
+    return facts | {"versions of the comparison": _listed(_here())}
 
 
 def _controls(run: Recorded, label: str) -> dict[str, str]:
@@ -127,7 +127,7 @@ def _controls(run: Recorded, label: str) -> dict[str, str]:
 
     A simulator knows no crosstalk: it predicts what the places on the chip differ by.
     """
-    found = {}
+    facts = {}
     for layer, stage in enumerate(run.stages, start=1):
         predicted = _predicted(stage)
         for circuit, control in enumerate(stage.controls):
@@ -136,8 +136,8 @@ def _controls(run: Recorded, label: str) -> dict[str, str]:
             text = f"RMS difference of outputs {size:.3f} ± {error:.3f} beyond shot noise"
             if predicted:
                 text += f", {predicted[circuit]:.3f} by reported errors"
-            found[f"{label}, packed against alone, {where}"] = f"{text}; {len(control.alone)} rows"
-    return found
+            facts[f"{label}, packed against alone, {where}"] = f"{text}; {len(control.alone)} rows"
+    return facts
 
 
 def _predicted(stage: StoredStage) -> list[float]:
@@ -155,8 +155,8 @@ def _schedule(run: Recorded) -> str:
     pairs = [pair for pair in known if pair is not None]
     if not pairs:
         return ""
-    told, expected = (1e6 * max(each) for each in zip(*pairs, strict=True))
-    text = f"; the longest circuit took {told:.2f} µs by the service's schedule"
+    actual, expected = (1e6 * max(each) for each in zip(*pairs, strict=True))
+    text = f"; the longest circuit took {actual:.2f} µs by the service's schedule"
     if len(run.folder.terms.mitigation.factors) > 1:  # folded gates take longer
         return text
     return f"{text}, {expected:.2f} µs by the reported lengths"
@@ -171,13 +171,13 @@ def _here() -> dict[str, str]:
     return {name: v for name, v in versions().items() if name not in ("python", "git")}
 
 
-def _listed(found: dict[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in found.items() if name != "git")
+def _listed(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items() if name != "git")
 
 
 def checkpoint_facts(checkpoint: Checkpoint | None) -> dict[str, str]:
     """What a checkpoint says of itself, if there is one, and the versions at hand."""
-    found = {}
+    facts = {}
     if checkpoint is not None:
-        found = {CHECKED: name_of_checkpoint(checkpoint.path), **trained_as(checkpoint)}
-    return found | {"versions of the comparison": _listed(_here())}
+        facts = {CHECKED: name_of_checkpoint(checkpoint.path), **trained_as(checkpoint)}
+    return facts | {"versions of the comparison": _listed(_here())}

@@ -110,11 +110,11 @@ def render(title: str, facts: dict[str, str], parts: list[_Shown], **first: obje
     )
 
 
-def numbered(found: list[Section], folded: Collection[str] = ()) -> list[_Shown]:
+def numbered(sections: list[Section], folded: Collection[str] = ()) -> list[_Shown]:
     """Figures drawn, and numbered through the page like the tables; some sections folded."""
     figures = tables = 0
     shown = []
-    for section in found:
+    for section in sections:
         ready = _Shown(
             section.anchor, section.title, section.text, section.anchor in folded, section.images
         )

@@ -117,15 +117,15 @@ def own_covariances(where: Executions, layer: Sequence[Outputs]) -> list[np.ndar
     """For each group the covariances of its executed rows' own noise, (U, K, K)."""
     if where.calibrated:
         return where.calibrated.own
-    found = []
+    layers = []
     for g, group in enumerate(where.rows.groups):
         width = len(group.terms)
         covariances = np.zeros((len(group.rows), width, width))
         for (owner, index), out in zip(where.rows.pubs, layer, strict=True):
             if owner == g:
                 covariances[index] = out.covariances
-        found.append(covariances)
-    return found
+        layers.append(covariances)
+    return layers
 
 
 def _root(covariances: np.ndarray) -> np.ndarray:
@@ -170,7 +170,7 @@ def redraw(
     Returns:
         Shape (draws, n, classes).
     """
-    found = []
+    logits = []
     for stream in np.random.SeedSequence(list(seed)).spawn(draws):
         rng = np.random.default_rng(stream)
         moved: list[Layer | None] = [
@@ -179,5 +179,5 @@ def redraw(
         ]
         moved += [None] * rest
         done = run_pass(model, images, inner, moved, batch_size, first=first, notes=False)
-        found.append(done.logits)
-    return np.stack(found)
+        logits.append(done.logits)
+    return np.stack(logits)

@@ -122,8 +122,8 @@ def read_recorded(run: Path | str) -> Recorded:
             "a real device or rehearsals."
         )
     measured = folder.reader.stages[: len(results.layers)]
-    found = [_executions(folder, stage) for stage in measured]
-    return Recorded(Path(run), folder, results, folder.source(), found)
+    executions = [_executions(folder, stage) for stage in measured]
+    return Recorded(Path(run), folder, results, folder.source(), executions)
 
 
 def check_same(runs: Sequence[Recorded]) -> None:
@@ -197,25 +197,25 @@ def _executions(run: RunFolder, stage: StoredStage) -> Executions:
                 jobs[piece.group][seated[seated >= 0]] = job
                 copies[piece.group][seated[seated >= 0]] = copy
     qubits = [_qubits(layout, rows, g)[copy] for g, copy in enumerate(copies)]
-    told = tuple(time.astimezone(UTC).isoformat() for time in stage.times.values())
+    times = tuple(time.astimezone(UTC).isoformat() for time in stage.times.values())
     mitigation, calibrated = run.terms.mitigation, None
     if mitigation.calibration_rows:
         calibrated = calibrated_noise(rows, layout, stage.counts, mitigation)
-    return Executions(rows, qubits, copies, jobs, told, calibrated)
+    return Executions(rows, qubits, copies, jobs, times, calibrated)
 
 
 def _qubits(layout: Layout, rows: Rows, group: int) -> np.ndarray:
     """The physical qubit behind each output on each copy, shape (k, K); −1 where it is not one."""
     programs = layout.programs[group]
-    found = np.full((programs[0].k, len(rows.groups[group].terms)), -1)
-    seen = np.zeros(found.shape[1], int)
+    qubits = np.full((programs[0].k, len(rows.groups[group].terms)), -1)
+    seen = np.zeros(qubits.shape[1], int)
     for compiled in programs:
         for output, virtual in _read_out(compiled.basis):
             seen[output] += 1
             if virtual is not None:
-                found[:, output] = _physical(compiled, virtual)
-    found[:, seen != 1] = -1
-    return found
+                qubits[:, output] = _physical(compiled, virtual)
+    qubits[:, seen != 1] = -1
+    return qubits
 
 
 def _read_out(basis: Basis) -> list[tuple[int, int | None]]:
@@ -241,13 +241,13 @@ def anchors_of(inner: BaseEstimatorV2, run: Recorded) -> tuple[Anchors, ...]:
         One for each quantum layer, the circuits of a layer side by side; empty if no rows were
         repeated, or the circuits of a layer have different numbers of outputs.
     """
-    found = []
+    anchors = []
     for where, repeated in zip(run.executions, run.results.anchors, strict=True):
         if not repeated or len({each.values.shape[2] for each in repeated}) > 1:
             return ()
         groups = [group for group in where.rows.groups if len(group.rows)]
         asked = [(g.circuit, g.terms, r.parameters) for g, r in zip(groups, repeated, strict=True)]
-        found.append(
+        anchors.append(
             Anchors(
                 np.concatenate([each.values for each in repeated], axis=1),
                 np.concatenate([each.covariances for each in repeated], axis=1),
@@ -256,4 +256,4 @@ def anchors_of(inner: BaseEstimatorV2, run: Recorded) -> tuple[Anchors, ...]:
                 any(each.calibrated for each in repeated),
             )
         )
-    return tuple(found)
+    return tuple(anchors)

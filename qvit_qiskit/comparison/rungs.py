@@ -49,8 +49,8 @@ class Ladder:
     def exact_rung(self, name: str = "exact") -> Rung:
         """The lowest rung."""
         deltas = [[np.zeros_like(out.values) for out in layer] for layer in self.exact.layers]
-        found = self.exact
-        return Rung(name, "exact", "aer-exact", found.logits, found.layers, deltas=deltas)
+        reference = self.exact
+        return Rung(name, "exact", "aer-exact", reference.logits, reference.layers, deltas=deltas)
 
     def simulated(
         self,
@@ -137,11 +137,11 @@ class Ladder:
             beyond=beyond,
             executions=run.executions,
         )
-        found = attribute(
+        attribution = attribute(
             self.model, self.images, self.inner, self.exact, deltas, replayed.logits,
             self.batch_size, len(rest),
         )  # fmt: skip
-        return rung, found
+        return rung, attribution
 
     def _redraw(
         self,

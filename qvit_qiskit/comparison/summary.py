@@ -96,25 +96,25 @@ def _summary(answer: Answer, images: int) -> Summary:
 
 
 def _headline(verdicts: Sequence[Verdict]) -> str:
-    told = [verdict.describe() for verdict in verdicts]
-    if len(set(told)) == 1:
-        return f"{told[0]} in {listed([verdict.metric for verdict in verdicts])}"
+    sentences = [verdict.describe() for verdict in verdicts]
+    if len(set(sentences)) == 1:
+        return f"{sentences[0]} in {listed([verdict.metric for verdict in verdicts])}"
     return ", ".join(f"{verdict.metric} {verdict.describe()}" for verdict in verdicts)
 
 
 def _loss(verdict: Verdict, images: int) -> str:
     shown = cell(verdict.loss)
-    told = f"{shown.text} {shown.interval}".strip()
+    loss = f"{shown.text} {shown.interval}".strip()
     if verdict.word != "undecided":
-        return f"{told}, {verdict.describe()}"
+        return f"{loss}, {verdict.describe()}"
     ways = []
     if verdict.images:
         ways.append(f"about {_count(verdict.images)} images (these are {images:,})")
     if verdict.shots:
         ways.append(f"{_count(verdict.shots)} shots a row")
     if not ways:
-        return f"{told}, undecided: these images do not determine it"
-    return f"{told}, undecided: {' or '.join(ways)} would tell"
+        return f"{loss}, undecided: these images do not determine it"
+    return f"{loss}, undecided: {' or '.join(ways)} would tell"
 
 
 def _count(number: int) -> str:
@@ -130,9 +130,9 @@ def _apart(one: DeviceDifference) -> bool:
 
 
 def _difference(one: DeviceDifference) -> str:
-    found = one.difference
-    shown = cell(found.interval)
+    difference = one.difference
+    shown = cell(difference.interval)
     return (
-        f"{found.metric} of {one.rung} less that of {one.than} is {shown.text} {shown.interval} "
-        f"(p = {p_value(found.p)})"
+        f"{difference.metric} of {one.rung} less that of {one.than} is {shown.text} "
+        f"{shown.interval} (p = {p_value(difference.p)})"
     )

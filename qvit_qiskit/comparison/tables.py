@@ -67,20 +67,20 @@ def rung_frame(scores: Sequence[Scores]) -> pd.DataFrame:
     return pd.DataFrame([_rung_line(one) for one in scores])
 
 
-def _rung_line(found: Scores) -> dict[str, Any]:
-    rung = found.rung
+def _rung_line(scores: Scores) -> dict[str, Any]:
+    rung = scores.rung
     line: dict[str, Any] = {"rung": rung.name, "kind": rung.kind, "backend": rung.backend}
-    line["intervals over"] = " and ".join(found.auc.covers)
+    line["intervals over"] = " and ".join(scores.auc.covers)
     for name, whole, drawn in (
-        ("AUC", found.auc, found.auc_shots),
-        ("ACC", found.acc, found.acc_shots),
+        ("AUC", scores.auc, scores.auc_shots),
+        ("ACC", scores.acc, scores.acc_shots),
     ):
         line |= columns_of(name, whole)
         limits = columns_of(f"{name} over shots", drawn)
         line |= {key: value for key, value in limits.items() if key.endswith(("low", "high"))}
-    line |= columns_of("agreement", found.agreement)
-    line |= columns_of("KL", found.kl)
-    line |= columns_of("output error", found.error)
+    line |= columns_of("agreement", scores.agreement)
+    line |= columns_of("KL", scores.kl)
+    line |= columns_of("output error", scores.error)
     line["shots"] = rung.shots
     line["QPU seconds"] = rung.qpu_seconds
     line["cost basis"] = rung.cost_basis
@@ -110,14 +110,14 @@ def model_frame(differences: Sequence[ModelDifference]) -> pd.DataFrame:
     )
 
 
-def _difference_line(found: Difference) -> dict[str, Any]:
+def _difference_line(difference: Difference) -> dict[str, Any]:
     return {
-        "metric": found.metric,
-        **columns_of("difference", found.interval),
-        "intervals over": " and ".join(found.interval.covers),
-        "interval": found.interval.method,
-        "p": found.p,
-        "test": found.test,
+        "metric": difference.metric,
+        **columns_of("difference", difference.interval),
+        "intervals over": " and ".join(difference.interval.covers),
+        "interval": difference.interval.method,
+        "p": difference.p,
+        "test": difference.test,
     }
 
 
@@ -239,18 +239,18 @@ def prediction_frame(
         `probability of NAME`.
     """
     frames = []
-    for rung, found in by_image.items():
+    for rung, answers in by_image.items():
         columns: dict[str, Any] = {"rung": rung, "image": np.arange(len(labels))}
         if labels.ndim == 1:
             columns["class"] = [class_names[k] for k in labels]
-            columns["answer"] = [class_names[k] for k in found.answers]
-            columns["changed"] = found.differs
+            columns["answer"] = [class_names[k] for k in answers.answers]
+            columns["changed"] = answers.differs
         for k, name in enumerate(class_names):
             if labels.ndim == 2:
                 columns[name] = labels[:, k]
-                columns[f"answer {name}"] = found.answers[:, k]
-                columns[f"changed {name}"] = found.differs[:, k]
-            columns[f"probability of {name}"] = found.probabilities[:, k]
+                columns[f"answer {name}"] = answers.answers[:, k]
+                columns[f"changed {name}"] = answers.differs[:, k]
+            columns[f"probability of {name}"] = answers.probabilities[:, k]
         frames.append(pd.DataFrame(columns))
     return pd.concat(frames, ignore_index=True)
 
@@ -273,14 +273,14 @@ def change_frame(
     lines: list[dict[str, Any]] = []
     several = labels.ndim == 2
     words = ("no", "yes") if several else class_names
-    for rung, found in by_image.items():
-        for place in np.argwhere(found.differs):
+    for rung, answers in by_image.items():
+        for place in np.argwhere(answers.differs):
             at = tuple(int(k) for k in place)
             line: dict[str, Any] = {"rung": rung, "image": at[0]}
             line |= {"label": class_names[at[1]]} if several else {}
             line["class"] = words[int(labels[at])]
             line["exact answer"] = words[int(by_image[exact].answers[at])]
-            line["answer"] = words[int(found.answers[at])]
+            line["answer"] = words[int(answers.answers[at])]
             lines.append(line)
     middle = ["label"] if several else []
     heads = ["rung", "image", *middle, "class", "exact answer", "answer"]

@@ -93,7 +93,7 @@ class Archive:
 
 def _shapes(path: Path) -> Shapes:
     """Shapes and dtypes from the arrays' headers; nothing is unpacked."""
-    found: Shapes = {}
+    shapes: Shapes = {}
     total = 0
     try:
         with zipfile.ZipFile(path) as archive:
@@ -118,11 +118,11 @@ def _shapes(path: Path) -> Shapes:
                             f"{held[key].file_size - member.tell():,}. Save it again."
                         )
                 total += size
-                found[key] = shape, dtype
+                shapes[key] = shape, dtype
     except _BROKEN as error:
         raise _damaged(path, error) from error
     check_room(total, path)
-    return found
+    return shapes
 
 
 def _check_keys(path: Path, held: set[str]) -> None:

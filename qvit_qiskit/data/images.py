@@ -89,8 +89,8 @@ class Split:
 
     def part(self, chosen: NDArray[np.int64] | slice) -> Split:
         """Some of the images, in the order given."""
-        told = (self.num_classes, self.own, self.class_names)
-        return type(self)(self.images[chosen], self.labels[chosen], *told)
+        labelling = (self.num_classes, self.own, self.class_names)
+        return type(self)(self.images[chosen], self.labels[chosen], *labelling)
 
     def pixels(self) -> Pixels:
         """The images as the models take them, made batch by batch where they are indexed."""

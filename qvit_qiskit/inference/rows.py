@@ -31,10 +31,10 @@ def answers_at(inner: BaseEstimatorV2, rows: Rows) -> Answers:
         if mine.any():
             shares.append((g, np.flatnonzero(mine)))
     groups = rows.groups
-    found = evaluate(inner, [(groups[g].circuit, groups[g].terms, groups[g].rows[own])
+    outputs = evaluate(inner, [(groups[g].circuit, groups[g].terms, groups[g].rows[own])
                              for g, own in shares])  # fmt: skip
     tables = [_table(group) for group in groups]
-    for (g, own), (values, covariances) in zip(shares, found, strict=True):
+    for (g, own), (values, covariances) in zip(shares, outputs, strict=True):
         tables[g][0][own], tables[g][1][own] = values, covariances
     return [(tables[g][0][index], tables[g][1][index]) for g, index in rows.pubs]
 

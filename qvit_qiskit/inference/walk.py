@@ -71,13 +71,13 @@ class Record:
 
     def outputs(self) -> list[Outputs]:
         """All batches joined."""
-        found = []
+        answers = []
         for k in range(len(self.asked[0])):
             asked = np.concatenate([batch[k].values for batch in self.asked])
             values = np.concatenate([batch[k][0] for batch in self.answers])
             covariances = np.concatenate([batch[k][1] for batch in self.answers])
-            found.append(Outputs(asked, values, covariances, np.zeros(len(asked), int)))
-        return found
+            answers.append(Outputs(asked, values, covariances, np.zeros(len(asked), int)))
+        return answers
 
     def gathered(self) -> Rows:
         """What all batches ask, each different row once.

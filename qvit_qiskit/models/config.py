@@ -36,7 +36,9 @@ class ViTConfig(Spec):
     }
 
     channels: int = Field(default=1, ge=1)
+    """C, colour channels of an image: 1 or 3."""
     classes: int = Field(default=2, ge=2)
+    """Logits: one for each class, or for each label where an image may have several."""
     image_size: int = Field(default=28, ge=1)
     """Pixels on a side."""
     patch_size: int = Field(default=7, ge=1)
@@ -244,7 +246,9 @@ class ResNetConfig(Spec):
     kind: ClassVar[str] = "resnet"
 
     channels: int = Field(default=1, ge=1)
+    """C, colour channels of an image: 1 or 3."""
     classes: int = Field(default=2, ge=2)
+    """Logits: one for each class, or for each label where an image may have several."""
     image_size: int = Field(default=28, ge=1)
     """Pixels on a side."""
     width: int = Field(default=64, ge=1, le=1024)

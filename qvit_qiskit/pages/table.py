@@ -56,9 +56,9 @@ def limits(value: float, low: float, high: float) -> Cell:
     width = (high - low) / 10**power
     least = 1 if power else 3
     decimals = max(1 - math.floor(math.log10(width)), least) if width > 0 else least
-    told, *ends = (fixed(x / 10**power, min(decimals, 7)) for x in (value, low, high))
+    number, *ends = (fixed(x / 10**power, min(decimals, 7)) for x in (value, low, high))
     times = f" × 10{str(power).translate(RAISED)}" if power else ""
-    return Cell(f"{told}{times}", f"[{', '.join(ends)}]{times}")
+    return Cell(f"{number}{times}", f"[{', '.join(ends)}]{times}")
 
 
 def cell(interval: Interval | None, scale: float = 1.0) -> Cell:

@@ -51,9 +51,9 @@ def convert(model: nn.Module, backend: str | Route | None = None) -> nn.Module:
         RouteError: If the profile cannot be opened.
     """
     route = registry.open(backend) if isinstance(backend, str) else backend
-    found = list(places(model, (TorchConnector, NeuralNetwork)))
+    holders = list(places(model, (TorchConnector, NeuralNetwork)))
     conversion = _Conversion(route)
-    new = [(place, conversion.of(place)) for place in found]
+    new = [(place, conversion.of(place)) for place in holders]
     if conversion.reasons:
         raise CircuitError(
             "Expected quantum layers that can be converted, but "
@@ -64,7 +64,7 @@ def convert(model: nn.Module, backend: str | Route | None = None) -> nn.Module:
     for place, replacement in new:
         if replacement is not None and place.put is not None:
             place.put(replacement)
-    _tell(new, [place for place in found if isinstance(place.held, PRIMITIVES)])
+    _tell(new, [place for place in holders if isinstance(place.held, PRIMITIVES)])
     return next((part for place, part in new if place.held is model and part is not None), model)
 
 
@@ -170,9 +170,9 @@ def _tell(new: Sequence[tuple[Place, Any]], primitives: Sequence[Place]) -> None
             "not meant, set layer.network.input_gradients = True."
         )
     if primitives:
-        told = [f"{place.name!r} ({type(place.held).__name__})" for place in primitives]
+        names = [f"{place.name!r} ({type(place.held).__name__})" for place in primitives]
         _warn(
-            f"The model still holds {', '.join(told)}, which runs circuits on its own: evaluate, "
+            f"The model still holds {', '.join(names)}, which runs circuits on its own: evaluate, "
             "submit and compare refuse a model that does. Delete the attribute if nothing uses it "
             "any more."
         )

@@ -106,8 +106,8 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         if self.gradient is None:
             raise self.route.refusal()
         rows, weights = self._arrays(input_data, weights)
-        found: tuple[np.ndarray | None, np.ndarray | None] = super()._backward(rows, weights)
-        return found
+        gradients: tuple[np.ndarray | None, np.ndarray | None] = super()._backward(rows, weights)
+        return gradients
 
     def _arrays(
         self, input_data: np.ndarray | None, weights: np.ndarray | None
@@ -145,11 +145,11 @@ Networks = Sequence[Sequence[BroadcastEstimatorQNN]]
 
 def measure(bundles: Sequence[Bundle], networks: Networks) -> list[list[np.ndarray]]:
     """Values of all networks from one estimator call; each keeps its `Measurement`."""
-    found = estimate(networks[0][0].estimator, bundles)
-    for row, members in zip(found, networks, strict=True):
+    results = estimate(networks[0][0].estimator, bundles)
+    for row, members in zip(results, networks, strict=True):
         for measurement, network in zip(row, members, strict=True):
             network.last = measurement
-    return [[m.values for m in row] for row in found]
+    return [[m.values for m in row] for row in results]
 
 
 def linearize(bundles: Sequence[Bundle], networks: Networks) -> tuple[Values, Pullback]:

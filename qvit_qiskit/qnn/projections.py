@@ -90,8 +90,8 @@ class QuantumProjections(nn.Module):
         values, pullback = linearize(bundles, networks)
 
         def pull(cotangents: Arrays) -> Sequence[np.ndarray]:
-            found = pullback([list(cotangents[3 * h : 3 * h + 3]) for h in range(self.heads)])
-            return [g.inputs for g in found] + [w for g in found for w in g.weights]
+            gradients = pullback([list(cotangents[3 * h : 3 * h + 3]) for h in range(self.heads)])
+            return [g.inputs for g in gradients] + [w for g in gradients for w in g.weights]
 
         return [v for one in values for v in one], pull
 

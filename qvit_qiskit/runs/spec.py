@@ -17,20 +17,23 @@ class JobSpec(Spec):
     kind_of_key = "key"
 
     description: str = ""
+    """One line that says what the evaluation is for."""
     dataset: str
     """A MedMNIST name, ``"phantom"``, or the path of own images, relative to the spec's folder."""
     size: int | None = None
     """Pixels on a side of MedMNIST's larger files: 64, 128 or 224."""
     split: str = "test"
+    """The images that are evaluated: ``"train"``, ``"val"`` or ``"test"``."""
     subset: int | None = Field(default=None, ge=1)
     """Evaluate a stratified subset of this many images."""
     subset_seed: int = Field(default=0, ge=0)
+    """Chooses the images of the subset."""
     checkpoint: str | None = None
     """A checkpoint, relative to the spec's folder and below it; or given on the command line."""
     backend: str
     """A profile's name."""
     shots: int | None = Field(default=None, ge=1)
-    """Per row, instead of the profile's."""
+    """Bitstrings per row, instead of the profile's."""
     budget_seconds: float = Field(gt=0)
     """QPU seconds that the evaluation may cost at most."""
     control_rows: int = Field(default=0, ge=0)

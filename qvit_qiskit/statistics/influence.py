@@ -124,7 +124,7 @@ def _one_area(positive: NDArray[np.bool_], scores: Floats) -> tuple[float, Float
     return value, influence
 
 
-def swap_variance(found: Areas) -> float:
+def swap_variance(curves: Areas) -> float:
     """The least variance of a difference between two mean areas on the same images.
 
     Where two rungs rank all images alike, paired DeLong's variance is 0, though other images could
@@ -137,9 +137,9 @@ def swap_variance(found: Areas) -> float:
     cannot exceed at that level.
 
     Args:
-        found: At least one area.
+        curves: At least one area.
     """
-    pairs = (found.positives * (len(found.labels) - found.positives)).astype(np.float64)
+    pairs = (curves.positives * (len(curves.labels) - curves.positives)).astype(np.float64)
     return float(4 * np.sum(pairs**-2.0)) / len(pairs) ** 2
 
 

@@ -187,25 +187,25 @@ def auc_interval(
     """
     known_option("method", method, ("delong", "bca"))
     normal_quantile(level)  # refuses what is no level
-    found = areas(labels, probabilities)
-    value = found.mean
+    curves = areas(labels, probabilities)
+    value = curves.mean
     if math.isnan(value):
         return Interval(value, value, value, level, "none", covers)
-    error = spread(found.influence, found.labels)
+    error = spread(curves.influence, curves.labels)
     if not (0 < value < 1 and error.error > 1e-12):
-        low, high = score_limits(found, level)
+        low, high = score_limits(curves, level)
         return Interval(value, low, high, level, "Newcombe's score interval", covers)
     if method == "bca":
         statistic = auc_of(np.asarray(labels), np.asarray(probabilities, np.float64))
-        draws = replicates(found.labels, statistic, resamples, seed)
-        low, high = BCa.of(value, draws, found.influence, found.labels).limits(level)
+        draws = replicates(curves.labels, statistic, resamples, seed)
+        low, high = BCa.of(value, draws, curves.influence, curves.labels).limits(level)
         return Interval(value, low, high, level, "stratified BCa bootstrap", covers)
     reach = error.reach(level) / (value * (1 - value))
     low, high = (float(expit(logit(value) + side * reach)) for side in (-1, 1))
     return Interval(value, low, high, level, "DeLong, logit scale", covers)
 
 
-def score_limits(found: Areas, level: float) -> tuple[float, float]:
+def score_limits(curves: Areas, level: float) -> tuple[float, float]:
     """Newcombe's score interval of an AUC (Statistics in Medicine 25, 2006, part 2, method 5).
 
     The limits are the areas A whose standard error, by Hanley and McNeil's formula with m and n
@@ -214,11 +214,11 @@ def score_limits(found: Areas, level: float) -> tuple[float, float]:
     erred together, which errs on the wide side.
 
     Args:
-        found: At least one area.
+        curves: At least one area.
         level: Nominal coverage.
     """
-    z, m = normal_quantile(level), found.positives
-    n = len(found.labels) - m
+    z, m = normal_quantile(level), curves.positives
+    n = len(curves.labels) - m
     half = (m + n) / 2 - 1
 
     def error(area: float) -> float:
@@ -231,7 +231,7 @@ def score_limits(found: Areas, level: float) -> tuple[float, float]:
         top = min(area, 1 - 1e-12)  # at 1 the error vanishes, which is no solution
         return float(brentq(lambda limit: area - limit - z * error(limit), 0.0, top))
 
-    return lower(found.mean), 1 - lower(1 - found.mean)
+    return lower(curves.mean), 1 - lower(1 - curves.mean)
 
 
 def shots_interval(
@@ -315,9 +315,9 @@ def seeds_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     Raises:
         DataError: If there are fewer than two seeds.
     """
-    found = _sample(values, "seeds")
-    value = float(found.mean())
-    reach = _t(level, len(found) - 1) * float(found.std(ddof=1)) / math.sqrt(len(found))
+    sample = _sample(values, "seeds")
+    value = float(sample.mean())
+    reach = _t(level, len(sample) - 1) * float(sample.std(ddof=1)) / math.sqrt(len(sample))
     return Interval(value, value - reach, value + reach, level, "Student's t", ("seeds",))
 
 
@@ -346,14 +346,14 @@ def mean_interval(
     """
     known_option("scale", scale, ("log", "identity"))
     normal_quantile(level)  # refuses what is no level
-    found = _sample(_per_image(values), "images")
-    if scale == "log" and found.min() < -1e-9:
+    sample = _sample(_per_image(values), "images")
+    if scale == "log" and sample.min() < -1e-9:
         raise DataError(
-            f"Expected values of at least 0 on the log scale, got {found.min():g}. "
+            f"Expected values of at least 0 on the log scale, got {sample.min():g}. "
             'Pass scale="identity" for values of either sign.'
         )
-    value = float(found.mean())
-    error = of_mean(found)
+    value = float(sample.mean())
+    error = of_mean(sample)
     if not (error.error > 0 and math.isfinite(value)):
         return Interval(value, value, value, level, "Student's t", covers)
     reach = error.reach(level)
@@ -382,17 +382,17 @@ def rms_interval(
 
 
 def _per_image(values: ArrayLike) -> Floats:
-    found = np.asarray(values, np.float64)
-    return np.asarray(found.reshape(len(found), -1).mean(axis=1)) if found.ndim > 1 else found
+    array = np.asarray(values, np.float64)
+    return np.asarray(array.reshape(len(array), -1).mean(axis=1)) if array.ndim > 1 else array
 
 
 def _sample(values: ArrayLike, what: str) -> Floats:
-    found = np.asarray(values, np.float64)
-    if found.ndim != 1 or len(found) < 2:
+    sample = np.asarray(values, np.float64)
+    if sample.ndim != 1 or len(sample) < 2:
         raise DataError(
-            f"Expected one value for each of at least two {what}, got shape {found.shape}."
+            f"Expected one value for each of at least two {what}, got shape {sample.shape}."
         )
-    return found
+    return sample
 
 
 def _t(level: float, freedom: float) -> float:

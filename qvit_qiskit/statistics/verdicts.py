@@ -119,8 +119,8 @@ def verdict_on(
 
 def loss_of(difference: Difference) -> Interval:
     """A difference turned round: what is lost from the first to the second."""
-    found = difference.interval
-    return replace(found, value=-found.value, low=-found.high, high=-found.low)
+    interval = difference.interval
+    return replace(interval, value=-interval.value, low=-interval.high, high=-interval.low)
 
 
 def _word(loss: Interval, tolerance: float) -> Word:

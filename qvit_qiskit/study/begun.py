@@ -22,8 +22,8 @@ def as_begun(plan: Plan, folder: StudyFolder) -> Plan:
         kept = folder.plan()
     except JobError:
         return plan
-    digests = {told["digest"] for told in kept.get("profiles", ())}
-    keys = {told["key"] for told in kept.get("cells", ())}
+    digests = {entry["digest"] for entry in kept.get("profiles", ())}
+    keys = {entry["key"] for entry in kept.get("cells", ())}
     root = plan.places.backends_dir
 
     def profile(now: Profile) -> Profile:

@@ -108,8 +108,12 @@ class Cell:
     @cached_property
     def key(self) -> str:
         """SHA-256 of everything that determines its result, in 32 hexadecimal digits."""
-        told = {"recipe": self.recipe(), "split": self.split, "fold": [self.fold, self.folds]}
-        return digest(told)[:32]
+        ingredients = {
+            "recipe": self.recipe(),
+            "split": self.split,
+            "fold": [self.fold, self.folds],
+        }
+        return digest(ingredients)[:32]
 
 
 def digest(value: Any) -> str:

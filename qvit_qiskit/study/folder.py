@@ -53,10 +53,10 @@ class StudyFolder:
         """
         path = self.cell(key) / RESULT
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            FORMAT.check(found.get("format"), path)
-            if found["key"] != key:
-                raise ValueError(f"it is that of the cell {found['key']}")
+            record = json.loads(path.read_text(encoding="utf-8"))
+            FORMAT.check(record.get("format"), path)
+            if record["key"] != key:
+                raise ValueError(f"it is that of the cell {record['key']}")
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -64,7 +64,7 @@ class StudyFolder:
                 f"{path} is not what this study wrote ({error}). Delete the cell's folder to "
                 "compute it again."
             ) from error
-        return dict(found)
+        return dict(record)
 
     def write_result(self, key: str, result: dict[str, Any]) -> None:
         """Keep what a finished cell has to say.
@@ -110,14 +110,14 @@ class StudyFolder:
 
     def teacher(self, digest: str, md5: str, split: str) -> dict[str, Any] | None:
         """A teacher's own scores on a split; none if they are not known."""
-        found = read_lines(self._teacher(digest, md5, split))
-        return found[0] if found else None
+        records = read_lines(self._teacher(digest, md5, split))
+        return records[0] if records else None
 
-    def keep_teacher(self, digest: str, md5: str, split: str, told: dict[str, Any]) -> None:
+    def keep_teacher(self, digest: str, md5: str, split: str, scores: dict[str, Any]) -> None:
         """Keep a teacher's own scores."""
         path = self._teacher(digest, md5, split)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(told) + "\n")
+        write_text(path, json.dumps(scores) + "\n")
 
     def _teacher(self, digest: str, md5: str, split: str) -> Path:
         return self.logits / f"scores-{digest[:16]}-{md5[:16]}-{split}.json"
@@ -129,14 +129,14 @@ class StudyFolder:
             JobError: If the folder holds no study, or one of a later format.
         """
         try:
-            found = dict(json.loads((self.path / PLAN).read_text(encoding="utf-8")))
+            record = dict(json.loads((self.path / PLAN).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise JobError(
                 f"Expected the folder of a study, but {self.path} has no readable {PLAN}. Run the "
                 "study first, or name its folder with --out."
             ) from error
-        FORMAT.check(found.get("format"), self.path)
-        return found
+        FORMAT.check(record.get("format"), self.path)
+        return record
 
     def spec(self) -> bytes:
         """The spec that was asked last.
@@ -166,14 +166,14 @@ class StudyFolder:
         write_text(self.path / SPEC, spec)
         write_text(self.path / PLAN, json.dumps(plan, indent=1))
 
-    def note(self, event: str, **told: Any) -> None:
+    def note(self, event: str, **details: Any) -> None:
         """Add a line to the journal."""
-        append(self.path / JOURNAL, {"time": now(), "event": event, **told})
+        append(self.path / JOURNAL, {"time": now(), "event": event, **details})
 
-    def note_test(self, **told: Any) -> None:
+    def note_test(self, **details: Any) -> None:
         """Write down that a model is about to see a test split; any worker may."""
         with locked(self.path / ".tests.lock", PATIENCE):
-            append(self.path / TESTS, {"time": now(), **told})
+            append(self.path / TESTS, {"time": now(), **details})
 
     def tests(self) -> list[dict[str, Any]]:
         """Every evaluation on a test split, in the order of time."""
@@ -216,6 +216,6 @@ class StudyFolder:
         """
         folder = self.cell(key)
         folder.mkdir(parents=True, exist_ok=True)
-        told = f"A process of an earlier call still works on the cell {key}."
-        with locked(folder / ".lock", PATIENCE, told):
+        reason = f"A process of an earlier call still works on the cell {key}."
+        with locked(folder / ".lock", PATIENCE, reason):
             yield folder

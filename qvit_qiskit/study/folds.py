@@ -41,12 +41,12 @@ def fold_of(data: MedImages, fold: int, folds: int) -> MedImages:
         )
     cut = StratifiedKFold(folds, shuffle=True, random_state=SEED)
     rest, held = list(cut.split(np.zeros(len(groups)), groups))[fold]
-    told = f"{data.md5} fold {fold} of {folds}, cut {SEED}"
+    identity = f"{data.md5} fold {fold} of {folds}, cut {SEED}"
     held_out = Split(images[held], labels[held])
     return replace(
         data,
         train=Split(images[rest], labels[rest]),
         val=held_out,
         test=held_out,
-        md5=hashlib.md5(told.encode(), usedforsecurity=False).hexdigest(),
+        md5=hashlib.md5(identity.encode(), usedforsecurity=False).hexdigest(),
     )

@@ -33,7 +33,7 @@ def freeze(plan: Plan) -> Path:
             "(its history tells), or freeze into another file with `frozen`."
         )
     if not path.exists():
-        told = {
+        record = {
             "format": FORMAT.number,
             "configuration": plan.configuration,
             "study": plan.path.name,
@@ -41,7 +41,7 @@ def freeze(plan: Plan) -> Path:
             "trainings": sorted({cell.label.split(" fold ")[0] for cell in plan.cells}),
         }
         try:
-            write_text(path, json.dumps(told, indent=1) + "\n")
+            write_text(path, json.dumps(record, indent=1) + "\n")
         except OSError as error:
             raise JobError(f"Cannot write {path}: {error.strerror or error}.") from error
     return path
@@ -72,9 +72,9 @@ def check_frozen(plan: Plan) -> None:
 
 def _read(path: Path) -> str:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        FORMAT.check(found.get("format"), path)
-        return str(found["configuration"])
+        record = json.loads(path.read_text(encoding="utf-8"))
+        FORMAT.check(record.get("format"), path)
+        return str(record["configuration"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise JobError(
             f"{path} is not what `qvit study --freeze` wrote ({type(error).__name__}). Restore it."

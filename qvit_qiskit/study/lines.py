@@ -14,13 +14,13 @@ from qvit_qiskit.exceptions import JobError
 
 
 @contextmanager
-def locked(path: Path, patience: float, told: str = "") -> Iterator[None]:
+def locked(path: Path, patience: float, reason: str = "") -> Iterator[None]:
     """Hold a file's lock.
 
     Args:
         path: The file.
         patience: Seconds to wait for another process.
-        told: The beginning of the error.
+        reason: The beginning of the error.
 
     Raises:
         JobError: If another process holds it for longer, or it cannot be held.
@@ -31,7 +31,7 @@ def locked(path: Path, patience: float, told: str = "") -> Iterator[None]:
     try:
         lock.acquire(timeout=patience)
     except Timeout:
-        raise JobError(f"{told or f'{path} is held.'} Wait for it, then run again.") from None
+        raise JobError(f"{reason or f'{path} is held.'} Wait for it, then run again.") from None
     except OSError as error:
         raise JobError(f"Cannot lock {path}: {error.strerror or error}.") from error
     try:
@@ -66,10 +66,10 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
-    found = []
+    records = []
     for line in text.splitlines():
         try:
-            found.append(dict(json.loads(line)))
+            records.append(dict(json.loads(line)))
         except (ValueError, TypeError):
             continue
-    return found
+    return records

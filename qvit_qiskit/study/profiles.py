@@ -62,8 +62,8 @@ def _by_content(name: str, route: ProfileRoute) -> Profile:
     noise = said.get("noise") or ""
     if reader_of(noise) or noise.endswith(".json"):
         device = noise_device(noise, route.path.parent)
-        told = device.properties().to_dict()
-        said["noise"] = json.dumps(told, sort_keys=True, default=str)
+        properties = device.properties().to_dict()
+        said["noise"] = json.dumps(properties, sort_keys=True, default=str)
     return Profile(name, digest(said), said.get("shots"))
 
 
@@ -75,11 +75,11 @@ def same_profile(
     Raises:
         ProfileError: If it says something else, or is missing.
     """
-    found, route = open_profile(wanted.name, backends_dir, training=training)
-    if found.digest != wanted.digest and route.profile.decays:
+    profile, route = open_profile(wanted.name, backends_dir, training=training)
+    if profile.digest != wanted.digest and route.profile.decays:
         route = route.without_idle()  # planned before profiles had that field
-        found = _by_content(wanted.name, route)
-    if found.digest != wanted.digest:
+        profile = _by_content(wanted.name, route)
+    if profile.digest != wanted.digest:
         raise ProfileError(
             f"The profile {wanted.name!r} in {route.path} is not the one that the study was "
             "planned with. Give every worker the same --backends-dir."

@@ -37,10 +37,15 @@ class Override(Spec):
     kind_of_key = "key of an override"
 
     datasets: Names = ()
+    """Names of the data sets that it counts for; without them all, and so on."""
     models: Names = ()
+    """Names of models."""
     heads: Counts = ()
+    """Numbers of heads."""
     qubits: Counts = ()
+    """Numbers of qubits of a head."""
     regimes: Names = ()
+    """Names of regimes."""
     model: Part = Field(default={})
     """Options of `ViTConfig`."""
     training: Part = Field(default={})
@@ -63,6 +68,7 @@ class StudySpec(Spec):
     kind_of_key = "key"
 
     description: str = ""
+    """One line that says what the study asks; its report repeats it."""
     datasets: Names = Field(min_length=1)
     """MedMNIST names, ``"phantom"``, or paths of own images, relative to the spec's folder, which
     are then called as their folder or file."""
@@ -74,6 +80,7 @@ class StudySpec(Spec):
     compare: tuple[tuple[str, str], ...] = ()
     """Pairs of models whose differences are told, first minus second; none: all pairs."""
     heads: Counts = Field(default=(2,), min_length=1)
+    """Numbers of attention heads."""
     qubits: Counts = ()
     """Qubits (features) of a head; the width is heads times as many."""
     widths: Counts = ()
@@ -82,6 +89,7 @@ class StudySpec(Spec):
     """By name, options of `Distillation`; none: trained from scratch. ``{dataset}`` and ``{seed}``
     in the teacher's name stand for those of the cell."""
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(min_length=1)
+    """Seeds of `TrainConfig`; each trains every model once more."""
     training: Part = Field(default={})
     """Options of `TrainConfig` for all cells."""
     overrides: tuple[Override, ...] = ()
@@ -141,8 +149,8 @@ class StudySpec(Spec):
             for axis, valid in axes.items():
                 for value in getattr(override, axis):
                     if value not in valid:
-                        told = unknown(axis, str(value), map(str, valid)).rstrip(".")
-                        raise ValueError(f"{where}: {told}")
+                        problem = unknown(axis, str(value), map(str, valid)).rstrip(".")
+                        raise ValueError(f"{where}: {problem}")
             _known(f"{where}.model", override.model, ViTConfig.model_fields, OF_THE_GRID)
             _known(f"{where}.training", override.training, TrainConfig.model_fields, OF_THE_CELL)
             _known(f"{where}.distillation", override.distillation, Distillation.model_fields, set())

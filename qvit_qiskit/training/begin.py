@@ -84,11 +84,11 @@ def fit(
     route = _trainable(route or registry.open(train.backend, training=True))
     for phase in phases:
         phase.prepare()
-    told = {"name": opened().name, "digest": opened().digest} if opened else None
-    training = Loop(phases, route, folder, told)
+    identity = {"name": opened().name, "digest": opened().digest} if opened else None
+    training = Loop(phases, route, folder, identity)
     if folder is None:
         return training.run(on_epoch)
-    settings = _settings(shape, train, route, told)
+    settings = _settings(shape, train, route, identity)
     settings |= {"md5": data.md5, "pretrain_md5": pretrain_data.md5 if pretrain_data else None}
     settings |= {"origin": data.origin} if data.origin else {}
     return _run_in(folder, settings, training, on_epoch)
@@ -180,10 +180,12 @@ def resume(
             f"{folder} was trained on a profile {train.backend!r} that said something else than "
             f"{route.path} does now. Restore it, or name its folder with --backends-dir."
         )
-    told = settings.get("teacher")
-    opened = cache(lambda: _same_teacher(folder, train, teacher, told)) if train.distill else None
+    identity = settings.get("teacher")
+    opened = (
+        cache(lambda: _same_teacher(folder, train, teacher, identity)) if train.distill else None
+    )
     phases = plan(config, train, data, other, opened)
-    return Loop(phases, _trainable(route), folder, told).run(on_epoch)
+    return Loop(phases, _trainable(route), folder, identity).run(on_epoch)
 
 
 def origin_of(folder: Path) -> str | None:
@@ -229,10 +231,10 @@ def _trainable(route: ProfileRoute) -> ProfileRoute:
 def _same_profile(record: dict[str, Any] | None, route: ProfileRoute) -> bool:
     """Whether a profile says what the training's did; the first trainings did not keep theirs."""
     try:
-        told = None if record is None else type(route.profile).restored(record).ingredients()
+        ingredients = None if record is None else type(route.profile).restored(record).ingredients()
     except ConfigError:
         return False
-    return told in (None, route.profile.ingredients())
+    return ingredients in (None, route.profile.ingredients())
 
 
 def _same(
@@ -249,11 +251,11 @@ def _same(
 
 
 def _same_teacher(
-    folder: Path, train: TrainConfig, given: TeacherLike | None, told: dict[str, Any] | None
+    folder: Path, train: TrainConfig, given: TeacherLike | None, identity: dict[str, Any] | None
 ) -> Teacher:
     """The teacher that a training began with."""
     source = _source(train, given)
-    known = told or {}
+    known = identity or {}
     if source is None:
         raise CheckpointError(
             f"{folder} was begun with the teacher {known.get('name')!r} from Python. Pass it as "

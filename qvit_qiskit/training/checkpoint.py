@@ -123,12 +123,12 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
     Args:
         tensors: Dense tensors by name.
     """
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        hasher.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         flat = tensor.detach().cpu().contiguous().reshape(-1)
-        found.update(flat.view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        hasher.update(flat.view(torch.uint8).numpy().data)
+    return hasher.hexdigest()
 
 
 def _rebuilt(
@@ -149,16 +149,16 @@ def _rebuilt(
     return model
 
 
-def _number(told: str | None, path: Path) -> int:
+def _number(label: str | None, path: Path) -> int:
     """The number in a file's metadata, whose values are text.
 
     Raises:
         CheckpointError: If there is none: the file is not one of ours.
     """
-    digits = (told or "").removeprefix(PREFIX)
-    if told is None or not told.startswith(PREFIX) or not (digits.isascii() and digits.isdigit()):
+    digits = (label or "").removeprefix(PREFIX)
+    if label is None or not label.startswith(PREFIX) or not (digits.isascii() and digits.isdigit()):
         raise CheckpointError(
-            f"Expected a checkpoint of format {PREFIX}{FORMAT.number}, but {path} has {told!r}. "
+            f"Expected a checkpoint of format {PREFIX}{FORMAT.number}, but {path} has {label!r}. "
             "Save it with qvit_qiskit.save_checkpoint."
         )
     return int(digits)
@@ -166,10 +166,10 @@ def _number(told: str | None, path: Path) -> int:
 
 def versions() -> dict[str, str]:
     """Versions of what produced a result; nothing of the environment."""
-    found = {name: version(name) for name in _PACKAGES}
-    found |= {"qvit-qiskit": version("qvit-qiskit"), "python": platform.python_version()}
+    numbers = {name: version(name) for name in _PACKAGES}
+    numbers |= {"qvit-qiskit": version("qvit-qiskit"), "python": platform.python_version()}
     commit = _git_commit()
-    return found | ({"git": commit} if commit else {})
+    return numbers | ({"git": commit} if commit else {})
 
 
 def _git_commit() -> str | None:

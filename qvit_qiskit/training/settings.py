@@ -76,12 +76,15 @@ class TrainConfig(Spec):
     backend: str = "aer-exact"
     """The profile to train on; of kind ``aer``."""
     epochs: int = Field(default=60, ge=1, le=100_000)
+    """Passes over the training images, without those on a teacher alone."""
     batch_size: int = Field(default=32, ge=1)
+    """Images per step of the optimiser."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW, or SGD with Nesterov's momentum of 0.9."""
     learning_rate: float = Field(default=5e-3, gt=0, le=10)
-    """Of the optimiser, after the warm-up."""
+    """The optimiser's rate at its peak, after the warm-up."""
     weight_decay: float = Field(default=1e-2, ge=0, allow_inf_nan=False)
+    """The optimiser's weight decay, of all parameters alike: angles and biases as well."""
     warmup_epochs: int = Field(default=2, ge=0)
     """Epochs of linear warm-up before the cosine."""
     class_weights: bool = False
@@ -99,7 +102,7 @@ class TrainConfig(Spec):
     distill: Distillation | None = None
     """A teacher and what is learnt from it."""
     threads: int = Field(default=1, ge=1, le=1024)
-    """Of torch while training. One is fastest up to about six qubits a head: the matrices are
+    """Threads of torch while training. One is fastest up to about six qubits a head: matrices are
     small, and Aer runs beside them. Sums change in the last bit with the number of threads."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seeds initial weights, the order of images and shots."""

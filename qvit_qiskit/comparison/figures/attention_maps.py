@@ -42,7 +42,10 @@ def draw(comparison: Comparison, place: int = 0, rung: Rung | None = None) -> Fi
         maps.append(comparison.maps.more[rung.name][place])
     layers, heads = maps[0].shape[:2]
     titles = [f"layer {layer + 1}\nhead {h + 1}" for layer in range(layers) for h in range(heads)]
-    flat = [found.reshape(layers * heads, *found.shape[2:])[:GREATEST] for found in maps]
+    flat = [
+        maps_of_rung.reshape(layers * heads, *maps_of_rung.shape[2:])[:GREATEST]
+        for maps_of_rung in maps
+    ]
     columns = len(flat[0]) + 1
     cell = min((WIDTH - 1.35) / columns, 1.35)
     figure = canvas(cell * len(flat) + 0.6, cell * columns + 1.35)
@@ -51,8 +54,8 @@ def draw(comparison: Comparison, place: int = 0, rung: Rung | None = None) -> Fi
     picture = _picture(image if comparison.pictures else np.zeros_like(image))
     _first_column(axes[:, 0], picture, comparison, place, int(13 * cell))
     scales = _scales(comparison, names)
-    for row, (found, scale) in enumerate(zip(flat, scales, strict=False)):
-        for column, values in enumerate(found, start=1):
+    for row, (maps_of_rung, scale) in enumerate(zip(flat, scales, strict=False)):
+        for column, values in enumerate(maps_of_rung, start=1):
             panel = axes[row, column]
             _overlay(panel, picture, values, scale)
             if row == 0:
@@ -72,8 +75,8 @@ def _picture(image: np.ndarray) -> np.ndarray:
 def _scales(comparison: Comparison, names: list[str]) -> list[Any]:
     """One scale for all maps of attention and one for all differences, of all shown images."""
     all_maps = [comparison.maps.received[name] for name in names]
-    low = min(float(found.min()) for found in all_maps)
-    high = max(float(found.max()) for found in all_maps)
+    low = min(float(each.min()) for each in all_maps)
+    high = max(float(each.max()) for each in all_maps)
     level = mpl.cm.ScalarMappable(mpl.colors.LogNorm(low, high), "viridis")
     if len(names) == 1:
         return [level]

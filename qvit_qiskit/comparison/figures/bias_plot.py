@@ -70,13 +70,13 @@ def series(panel: Any, part: pd.DataFrame, across: str, group: str, style: dict[
 
 def legend(figure: Figure, axes: np.ndarray) -> None:
     """One legend for all panels, above them."""
-    found: dict[str, Any] = {}
+    handles: dict[str, Any] = {}
     for panel in axes.ravel():
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
+            handles.setdefault(label, handle)
     figure.legend(
-        list(found.values()),
-        list(found),
+        list(handles.values()),
+        list(handles),
         loc="outside upper right",
         ncols=3,
         fontsize="small",

@@ -106,9 +106,9 @@ def _rings(
 
 def _places(device: BackendV2) -> np.ndarray:
     """Coordinates of the qubits, shape (n, 2), first row on top."""
-    found = getattr(device.configuration(), "coords", None)
-    if found:
-        rows_columns = np.asarray(found, float)
+    coordinates = getattr(device.configuration(), "coords", None)
+    if coordinates:
+        rows_columns = np.asarray(coordinates, float)
         return np.stack([rows_columns[:, 0], -rows_columns[:, 1]], axis=1)
     import rustworkx as rx
 
@@ -120,13 +120,13 @@ def _places(device: BackendV2) -> np.ndarray:
 
 
 def _coupler_errors(device: BackendV2) -> dict[tuple[int, int], float]:
-    found: dict[tuple[int, int], float] = {}
+    errors: dict[tuple[int, int], float] = {}
     for a, b in device.coupling_map.get_edges():
         names = [n for n in device.target.operation_names if (a, b) in (device.target[n] or {})]
         error = min((_error(device, n, (a, b)) for n in names), default=1.0)
         key = (min(a, b), max(a, b))
-        found[key] = max(1e-5, min(error, found.get(key, 1.0)))
-    return found
+        errors[key] = max(1e-5, min(error, errors.get(key, 1.0)))
+    return errors
 
 
 def _error(device: BackendV2, name: str, qubits: tuple[int, ...]) -> float:

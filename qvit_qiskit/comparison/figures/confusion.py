@@ -46,8 +46,8 @@ def draw(comparison: Comparison) -> Figure:
     return figure
 
 
-def _matrix(panel: Any, found: Confusion) -> Any:
-    table, shares = found.counts, found.shares
+def _matrix(panel: Any, confusion: Confusion) -> Any:
+    table, shares = confusion.counts, confusion.shares
     image = panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     many = len(table) >= MANY
     for (row, column), count in np.ndenumerate(table):

@@ -33,8 +33,8 @@ def embed(figure: Figure, name: str, title: str, largest: int = LARGEST) -> str:
         An ``<svg>``, or an ``<img>`` with a PNG in its address. Text is drawn as outlines, so it
         looks the same without the fonts.
     """
-    found = _svg(figure, name, title)
-    return found if len(found.encode()) <= largest else _png(figure, title)
+    drawing = _svg(figure, name, title)
+    return drawing if len(drawing.encode()) <= largest else _png(figure, title)
 
 
 def _svg(figure: Figure, name: str, title: str) -> str:
@@ -59,7 +59,7 @@ def _svg(figure: Figure, name: str, title: str) -> str:
 def _named(drawing: str, name: str) -> str:
     """Identifiers with a prefix; those that nothing refers to go, as matplotlib repeats some."""
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', drawing))
-    drawing = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", drawing)
+    drawing = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", drawing)
     return re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", drawing)
 
 

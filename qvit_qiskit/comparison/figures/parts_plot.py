@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 PARTS = ("shots", "reported errors", "the rest")
 
 
-def parts_of(found: LayerError) -> tuple[Interval | None, ...]:
+def parts_of(layer_error: LayerError) -> tuple[Interval | None, ...]:
     """The parts of an error in the order of `PARTS`; None for what is not known."""
-    parts = found.parts
+    parts = layer_error.parts
     return (parts.shots, parts.reported, parts.rest) if parts else (None,) * len(PARTS)
 
 
@@ -39,8 +39,8 @@ def draw(comparison: Comparison) -> Figure:
     for panel, rung in zip(axes, rungs, strict=True):
         look = style[rung]
         for row, (layer, k) in enumerate(rows):
-            found = known.get((rung, layer))  # none where a run did not get so far
-            part = parts_of(found)[k] if found else None
+            layer_error = known.get((rung, layer))  # none where a run did not get so far
+            part = parts_of(layer_error)[k] if layer_error else None
             if part is None:
                 continue  # nothing was reported for this rung
             value, low, high = part.value, part.low, part.high

@@ -22,26 +22,30 @@ def draw(comparison: Comparison) -> Figure:
             test images.
     """
     style = looks(comparison)
-    found = comparison.reliabilities
-    columns = min(len(found), 4)
-    blocks = -(-len(found) // columns)
+    reliabilities = comparison.reliabilities
+    columns = min(len(reliabilities), 4)
+    blocks = -(-len(reliabilities) // columns)
     figure = canvas(2.75 * blocks + 0.3, 1.75 * columns + 0.5)
     axes = figure.subplots(
         2 * blocks, columns, sharex=True, squeeze=False, height_ratios=[3, 1] * blocks
     )
-    for place, (name, part) in enumerate(found.items()):
+    for place, (name, part) in enumerate(reliabilities.items()):
         row, column = divmod(place, columns)
         top, below = axes[2 * row, column], axes[2 * row + 1, column]
         _diagram(top, part, style[name])
         top.set_title(folded(name, 18), fontsize="medium")
-        _histogram(below, part, style[name], max(int(f.counts.max()) for f in found.values()))
+        _histogram(
+            below, part, style[name], max(int(f.counts.max()) for f in reliabilities.values())
+        )
         if column == 0:
             top.set_ylabel("observed share")
             below.set_ylabel("labels" if comparison.multi_label else "images")
         else:
             top.tick_params(labelleft=False)
             below.tick_params(labelleft=False)
-    for panel in axes.T.reshape(columns, blocks, 2).swapaxes(0, 1).reshape(-1, 2)[len(found) :]:
+    for panel in (
+        axes.T.reshape(columns, blocks, 2).swapaxes(0, 1).reshape(-1, 2)[len(reliabilities) :]
+    ):
         panel[0].set_axis_off()
         panel[1].set_axis_off()
     two = len(comparison.class_names) == 2

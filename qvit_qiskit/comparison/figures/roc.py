@@ -49,9 +49,9 @@ def draw(comparison: Comparison) -> Figure:
     return figure
 
 
-def _line(axes: Any, found: Band, look: Look, alpha: float) -> Any:
-    axes.fill_between(GRID, found.low, found.high, color=look.color, alpha=alpha, linewidth=0)
+def _line(axes: Any, band: Band, look: Look, alpha: float) -> Any:
+    axes.fill_between(GRID, band.low, band.high, color=look.color, alpha=alpha, linewidth=0)
     (line,) = axes.plot(
-        found.rates, found.curve, color=look.color, linestyle=look.line, linewidth=1.4
+        band.rates, band.curve, color=look.color, linestyle=look.line, linewidth=1.4
     )
     return line

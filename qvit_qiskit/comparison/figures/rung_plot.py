@@ -26,20 +26,20 @@ def draw(comparison: Comparison) -> Figure:
     Args:
         comparison: What is compared.
     """
-    found = comparison.scores
+    scores = comparison.scores
     style = looks(comparison)
-    others = found[1:]
-    heights = [len(found) + 0.5, len(others) + 0.5] if others else [1]
+    others = scores[1:]
+    heights = [len(scores) + 0.5, len(others) + 0.5] if others else [1]
     figure = canvas(0.27 * sum(heights) + (1.75 if others else 0.9))
     axes = figure.subplots(len(heights), 2, squeeze=False, sharey="row", height_ratios=heights)
     for panel, name, values in (
-        (axes[0, 0], "AUC", [(one.auc, one.auc_shots) for one in found]),
-        (axes[0, 1], "ACC", [(one.acc, one.acc_shots) for one in found]),
+        (axes[0, 0], "AUC", [(one.auc, one.auc_shots) for one in scores]),
+        (axes[0, 1], "ACC", [(one.acc, one.acc_shots) for one in scores]),
     ):
         panel.axvline(values[0][0].value, color="0.5", linestyle="--", linewidth=0.9, zorder=0)
-        for row, (one, (whole, shots)) in enumerate(zip(found, values, strict=True)):
+        for row, (one, (whole, shots)) in enumerate(zip(scores, values, strict=True)):
             _whiskers(panel, row, whole, shots, style[one.rung.name])
-        _finish(panel, found, name)
+        _finish(panel, scores, name)
     if others:
         for panel, name in ((axes[1, 0], "AUC"), (axes[1, 1], "ACC")):
             panel.axvline(0, color="0.5", linestyle="--", linewidth=0.9, zorder=0)
@@ -48,7 +48,7 @@ def draw(comparison: Comparison) -> Figure:
                 if difference is not None:
                     _whiskers(panel, row, difference.interval, None, style[one.rung.name])
             _finish(panel, others, f"{name}, difference from exact")
-    if any(one.auc_shots or one.acc_shots for one in found):
+    if any(one.auc_shots or one.acc_shots for one in scores):
         _explain(figure)
     return figure
 

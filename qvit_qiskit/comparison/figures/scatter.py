@@ -38,13 +38,13 @@ def draw(comparison: Comparison, layer: int = 0) -> Figure:
     axes = figure.subplots(
         2 * blocks, columns, sharex=True, squeeze=False, height_ratios=[2.2, 1] * blocks
     )
-    for place, (rung, found) in enumerate(zip(shown, points, strict=True)):
+    for place, (rung, cloud) in enumerate(zip(shown, points, strict=True)):
         row, column = divmod(place, columns)
         top, below = axes[2 * row, column], axes[2 * row + 1, column]
-        x, look = found.exact, style[rung.name]
-        _cloud(top, x, found.measured, look, (-1.05, 1.05, -1.05, 1.05))
-        _cloud(below, x, found.error, look, (-1.05, 1.05, -reach, reach))
-        _expected(top, below, found)
+        x, look = cloud.exact, style[rung.name]
+        _cloud(top, x, cloud.measured, look, (-1.05, 1.05, -1.05, 1.05))
+        _cloud(below, x, cloud.error, look, (-1.05, 1.05, -reach, reach))
+        _expected(top, below, cloud)
         top.set_title(folded(rung.name, 22), fontsize="medium")
         top.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05))
         below.set_ylim(-reach, reach)
@@ -91,14 +91,14 @@ def shades(color: str) -> Any:
     return LinearSegmentedColormap.from_list("shades", [*tones, 0.35 * full])
 
 
-def _expected(top: Any, below: Any, found: Points) -> None:
+def _expected(top: Any, below: Any, cloud: Points) -> None:
     x = VALUES
     color = mpl.rcParams["text.color"]
     top.plot(x, x, color=color, linewidth=0.8, alpha=0.65)
     below.axhline(0, color=color, linewidth=0.8, alpha=0.65)
-    if found.reach is not None:
+    if cloud.reach is not None:
         for panel, middle in ((top, x), (below, 0 * x)):
             for side in (-1, 1):
                 panel.plot(
-                    x, middle + side * found.reach, color=color, linewidth=0.8, linestyle="--"
+                    x, middle + side * cloud.reach, color=color, linewidth=0.8, linestyle="--"
                 )

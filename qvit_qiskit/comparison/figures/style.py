@@ -50,14 +50,14 @@ SPARE = (
 def looks(comparison: Comparison) -> dict[str, Look]:
     """The look of every rung by its name; the exact one is drawn in the text's colour."""
     spare = cycle(SPARE)
-    found: dict[str, Look] = {}
+    looks_of_rungs: dict[str, Look] = {}
     free = dict(OF_KIND)
     for rung in comparison.rungs:
         if rung is comparison.exact:
-            found[rung.name] = Look(str(mpl.rcParams["text.color"]), "o", "-")
+            looks_of_rungs[rung.name] = Look(str(mpl.rcParams["text.color"]), "o", "-")
         else:
-            found[rung.name] = free.pop(rung.kind) if rung.kind in free else next(spare)
-    return found
+            looks_of_rungs[rung.name] = free.pop(rung.kind) if rung.kind in free else next(spare)
+    return looks_of_rungs
 
 
 def canvas(height: float, width: float = WIDTH) -> Figure:

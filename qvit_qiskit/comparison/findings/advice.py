@@ -141,5 +141,5 @@ class Adviser:
 
 
 def _command(name: str, **changes: object) -> str:
-    told = "".join(f" --set {key}={value}" for key, value in changes.items())
-    return f"qvit {name} JOB.toml{told}"
+    options = "".join(f" --set {key}={value}" for key, value in changes.items())
+    return f"qvit {name} JOB.toml{options}"

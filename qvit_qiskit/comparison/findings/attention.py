@@ -34,7 +34,7 @@ def attention_maps(evidence: Evidence) -> AttentionMaps:
     rung, shown = noisy_rung(evidence), evidence.shown
     maps = {name: received(weights) for name, weights in evidence.attention.items()}
     exact = maps.get(evidence.exact.name)
-    more = {} if exact is None else {name: found - exact for name, found in maps.items()}
+    more = {} if exact is None else {name: noisy - exact for name, noisy in maps.items()}
     return AttentionMaps(
         rung,
         maps,
@@ -118,10 +118,10 @@ def noisy_rung(evidence: Evidence) -> Rung | None:
 
     The first that was recorded, else the first of kind hardware, else the last.
     """
-    found = [rung for rung in evidence.rungs[1:] if rung.name in evidence.attention]
-    hardware = [rung for rung in found if rung.kind == "hardware"]
+    rungs = [rung for rung in evidence.rungs[1:] if rung.name in evidence.attention]
+    hardware = [rung for rung in rungs if rung.kind == "hardware"]
     recorded = [rung for rung in hardware if rung.name in evidence.attributions]
-    return next(iter([*recorded, *hardware, *found[-1:]]), None)
+    return next(iter([*recorded, *hardware, *rungs[-1:]]), None)
 
 
 def received(weights: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ def errors_of(rung: Rung, layer: int) -> list[Errors]:
     """
     assert rung.deltas is not None
     assert rung.executions is not None
-    where, found = rung.executions[layer], []
+    where, errors = rung.executions[layer], []
     own = own_covariances(where, rung.layers[layer])
     shared = where.calibrated.shared if where.calibrated else []
     for g, group in enumerate(where.rows.groups):
@@ -49,7 +49,7 @@ def errors_of(rung: Rung, layer: int) -> list[Errors]:
         for (owner, index), out, delta in projections:
             if owner == g:
                 deltas[index], values[index] = delta, out.values
-        found.append(
+        errors.append(
             Errors(
                 deltas,
                 values - deltas,
@@ -60,7 +60,7 @@ def errors_of(rung: Rung, layer: int) -> list[Errors]:
                 [one for one in shared if one.group == g],
             )
         )
-    return found
+    return errors
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,9 @@ def same_bias(errors: Sequence[Errors], by: str) -> Means:
     """
     tags, heights = [], []
     for e in errors:
-        found = e.copies if by == "copy" else e.jobs
-        assert found is not None
-        tags.append(found)
+        places = e.copies if by == "copy" else e.jobs
+        assert places is not None
+        tags.append(places)
         heights.append(_without_contraction(e).mean(axis=1))
     return _compare(np.concatenate(tags), np.concatenate(heights))
 
@@ -208,10 +208,10 @@ def _changes(anchors: Anchors) -> tuple[float, int]:
     chi_square, freedom = 0.0, 0
     for row in range(anchors.values.shape[1]):
         pooled = anchors.covariances[:, row].mean(axis=0)
-        found = [
+        changes = [
             _mahalanobis(gap, pooled)
             for gap in anchors.values[:, row] - anchors.values[:, row].mean(axis=0)
         ]
-        chi_square += sum(size for size, _ in found)
-        freedom += found[0][1] * (len(found) - 1)
+        chi_square += sum(size for size, _ in changes)
+        freedom += changes[0][1] * (len(changes) - 1)
     return chi_square, freedom

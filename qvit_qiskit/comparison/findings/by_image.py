@@ -47,16 +47,18 @@ def by_image(evidence: Evidence) -> dict[str, ByImage]:
     return {rung.name: _of(rung, chances, answers, exact) for rung in evidence.rungs}
 
 
-def image_order(found: Mapping[str, ByImage], exact: str, rungs: Sequence[str]) -> tuple[int, ...]:
+def image_order(
+    answers: Mapping[str, ByImage], exact: str, rungs: Sequence[str]
+) -> tuple[int, ...]:
     """The images whose answer one of the rungs changed first, each part by the exact margin.
 
     Args:
-        found: The answers, by rung.
+        answers: The answers, by rung.
         exact: The name of the exact rung.
         rungs: Names of the rungs that are looked at.
     """
-    margins = found[exact].margins
-    changed = np.isin(np.arange(len(margins)), [k for name in rungs for k in found[name].changed])
+    margins = answers[exact].margins
+    changed = np.isin(np.arange(len(margins)), [k for name in rungs for k in answers[name].changed])
     return tuple(int(k) for k in np.lexsort((margins, ~changed)))
 
 

@@ -86,14 +86,14 @@ def answers(
     Raises:
         DataError: If the tolerance is not above 0 and below 1.
     """
-    rungs, told = judged(evidence), []
+    rungs, answers_of_rungs = judged(evidence), []
     by_name = {score.rung.name: score for score in scores}
     for rung in rungs:
         auc, acc = _verdicts(evidence, images, by_name[rung.name], len(rungs))
         cause = cause_of(rung.name, errors, largest)
         advice = Adviser(evidence, rung, (auc, acc), cause, systematic).advice()
-        told.append(Answer(rung.name, auc, acc, cause, advice))
-    return tuple(told)
+        answers_of_rungs.append(Answer(rung.name, auc, acc, cause, advice))
+    return tuple(answers_of_rungs)
 
 
 def device_differences(

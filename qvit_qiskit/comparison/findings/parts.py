@@ -45,14 +45,14 @@ def layer_errors(evidence: Evidence, scores: tuple[Scores, ...]) -> tuple[LayerE
         scores: Of its rungs; where there is one layer, its error is the rung's.
     """
     images, whole = len(evidence.labels), {one.rung.name: one.error for one in scores}
-    found = []
+    errors = []
     for rung in evidence.errors_known:
         for layer in range(len(rung.layers)):
             alone = len(rung.layers) == 1
             error = whole[rung.name] if alone else output_error(rung, images, layer)
             parts = error_parts(rung, layer, images) if rung.shots and rung.executions else None
-            found.append(LayerError(rung.name, layer + 1, error, parts))
-    return tuple(found)
+            errors.append(LayerError(rung.name, layer + 1, error, parts))
+    return tuple(errors)
 
 
 def error_parts(rung: Rung, layer: int, images: int) -> Parts:
@@ -86,11 +86,11 @@ def _deviations(rung: Rung, layer: int) -> list[np.ndarray]:
     """Standard deviations of every projection's outputs, (R, K)."""
     assert rung.executions is not None
     assert rung.shots is not None
-    rows, found = rung.executions[layer].rows, []
+    rows, deviations = rung.executions[layer].rows, []
     for (g, _), out in zip(rows.pubs, rung.layers[layer], strict=True):
         covariances = raised(out.covariances, rows.groups[g], rung.shots)
-        found.append(np.sqrt(np.einsum("rkk->rk", covariances)))
-    return found
+        deviations.append(np.sqrt(np.einsum("rkk->rk", covariances)))
+    return deviations
 
 
 def _by_image(layer: list[np.ndarray], images: int) -> np.ndarray:

@@ -32,9 +32,9 @@ def points_of(rung: Rung) -> tuple[Points, ...]:
     """
     assert rung.deltas is not None
     reach = 1.96 * np.sqrt((1 - VALUES**2) / rung.shots) if rung.shots else None
-    found = []
+    clouds = []
     for layer, deltas in zip(rung.layers, rung.deltas, strict=True):
         measured = np.concatenate([out.values.ravel() for out in layer])
         exact = measured - np.concatenate([delta.ravel() for delta in deltas])
-        found.append(Points(exact, measured, measured - exact, reach))
-    return tuple(found)
+        clouds.append(Points(exact, measured, measured - exact, reach))
+    return tuple(clouds)

@@ -62,29 +62,33 @@ def scores(evidence: Evidence) -> tuple[Scores, ...]:
 
 def _score(evidence: Evidence, rung: Rung) -> Scores:
     labels, exact = evidence.labels, evidence.exact
-    found, reference = (
+    probabilities, reference = (
         metrics.probabilities(r.logits, multi_label=evidence.multi_label) for r in (rung, exact)
     )
     covers = covered(rung)
     first = rung is exact
     same = np.equal(
-        *(metrics.answers(p, multi_label=evidence.multi_label) for p in (found, reference))
+        *(metrics.answers(p, multi_label=evidence.multi_label) for p in (probabilities, reference))
     )
     return Scores(
         rung=rung,
-        auc=auc_interval(labels, found, covers=covers, seed=evidence.seed),
-        acc=acc_interval(labels, found, covers=covers),
+        auc=auc_interval(labels, probabilities, covers=covers, seed=evidence.seed),
+        acc=acc_interval(labels, probabilities, covers=covers),
         auc_shots=_over_shots(rung, labels, metrics.auc, _smallest_step(labels)),
         acc_shots=_over_shots(rung, labels, metrics.accuracy, 1 / labels.size),
         agreement=None if first else share_interval(same, covers=covers),
         kl=None
         if first
         else mean_interval(
-            divergence(reference, found, multi_label=evidence.multi_label), covers=covers
+            divergence(reference, probabilities, multi_label=evidence.multi_label), covers=covers
         ),
         error=None if first else output_error(rung, len(labels)),
-        auc_difference=None if first else auc_difference(labels, reference, found, covers=covers),
-        acc_difference=None if first else acc_difference(labels, reference, found, covers=covers),
+        auc_difference=None
+        if first
+        else auc_difference(labels, reference, probabilities, covers=covers),
+        acc_difference=None
+        if first
+        else acc_difference(labels, reference, probabilities, covers=covers),
     )
 
 

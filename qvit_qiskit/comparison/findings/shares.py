@@ -33,7 +33,11 @@ def layer_shares(attributions: Mapping[str, Attribution]) -> tuple[Share, ...]:
     Returns:
         For each rung one for every quantum layer and one for the interaction.
     """
-    return tuple(share for name, found in attributions.items() for share in _shares_of(name, found))
+    return tuple(
+        share
+        for name, attribution in attributions.items()
+        for share in _shares_of(name, attribution)
+    )
 
 
 def largest_shares(shares: Sequence[Share]) -> dict[str, Share]:
@@ -42,12 +46,12 @@ def largest_shares(shares: Sequence[Share]) -> dict[str, Share]:
     Args:
         shares: Of all rungs.
     """
-    found: dict[str, Share] = {}
+    largest: dict[str, Share] = {}
     for one in shares:
         size = abs(one.share.value)
-        if size > abs(found[one.rung].share.value) if one.rung in found else size >= 0:
-            found[one.rung] = one
-    return found
+        if size > abs(largest[one.rung].share.value) if one.rung in largest else size >= 0:
+            largest[one.rung] = one
+    return largest
 
 
 def _shares_of(rung: str, attribution: Attribution) -> list[Share]:
@@ -69,8 +73,8 @@ def share_intervals(attribution: Attribution) -> list[Interval]:
     parts = np.concatenate([attribution.effects, attribution.interaction[None]])
     along = np.einsum("lnc,nc->ln", parts, attribution.total)
     size = np.sum(attribution.total**2, axis=1)
-    found = []
+    intervals = []
     for share, each in zip(attribution.shares(), along, strict=True):
         linear = share + (each - share * size) / size.mean() if size.any() else size * np.nan
-        found.append(mean_interval(linear, scale="identity"))
-    return found
+        intervals.append(mean_interval(linear, scale="identity"))
+    return intervals

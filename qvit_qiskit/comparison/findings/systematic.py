@@ -109,12 +109,12 @@ def biases_and_drifts(evidence: Evidence) -> tuple[tuple[Bias, ...], tuple[Drift
 
 
 def _biases(rung: Rung, layer: int, errors: Sequence[Errors]) -> list[Bias]:
-    found = [_bias(rung, layer, "output", zero_bias(errors, "output"))]
+    biases = [_bias(rung, layer, "output", zero_bias(errors, "output"))]
     if all(e.qubits is not None and (e.qubits >= 0).any() for e in errors):
-        found.append(_bias(rung, layer, "qubit", zero_bias(errors, "qubit")))
+        biases.append(_bias(rung, layer, "qubit", zero_bias(errors, "qubit")))
     if any(e.copies is not None and e.copies.any() for e in errors):
-        found.append(_bias(rung, layer, "copy", same_bias(errors, "copy")))
-    return found
+        biases.append(_bias(rung, layer, "copy", same_bias(errors, "copy")))
+    return biases
 
 
 def _bias(rung: Rung, layer: int, by: str, means: Means) -> Bias:
@@ -139,11 +139,11 @@ def _test(rung: str, layer: int, claim: str, means: Means) -> Hypothesis | None:
 
 def _errors(means: Means) -> tuple[MeanError, ...]:
     """With normal intervals."""
-    found = []
+    errors_of_means = []
     for k, label in enumerate(means.labels):
         reach = float(norm.ppf((1 + LEVEL) / 2)) * float(means.errors[k])
         value = float(means.means[k])
-        found.append(
+        errors_of_means.append(
             MeanError(int(label), int(means.counts[k]), value, value - reach, value + reach)
         )
-    return tuple(found)
+    return tuple(errors_of_means)

@@ -34,4 +34,4 @@ def sections(comparison: Comparison) -> list[Section]:
     Args:
         comparison: What is compared.
     """
-    return [found for make in ORDER if (found := make(comparison)) is not None]
+    return [section for make in ORDER if (section := make(comparison)) is not None]

@@ -89,9 +89,13 @@ def confusion(comparison: Comparison) -> Section:
         f"{images}: counts, and as colour their share of the true {what}. "
         "Counts of these images have no error bars; the table tells how far the recalls carry.",
     )
-    found = [comparison.confusions[rung.name] for rung in comparison.rungs]
+    confusions = [comparison.confusions[rung.name] for rung in comparison.rungs]
     rows = [
-        (Cell(name), Cell(f"{found[0].images[k]}"), *(cell(one.recalls[k]) for one in found))
+        (
+            Cell(name),
+            Cell(f"{confusions[0].images[k]}"),
+            *(cell(one.recalls[k]) for one in confusions),
+        )
         for k, name in enumerate(comparison.class_names)
     ]
     table = Table(
@@ -108,9 +112,13 @@ def confusion(comparison: Comparison) -> Section:
 def _changes(comparison: Comparison) -> list[Table]:
     """Which images each rung answers otherwise than the exact one."""
     rows = [
-        (Cell(rung.name), Cell(f"{len(found.changed):,}"), Cell(listed_images(found.changed, MOST)))
+        (
+            Cell(rung.name),
+            Cell(f"{len(answers.changed):,}"),
+            Cell(listed_images(answers.changed, MOST)),
+        )
         for rung in comparison.rungs[1:]
-        for found in [comparison.by_image[rung.name]]
+        for answers in [comparison.by_image[rung.name]]
     ]
     if not rows:
         return []
@@ -125,13 +133,13 @@ def _chosen(comparison: Comparison, rung: Rung) -> str:
     """Which images are shown, and why."""
     shown = comparison.shown
     are = "are images" if len(shown) > 1 else "is image"
-    told = f"Shown {are} {listed([str(image) for image in shown])}, counted from 0"
+    choice = f"Shown {are} {listed([str(image) for image in shown])}, counted from 0"
     if comparison.maps.most_moved:
         return (
-            f"{told}: those whose predicted probabilities moved most from exact to {rung.name}, "
+            f"{choice}: those whose predicted probabilities moved most from exact to {rung.name}, "
             "and last the one that moved least."
         )
-    return f"{told}."
+    return f"{choice}."
 
 
 def attention(comparison: Comparison) -> Section | None:

@@ -25,9 +25,9 @@ def images(comparison: Comparison) -> Section | None:
     rungs = [answer.rung for answer in comparison.answers]
     if not rungs:
         return None
-    found, exact = comparison.by_image, comparison.exact.name
+    answers, exact = comparison.by_image, comparison.exact.name
     count = len(comparison.image_order)
-    said = [f"{len(found[name].changed):,} of {count:,} by {name}" for name in rungs]
+    said = [f"{len(answers[name].changed):,} of {count:,} by {name}" for name in rungs]
     text = [
         f"Answers other than the exact model's: {'; '.join(said)}. Those images come first, and "
         "after them those of which the exact model is least sure."
@@ -55,9 +55,9 @@ def images(comparison: Comparison) -> Section | None:
 def _line(comparison: Comparison, image: int, rungs: tuple[str, ...]) -> ImageLine:
     cells = []
     for name in rungs:
-        found = comparison.by_image[name]
-        answer = _answer(comparison, found.answers[image])
-        cells.append(ImageCell(answer, float(found.agreement[image]), image in found.changed))
+        answers = comparison.by_image[name]
+        answer = _answer(comparison, answers.answers[image])
+        cells.append(ImageCell(answer, float(answers.agreement[image]), image in answers.changed))
     picture = thumbnail(comparison.images[image]) if comparison.pictures else ""
     margin = float(comparison.by_image[rungs[0]].margins[image])
     return ImageLine(image, picture, comparison.named(image), margin, tuple(cells))

@@ -29,46 +29,46 @@ if TYPE_CHECKING:
 
 def ladder(comparison: Comparison) -> Section:
     """The first section of a report."""
-    found = comparison.scores
-    names = listed([one.rung.name for one in found])
+    scores = comparison.scores
+    names = listed([one.rung.name for one in scores])
     text = [
         f"One model with one set of weights, evaluated on the same {len(comparison.labels)} "
         f"images in every way: {names}."
     ]
-    if found[1:]:
-        text.append(_apart(found[1:]))
-    shots = any(one.auc_shots for one in found)
+    if scores[1:]:
+        text.append(_apart(scores[1:]))
+    shots = any(one.auc_shots for one in scores)
     text.append(
         "Intervals hold at the 95 % level and cover the choice of test images, with the shots "
         "where a rung has shots. "
         + ("Those over shots alone hold the images fixed. " if shots else "")
         + "They do not cover training: another seed gives another model."
     )
-    said = "; ".join(f"{one.rung.name}: AUC {one.auc}, ACC {one.acc}" for one in found)
+    said = "; ".join(f"{one.rung.name}: AUC {one.auc}, ACC {one.acc}" for one in scores)
     caption = "AUC and ACC; the dashed line is the exact rung. "
-    if found[1:]:
+    if scores[1:]:
         caption += (
             "Below, paired differences from it: all rungs saw the same images, so a difference is "
             "known better than the overlap of two bars suggests."
         )
     drawn = Drawn(figure.draw(comparison), f"AUC and ACC of every rung. {said}", caption)
-    tables = [_scores(found), *_differences(found), *_distances(found), _costs(found)]
+    tables = [_scores(scores), *_differences(scores), *_distances(scores), _costs(scores)]
     return Section("ladder", "The ladder", text, [drawn, *tables])
 
 
-def _apart(found: Sequence[Scores]) -> str:
+def _apart(scores: Sequence[Scores]) -> str:
     """Which rungs differ from the exact one, as far as these images tell."""
-    told = [
-        *_told("AUC", [(one.rung.name, one.auc_difference) for one in found]),
-        *_told("ACC", [(one.rung.name, one.acc_difference) for one in found]),
+    sentences = [
+        *_told("AUC", [(one.rung.name, one.auc_difference) for one in scores]),
+        *_told("ACC", [(one.rung.name, one.acc_difference) for one in scores]),
     ]
-    if not told:
+    if not sentences:
         return (
             "No difference from the exact rung is larger than chance would make it on these "
             "images; how large it may be all the same, the intervals tell."
         )
     alone = " Each rung is judged by its own interval, without a correction for their number."
-    return f"Against the exact rung, {'; '.join(told)}." + (alone if len(found) > 1 else "")
+    return f"Against the exact rung, {'; '.join(sentences)}." + (alone if len(scores) > 1 else "")
 
 
 def _told(metric: str, differences: list[tuple[str, Difference | None]]) -> list[str]:
@@ -79,13 +79,13 @@ def _told(metric: str, differences: list[tuple[str, Difference | None]]) -> list
     return [f"{metric} is {word} for {listed(names)}" for word, names in sides if names]
 
 
-def _scores(found: Sequence[Scores]) -> Table:
-    shots = any(one.auc_shots or one.acc_shots for one in found)
+def _scores(scores: Sequence[Scores]) -> Table:
+    shots = any(one.auc_shots or one.acc_shots for one in scores)
     heads: tuple[str, ...] = ("rung", "AUC", "ACC")
     if shots:
         heads = ("rung", "AUC", "over shots alone", "ACC", "over shots alone")
     rows = []
-    for one in found:
+    for one in scores:
         line = [Cell(one.rung.name), cell(one.auc)]
         line += [over_shots(one.auc_shots, one.rung)] if shots else []
         line += [cell(one.acc)]
@@ -101,7 +101,7 @@ def over_shots(interval: Interval | None, rung: Rung) -> Cell:
     return Cell("", unchanged(interval, len(rung.draws)) or cell(interval).interval)
 
 
-def _differences(found: Sequence[Scores]) -> list[Table]:
+def _differences(scores: Sequence[Scores]) -> list[Table]:
     rows = [
         (
             Cell(one.rung.name),
@@ -110,7 +110,7 @@ def _differences(found: Sequence[Scores]) -> list[Table]:
             cell(one.acc_difference.interval),
             Cell(p_value(one.acc_difference.p)),
         )
-        for one in found
+        for one in scores
         if one.auc_difference and one.acc_difference
     ]
     heads = ("rung", "AUC", "p (DeLong)", "ACC", "p (McNemar)")
@@ -118,10 +118,10 @@ def _differences(found: Sequence[Scores]) -> list[Table]:
     return [Table(caption, heads, rows)] if rows else []
 
 
-def _distances(found: Sequence[Scores]) -> list[Table]:
+def _distances(scores: Sequence[Scores]) -> list[Table]:
     rows = [
         (Cell(one.rung.name), cell(one.agreement), cell(one.kl), cell(one.error))
-        for one in found[1:]
+        for one in scores[1:]
     ]
     heads = ("rung", "same answers", "KL divergence (nats)", "output error")
     caption = (
@@ -132,12 +132,12 @@ def _distances(found: Sequence[Scores]) -> list[Table]:
     return [Table(caption, heads, rows)] if rows else []
 
 
-def _costs(found: Sequence[Scores]) -> Table:
-    paid = any(one.rung.qpu_seconds is not None for one in found)
+def _costs(scores: Sequence[Scores]) -> Table:
+    paid = any(one.rung.qpu_seconds is not None for one in scores)
     heads: tuple[str, ...] = ("rung", "backend", "shots a row")
     heads += ("QPU seconds", "price (USD)") if paid else ()
     rows = []
-    for one in found:
+    for one in scores:
         rung = one.rung
         line = [
             Cell(rung.name),

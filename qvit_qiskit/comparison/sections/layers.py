@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def attribution(comparison: Comparison) -> Section | None:
     """Which layer moved the logits of the recorded rungs; None where there is only one layer."""
-    if all(len(found.effects) < 2 for found in comparison.attributions.values()):
+    if all(len(shares.effects) < 2 for shares in comparison.attributions.values()):
         return None
     if not comparison.largest_shares:
         return None
@@ -169,14 +169,14 @@ def drift(comparison: Comparison) -> Section | None:
     if not comparison.drifts:
         return None
     if any(one.source == "repeated rows" for one in comparison.drifts):
-        told = (
+        sentence = (
             "Mean errors from job to job tell of drift. Rows that ran once differ between jobs, "
             "and with them their mean error; rows repeated in every job do not differ, so what "
             "changes there is the device."
         )
         over = "over rows and shots for different rows, over shots for repeated ones."
     else:
-        told = (
+        sentence = (
             "Mean errors from job to job. The jobs ran different rows, whose mean errors differ "
             "by themselves; no row was repeated in every job, which would tell drift apart."
         )
@@ -187,7 +187,7 @@ def drift(comparison: Comparison) -> Section | None:
         f"Mean error of the outputs by job with 95 % intervals, {over}{_when(comparison)}",
     )
     tests = _tests([one.test for one in comparison.drifts])
-    return Section("drift", "Drift from job to job", [told], [drawn, *tests])
+    return Section("drift", "Drift from job to job", [sentence], [drawn, *tests])
 
 
 def _when(comparison: Comparison) -> str:
@@ -198,7 +198,7 @@ def _when(comparison: Comparison) -> str:
     return f" Jobs from {first} to {last} UTC."
 
 
-def _tests(found: Sequence[Hypothesis | None]) -> list[Table]:
+def _tests(hypotheses: Sequence[Hypothesis | None]) -> list[Table]:
     rows = [
         (
             Cell(one.claim),
@@ -208,7 +208,7 @@ def _tests(found: Sequence[Hypothesis | None]) -> list[Table]:
             Cell(str(one.freedom)),
             Cell(p_value(one.p)),
         )
-        for one in found
+        for one in hypotheses
         if one is not None
     ]
     heads = ("hypothesis", "rung", "layer", "chi-square", "degrees of freedom", "p")

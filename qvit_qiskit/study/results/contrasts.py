@@ -31,63 +31,63 @@ class Contrast:
     """What is the same on both sides."""
 
 
-def contrasts(found: Findings) -> Iterator[Contrast]:
+def contrasts(study: Findings) -> Iterator[Contrast]:
     """All comparisons that a study's groups allow.
 
     Models: the pairs of the spec's ``compare``, or each against those named after it. Heads and
     sizes: each against the next smaller. Regimes: each against the first one. Profiles are not
     compared here.
     """
-    values = _values(found)
-    known = set(found.groups)
+    values = _values(study)
+    known = set(study.groups)
     for kind in KINDS:
         rest = [axis for axis in AXES if axis not in kind]
-        for pairs in product(*(_pairs(found, axis, values[axis]) for axis in kind)):
+        for pairs in product(*(_pairs(study, axis, values[axis]) for axis in kind)):
             for fixed in product(*(values[axis] for axis in rest)):
                 place = dict(zip(rest, fixed, strict=True))
                 terms = tuple(_terms(kind, pairs, place))
                 if all(group in known for _, group in terms):
                     what = [
-                        _what(found, axis, *pair) for axis, pair in zip(kind, pairs, strict=True)
+                        _what(study, axis, *pair) for axis, pair in zip(kind, pairs, strict=True)
                     ]
-                    told = what[0] if len(what) == 1 else " × ".join(f"({w})" for w in what)
-                    yield Contrast(kind, terms, told, at(found, place))
+                    sentence = what[0] if len(what) == 1 else " × ".join(f"({w})" for w in what)
+                    yield Contrast(kind, terms, sentence, at(study, place))
 
 
-def effects(found: Findings) -> Iterator[tuple[Contrast, str, Effect]]:
+def effects(study: Findings) -> Iterator[tuple[Contrast, str, Effect]]:
     """Every comparison on every data set and on their mean, over the seeds that all sides have."""
-    for contrast in contrasts(found):
+    for contrast in contrasts(study):
         groups = [group for _, group in contrast.terms]
-        for name in found.sets:
-            seeds = found.seeds(groups, name)
+        for name in study.sets:
+            seeds = study.seeds(groups, name)
             for metric in METRICS if seeds else ():
                 yield (
                     contrast,
                     name,
                     effect(
                         [
-                            (factor, found.measured(metric, group, name, seeds))
+                            (factor, study.measured(metric, group, name, seeds))
                             for factor, group in contrast.terms
                         ]
                     ),
                 )
 
 
-def _values(found: Findings) -> dict[str, list[Any]]:
-    spec = found.spec
+def _values(study: Findings) -> dict[str, list[Any]]:
+    spec = study.spec
     return {
         "model": list(spec["models"]),
         "heads": sorted(spec["heads"]),
-        "size": sorted(found.sizes),
+        "size": sorted(study.sizes),
         "regime": list(spec["regimes"]),
-        "profile": [profile["name"] for profile in found.plan["profiles"]],
+        "profile": [profile["name"] for profile in study.plan["profiles"]],
     }
 
 
-def _pairs(found: Findings, axis: str, values: list[Any]) -> list[tuple[Any, Any]]:
+def _pairs(study: Findings, axis: str, values: list[Any]) -> list[tuple[Any, Any]]:
     """What is compared, and with what."""
     if axis == "model":
-        asked = [tuple(pair) for pair in found.spec.get("compare", ())]
+        asked = [tuple(pair) for pair in study.spec.get("compare", ())]
         return asked or [(a, b) for k, a in enumerate(values) for b in values[k + 1 :]]
     if axis == "regime":
         return [(value, values[0]) for value in values[1:]]
@@ -102,16 +102,16 @@ def _terms(
         yield (-1) ** sum(sides), Group(**place, **chosen)
 
 
-def _what(found: Findings, axis: str, first: Any, second: Any) -> str:
-    unit = {"heads": " heads", "size": f" {found.size_name}"}.get(axis, "")
+def _what(study: Findings, axis: str, first: Any, second: Any) -> str:
+    unit = {"heads": " heads", "size": f" {study.size_name}"}.get(axis, "")
     return f"{first} − {second}{unit}"
 
 
-def at(found: Findings, place: dict[str, Any]) -> str:
+def at(study: Findings, place: dict[str, Any]) -> str:
     """The place of a group in the grid, as people read it; profiles only where there are several.
 
     Args:
-        found: The study.
+        study: The study.
         place: Values by axis; axes may be missing.
     """
     words = []
@@ -122,9 +122,9 @@ def at(found: Findings, place: dict[str, Any]) -> str:
         if axis == "heads":
             words.append(f"{value} head{'s' if value > 1 else ''}")
         elif axis == "size":
-            words.append(f"{value} qubits" if found.size_name == "qubits" else f"width {value}")
+            words.append(f"{value} qubits" if study.size_name == "qubits" else f"width {value}")
         elif axis == "profile":
-            words += [value] if len(found.plan["profiles"]) > 1 else []
-        elif axis != "regime" or len(found.spec["regimes"]) > 1:
+            words += [value] if len(study.plan["profiles"]) > 1 else []
+        elif axis != "regime" or len(study.spec["regimes"]) > 1:
             words.append(str(value))
     return ", ".join(words)

@@ -63,21 +63,21 @@ def effect(terms: Sequence[tuple[float, Measured]], level: float = LEVEL) -> Eff
     Raises:
         DataError: If the models differ in seeds or images.
     """
-    found = combined(terms)
-    images = _acc_images(found, level) if found.metric == "ACC" else _auc_images(found, level)
-    seeds = _seeds(found, level)
+    scores = combined(terms)
+    images = _acc_images(scores, level) if scores.metric == "ACC" else _auc_images(scores, level)
+    seeds = _seeds(scores, level)
     pair = sorted(factor for factor, _ in terms) == [-1, 1]
     base = next(m.value for factor, m in terms if factor == -1) if pair else math.nan
-    both = _both(found, level)
-    return Effect(found.metric, found.value, base, len(found.values), seeds, images, both)
+    both = _both(scores, level)
+    return Effect(scores.metric, scores.value, base, len(scores.values), seeds, images, both)
 
 
-def _seeds(found: Measured, level: float) -> Tested:
-    value, n = found.value, len(found.values)
+def _seeds(scores: Measured, level: float) -> Tested:
+    value, n = scores.value, len(scores.values)
     if n < 2 or math.isnan(value):
         return Tested(_unknown(value, level), math.nan)
-    interval = seeds_interval(found.values, level)
-    error = found.deviation / math.sqrt(n)
+    interval = seeds_interval(scores.values, level)
+    error = scores.deviation / math.sqrt(n)
     if not error > 0:
         return Tested(interval, 1.0 if value == 0 else math.nan)
     return Tested(interval, float(2 * stdtr(n - 1, -abs(value) / error)))
@@ -87,9 +87,9 @@ def _unknown(value: float, level: float) -> Interval:
     return Interval(value, math.nan, math.nan, level, "none", ())
 
 
-def _auc_images(found: Measured, level: float) -> Tested:
+def _auc_images(scores: Measured, level: float) -> Tested:
     """Paired DeLong, for one seed as in `differences.auc_difference`."""
-    value, error = found.value, _image_error(found)
+    value, error = scores.value, _image_error(scores)
     if math.isnan(value) or not error.error > 0:
         return Tested(_unknown(value, level), 1.0 if value == 0 else math.nan)
     reach = error.reach(level)
@@ -98,38 +98,38 @@ def _auc_images(found: Measured, level: float) -> Tested:
     return Tested(interval, error.p(value))
 
 
-def _image_error(found: Measured) -> Spread:
+def _image_error(scores: Measured) -> Spread:
     """Standard error of a difference over images; nan where nothing tells it."""
-    if found.metric == "ACC":
-        return Spread(_adjusted(found)[1], sum(map(len, found.images)) - 1)
-    return Spread(math.nan, 1) if found.perfect else found.spread().plus(found.least)
+    if scores.metric == "ACC":
+        return Spread(_adjusted(scores)[1], sum(map(len, scores.images)) - 1)
+    return Spread(math.nan, 1) if scores.perfect else scores.spread().plus(scores.least)
 
 
-def _acc_images(found: Measured, level: float) -> Tested:
+def _acc_images(scores: Measured, level: float) -> Tested:
     """Bonett and Price's interval and McNemar's test, for several seeds.
 
     The test is the score test Σd/√Σd² of the images' mean differences d over the seeds, which for
     one seed is McNemar's; there the mid-p value stands in its place. Of several labels d is the
     mean over them, too, and the test Durkalski's.
     """
-    centre, error = _adjusted(found)
+    centre, error = _adjusted(scores)
     reach = normal_quantile(level) * error
     interval = Interval(
-        found.value, centre - reach, centre + reach, level, "Bonett-Price", ("test images",)
+        scores.value, centre - reach, centre + reach, level, "Bonett-Price", ("test images",)
     )
-    (d, *others) = found.images
-    plain = len(found.values) == 1 and not others and not found.several
+    (d, *others) = scores.images
+    plain = len(scores.values) == 1 and not others and not scores.several
     if plain and set(np.unique(d)) <= {-1.0, 0.0, 1.0}:
         return Tested(interval, mcnemar(int(np.sum(d < 0)), int(np.sum(d > 0))))
     null = sum(
         weight**2 * float(np.sum(d**2)) / len(d) ** 2
-        for weight, d in zip(found.weights, found.images, strict=True)
+        for weight, d in zip(scores.weights, scores.images, strict=True)
     )
-    p = 2 * ndtr(-abs(found.value) / math.sqrt(null)) if null > 0 else 1.0
+    p = 2 * ndtr(-abs(scores.value) / math.sqrt(null)) if null > 0 else 1.0
     return Tested(interval, float(p))
 
 
-def _adjusted(found: Measured) -> tuple[float, float]:
+def _adjusted(scores: Measured) -> tuple[float, float]:
     """Centre and standard error of a difference of ACC after Bonett and Price.
 
     They add an image that only one side answers rightly and one that only the other does, here to
@@ -137,7 +137,7 @@ def _adjusted(found: Measured) -> tuple[float, float]:
     image wins or loses one.
     """
     centre = variance = 0.0
-    for weight, d, step in zip(found.weights, found.images, found.steps, strict=True):
+    for weight, d, step in zip(scores.weights, scores.images, scores.steps, strict=True):
         n = len(d) + 2
         mean = float(d.sum()) / n
         centre += weight * mean
@@ -145,12 +145,12 @@ def _adjusted(found: Measured) -> tuple[float, float]:
     return centre, math.sqrt(variance)
 
 
-def _both(found: Measured, level: float) -> Tested:
+def _both(scores: Measured, level: float) -> Tested:
     """Student's t with Satterthwaite's degrees of freedom for the sum of the two variances."""
-    value, n = found.value, len(found.values)
+    value, n = scores.value, len(scores.values)
     if n < 2 or math.isnan(value):
         return Tested(_unknown(value, level), math.nan)
-    images, seeds = _image_error(found), Spread(found.deviation / math.sqrt(n), n - 1)
+    images, seeds = _image_error(scores), Spread(scores.deviation / math.sqrt(n), n - 1)
     parts = [(s.error**2, s.freedom) for s in (images, seeds) if s.error > 0]
     total = sum(variance for variance, _ in parts)
     if math.isnan(images.error) or not total > 0:

@@ -20,20 +20,20 @@ LINE = 0.21
 """Inches of a row."""
 
 
-def _looks(found: Findings) -> dict[str, Look]:
+def _looks(study: Findings) -> dict[str, Look]:
     """A colour and a marker for every model of the spec."""
-    return dict(zip(found.spec["models"], cycle([*OF_KIND.values(), *SPARE]), strict=False))
+    return dict(zip(study.spec["models"], cycle([*OF_KIND.values(), *SPARE]), strict=False))
 
 
-def score_figure(found: Findings, frame: pd.DataFrame) -> Figure:
+def score_figure(study: Findings, frame: pd.DataFrame) -> Figure:
     """AUC and ACC by set and group: every seed, their mean, and its interval over images.
 
     Args:
-        found: The study.
+        study: The study.
         frame: Its `tables.score_frame`.
     """
-    groups, sets = found.groups, list(dict.fromkeys(frame["set"]))
-    others = found.spec["split"] == "test"
+    groups, sets = study.groups, list(dict.fromkeys(frame["set"]))
+    others = study.spec["split"] == "test"
     rows = {
         name: len(groups) + int(others and name != MEAN and bool(peers([name]))) for name in sets
     }
@@ -42,34 +42,34 @@ def score_figure(found: Findings, frame: pd.DataFrame) -> Figure:
         len(sets), 2, squeeze=False, sharey="row", sharex="none",
         height_ratios=[LINE * rows[name] + 0.3 for name in sets],
     )  # fmt: skip
-    style = _looks(found)
+    style = _looks(study)
     for place, name in enumerate(sets):
         for column, metric in enumerate(METRICS):
             panel = panels[place, column]
-            _score_panel(panel, found, frame[frame["set"] == name], name, metric, style)
+            _score_panel(panel, study, frame[frame["set"] == name], name, metric, style)
             if rows[name] > len(groups):
                 known = [peer.scores[name].get(metric.lower()) for peer in peers([name])]
                 values = [value for value in known if value is not None]
                 panel.plot(values, [len(groups)] * len(values), "|", color="0.45", markersize=9)
             panel.set_ylim(rows[name] - 0.4, -0.6)
             panel.set_title(f"{name}, {metric}", fontsize="small", loc="left")
-        labels = [short(name_of(found, group), 34) for group in groups]
+        labels = [short(name_of(study, group), 34) for group in groups]
         labels += ["published"] * (rows[name] - len(groups))
         panels[place, 0].set_yticks(range(rows[name]), labels, fontsize="small")
     return figure
 
 
 def _score_panel(
-    panel: Any, found: Findings, frame: pd.DataFrame, name: str, metric: str, style: dict[str, Look]
+    panel: Any, study: Findings, frame: pd.DataFrame, name: str, metric: str, style: dict[str, Look]
 ) -> None:
-    for row, group in enumerate(found.groups):
-        mine = of_group(found, frame, group)
+    for row, group in enumerate(study.groups):
+        mine = of_group(study, frame, group)
         if mine.empty:
             continue
         line = mine.iloc[0]
         look = style[group.model]
-        seeds = found.seeds([group], name)
-        values = found.measured(metric, group, name, seeds).values  # type: ignore[arg-type]
+        seeds = study.seeds([group], name)
+        values = study.measured(metric, group, name, seeds).values  # type: ignore[arg-type]
         panel.plot([line[f"{metric} low"], line[f"{metric} high"]], [row, row], color=look.color)
         panel.plot(values, [row + 0.3] * len(values), ".", color=look.color, markersize=3)
         panel.plot(line[metric], row, look.marker, color=look.color, markersize=5)
@@ -83,17 +83,17 @@ def _finish(panel: Any) -> None:
     panel.locator_params(axis="x", nbins=5)
 
 
-def effect_figure(found: Findings, frame: pd.DataFrame, kind: str) -> Figure:
+def effect_figure(study: Findings, frame: pd.DataFrame, kind: str) -> Figure:
     """Differences of one kind with their intervals over seeds and images, and over seeds alone.
 
     Args:
-        found: The study.
+        study: The study.
         frame: Its `tables.effect_frame`; with lines of that kind.
         kind: A value of its column ``kind``.
     """
     mine = frame[frame["kind"] == kind]
     sides = list(dict.fromkeys(mine["difference of"]))
-    sets = [name for name in found.sets if (mine["set"] == name).any()]
+    sets = [name for name in study.sets if (mine["set"] == name).any()]
     rows = list(dict.fromkeys(zip(mine["difference of"], mine["at"], strict=True)))
     figure = canvas(len(sets) * (LINE * len(rows) + 0.42) + 0.75)
     panels = figure.subplots(len(sets), 2, squeeze=False, sharey=True, sharex="col")
@@ -108,8 +108,8 @@ def effect_figure(found: Findings, frame: pd.DataFrame, kind: str) -> Figure:
             panel.set_ylim(len(rows) - 0.4, -0.6)
             _finish(panel)
     for column, metric in enumerate(METRICS):
-        told = sides[0] if len(sides) == 1 else "difference"
-        panels[-1, column].set_xlabel(f"{metric}, {told}")
+        direction = sides[0] if len(sides) == 1 else "difference"
+        panels[-1, column].set_xlabel(f"{metric}, {direction}")
     panels[0, 0].set_yticks(range(len(rows)), labels, fontsize="small")
     for panel in panels[:, 0]:
         panel.tick_params(axis="y", labelsize="small")

@@ -98,8 +98,8 @@ class Findings:
         ]  # fmt: skip
 
         def place(group: Group) -> list[int]:
-            told = (group.model, group.heads, group.size, group.regime, group.profile)
-            return [axis.index(value) for axis, value in zip(order, told, strict=True)]
+            values = (group.model, group.heads, group.size, group.regime, group.profile)
+            return [axis.index(value) for axis, value in zip(order, values, strict=True)]
 
         return sorted({run.group for run in self.runs}, key=place)
 
@@ -115,12 +115,12 @@ class Findings:
 
     @cached_property
     def _by_place(self) -> dict[tuple[Group, str, int], list[Run]]:
-        found: dict[tuple[Group, str, int], list[Run]] = {}
+        places: dict[tuple[Group, str, int], list[Run]] = {}
         for run in self.runs:
-            found.setdefault((run.group, run.dataset, run.seed), []).append(run)
-        for runs in found.values():
+            places.setdefault((run.group, run.dataset, run.seed), []).append(run)
+        for runs in places.values():
             runs.sort(key=lambda run: run.fold or 0)
-        return found
+        return places
 
     def of(self, group: Group, dataset: str, seed: int) -> list[Run]:
         """The finished folds of one training, in their order."""
@@ -154,7 +154,7 @@ class Findings:
             JobError: If a file is damaged, or labels differ between seeds.
         """
         members = self.members(name)
-        found = []
+        complete = []
         for dataset in members:
             weight = 1 / (len(members) * self.folds(dataset))
             for fold in range(self.folds(dataset)):
@@ -162,8 +162,8 @@ class Findings:
                 labels = answers[0][0]
                 if not all(np.array_equal(labels, other) for other, _ in answers):
                     raise JobError(f"The seeds of {group} on {dataset} saw different images.")
-                found.append(Part(labels, np.array([chances for _, chances in answers]), weight))
-        return found
+                complete.append(Part(labels, np.array([chances for _, chances in answers]), weight))
+        return complete
 
     def measured(self, metric: Metric, group: Group, name: str, seeds: tuple[int, ...]) -> Measured:
         """A group's score on a data set, or on all."""
@@ -207,5 +207,5 @@ def read_findings(folder: Path | str) -> Findings:
             )  # fmt: skip
     split = plan["spec"]["split"]
     asked = [place.teacher(digest, md5, split) for digest, md5 in plan["teachers"]]
-    teachers = tuple(told for told in asked if told is not None)
+    teachers = tuple(scores for scores in asked if scores is not None)
     return Findings(plan, tuple(runs), tuple(missing), tuple(place.tests()), teachers)

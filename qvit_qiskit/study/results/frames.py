@@ -17,35 +17,35 @@ SHOTS = 1024
 """Per circuit, of profiles of devices unless they say otherwise."""
 
 
-def axes_of(found: Findings, group: Group) -> dict[str, Any]:
+def axes_of(study: Findings, group: Group) -> dict[str, Any]:
     """The columns that say which model a line is about."""
-    by_qubits = found.size_name == "qubits"
+    by_qubits = study.size_name == "qubits"
     return {
         "model": group.model,
         "heads": group.heads,
         "qubits": group.size if by_qubits else group.size // group.heads,
         "width": group.size * group.heads if by_qubits else group.size,
         "regime": group.regime,
-        "profile": group.profile if found.routed(group) else UNROUTED,
+        "profile": group.profile if study.routed(group) else UNROUTED,
     }
 
 
-def score_frame(found: Findings) -> pd.DataFrame:
+def score_frame(study: Findings) -> pd.DataFrame:
     """AUC and ACC of every group on every set and on their mean.
 
     Means over seeds, the standard deviation over seeds, and the interval over test images.
     """
     lines = []
-    for group in found.groups:
-        for name in found.sets:
-            seeds = found.seeds([group], name)
+    for group in study.groups:
+        for name in study.sets:
+            seeds = study.seeds([group], name)
             if not seeds:
                 continue
-            parts = found.parts(group, name, seeds)
-            line = {"set": name, **axes_of(found, group), "split": found.spec["split"]}
+            parts = study.parts(group, name, seeds)
+            line = {"set": name, **axes_of(study, group), "split": study.spec["split"]}
             line |= {"seeds": len(seeds), "images": sum(len(part.labels) for part in parts)}
             for metric in METRICS:
-                measured = found.measured(metric, group, name, seeds)
+                measured = study.measured(metric, group, name, seeds)
                 over_images = interval(measured, parts)
                 line |= {
                     metric: measured.value,
@@ -58,12 +58,12 @@ def score_frame(found: Findings) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def effect_frame(found: Findings) -> pd.DataFrame:
+def effect_frame(study: Findings) -> pd.DataFrame:
     """Paired differences between groups: over seeds, over test images, and over both."""
     lines = []
-    for contrast, name, effect in effects(found):
+    for contrast, name, effect in effects(study):
         line = {
-            "kind": " x ".join(contrast.kind).replace("size", found.size_name),
+            "kind": " x ".join(contrast.kind).replace("size", study.size_name),
             "difference of": contrast.what,
             "at": contrast.at,
             "set": name,
@@ -90,13 +90,13 @@ def _tested(over: str, tested: Tested) -> dict[str, float]:
     }
 
 
-def cell_frame(found: Findings) -> pd.DataFrame:
+def cell_frame(study: Findings) -> pd.DataFrame:
     """One line for every evaluation of every training."""
     return pd.DataFrame(
         [
             {
                 "set": run.dataset,
-                **axes_of(found, run.group),
+                **axes_of(study, run.group),
                 "seed": run.seed,
                 "fold": "" if run.fold is None else run.fold + 1,
                 "split": run.evaluation["split"],
@@ -108,25 +108,25 @@ def cell_frame(found: Findings) -> pd.DataFrame:
                 "val ACC": run.result["history"]["best"]["val_acc"],
                 "key": run.cell["key"],
             }
-            for run in found.runs
+            for run in study.runs
         ]
     )
 
 
-def by_group(found: Findings) -> list[Run]:
+def by_group(study: Findings) -> list[Run]:
     """All runs, set by set and group by group as in the spec."""
-    places = {group: place for place, group in enumerate(found.groups)}
+    places = {group: place for place, group in enumerate(study.groups)}
     return sorted(
-        found.runs, key=lambda run: (found.datasets.index(run.dataset), places[run.group])
+        study.runs, key=lambda run: (study.datasets.index(run.dataset), places[run.group])
     )
 
 
-def cost_frame(found: Findings) -> pd.DataFrame:
+def cost_frame(study: Findings) -> pd.DataFrame:
     """What one image costs in every model: parameters, FLOPs, circuits; they do not add up."""
     lines = []
-    for run in by_group(found):
+    for run in by_group(study):
         cost = run.result["cost"]
-        axes = axes_of(found, run.group)
+        axes = axes_of(study, run.group)
         lines.append(
             {
                 "set": run.dataset,
@@ -148,13 +148,13 @@ def cost_frame(found: Findings) -> pd.DataFrame:
     return pd.DataFrame(merged.values())
 
 
-def time_frame(found: Findings) -> pd.DataFrame:
+def time_frame(study: Findings) -> pd.DataFrame:
     """Seconds of training by set and group, on whatever machines ran it, one thread each."""
     seen: dict[tuple[Any, ...], list[Any]] = {}
-    for run in by_group(found):
-        if run.group.profile == found.plan["profiles"][0]["name"]:
+    for run in by_group(study):
+        if run.group.profile == study.plan["profiles"][0]["name"]:
             history = run.result["history"]
-            axes = axes_of(found, run.group)
+            axes = axes_of(study, run.group)
             place = (run.dataset, *(axes[name] for name in list(axes)[:-1]))
             seen.setdefault(place, []).append((history["seconds"], history["epochs"]))
     names = ["set", "model", "heads", "qubits", "width", "regime"]
@@ -172,7 +172,7 @@ def time_frame(found: Findings) -> pd.DataFrame:
     )
 
 
-def peer_frame(found: Findings) -> pd.DataFrame:
+def peer_frame(study: Findings) -> pd.DataFrame:
     """What others have published on these sets."""
     return pd.DataFrame(
         [
@@ -185,20 +185,20 @@ def peer_frame(found: Findings) -> pd.DataFrame:
                 "source": peer.source,
                 "note": peer.note,
             }
-            for peer in peers(found.datasets)
-            for dataset in found.datasets
+            for peer in peers(study.datasets)
+            for dataset in study.datasets
             if dataset in peer.scores
         ]
     )
 
 
-def test_frame(found: Findings) -> pd.DataFrame:
+def test_frame(study: Findings) -> pd.DataFrame:
     """Every look at a test split that this folder knows of, in the order of time."""
     names = ("time", "label", "profile", "git", "configuration", "cell")
-    return pd.DataFrame([{name: told.get(name) or "" for name in names} for told in found.tests])
+    return pd.DataFrame([{name: test.get(name) or "" for name in names} for test in study.tests])
 
 
-def teacher_frame(found: Findings) -> pd.DataFrame:
+def teacher_frame(study: Findings) -> pd.DataFrame:
     """The teachers' own scores on the split that the study is judged on."""
     names = ("set", "teacher", "split", "images", "AUC", "ACC", "digest")
-    return pd.DataFrame([{name: told[name] for name in names} for told in found.teachers])
+    return pd.DataFrame([{name: teacher[name] for name in names} for teacher in study.teachers])

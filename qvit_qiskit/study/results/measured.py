@@ -127,12 +127,12 @@ def measure(metric: Metric, parts: Sequence[Part]) -> Measured:
         values = [share.mean(axis=1) for share in right]
         images = tuple(share.mean(axis=0) for share in right)
         return Measured(metric, _weighted(weights, values), weights, labels, images)
-    found = [[areas(part.labels, chances) for chances in part.probabilities] for part in parts]
-    values = [np.array([one.mean for one in seeds]) for seeds in found]
-    images = tuple(np.mean([one.influence for one in seeds], axis=0) for seeds in found)
+    curves = [[areas(part.labels, chances) for chances in part.probabilities] for part in parts]
+    values = [np.array([one.mean for one in seeds]) for seeds in curves]
+    images = tuple(np.mean([one.influence for one in seeds], axis=0) for seeds in curves)
     least = sum(
         weight**2 * swap_variance(seeds[0])
-        for weight, seeds in zip(weights, found, strict=True)
+        for weight, seeds in zip(weights, curves, strict=True)
         if len(seeds[0].values)
     )
     perfect = bool(np.isin(values, (0.0, 1.0)).all())
@@ -184,7 +184,7 @@ def combined(terms: Sequence[tuple[float, Measured]]) -> Measured:
     return replace(first, values=values, images=images, perfect=perfect)
 
 
-def interval(found: Measured, parts: Sequence[Part], level: float = LEVEL) -> Interval:
+def interval(scores: Measured, parts: Sequence[Part], level: float = LEVEL) -> Interval:
     """The interval of a model's mean score over test images, its trainings held fixed.
 
     With one seed and one part these are `intervals.auc_interval` and `acc_interval`. ACC: Wilson's,
@@ -192,47 +192,47 @@ def interval(found: Measured, parts: Sequence[Part], level: float = LEVEL) -> In
     answers; at most as many as there are answers. With several labels as `share_interval`.
 
     Args:
-        found: The model.
+        scores: The model.
         parts: What it was measured from.
         level: Nominal coverage.
     """
-    value = found.value
+    value = scores.value
     if math.isnan(value):
         return Interval(value, value, value, level, "none", ("test images",))
-    if found.metric == "ACC":
-        return _acc_interval(found, level)
-    error = found.spread()
+    if scores.metric == "ACC":
+        return _acc_interval(scores, level)
+    error = scores.spread()
     if 0 < value < 1 and error.error > 1e-12:
         reach = error.reach(level) / (value * (1 - value))
         low, high = (float(expit(logit(value) + side * reach)) for side in (-1, 1))
         return Interval(value, low, high, level, "DeLong, logit scale", ("test images",))
     limits = [_limits(part, level) for part in parts]
-    low, high = np.average(limits, axis=0, weights=found.weights)
+    low, high = np.average(limits, axis=0, weights=scores.weights)
     method = "Newcombe's score interval"
     return Interval(value, float(low), float(high), level, method, ("test images",))
 
 
 def _limits(part: Part, level: float) -> tuple[float, float]:
-    found: list[Areas] = [areas(part.labels, chances) for chances in part.probabilities]
-    limits = np.mean([score_limits(one, level) for one in found], axis=0)
+    curves: list[Areas] = [areas(part.labels, chances) for chances in part.probabilities]
+    limits = np.mean([score_limits(one, level) for one in curves], axis=0)
     return float(limits[0]), float(limits[1])
 
 
-def _acc_interval(found: Measured, level: float) -> Interval:
-    share = min(max(found.value, 0.0), 1.0)
-    count = sum(map(len, found.images))
-    single = len(found.values) == 1 and len(found.images) == 1 and not found.several
+def _acc_interval(scores: Measured, level: float) -> Interval:
+    share = min(max(scores.value, 0.0), 1.0)
+    count = sum(map(len, scores.images))
+    single = len(scores.values) == 1 and len(scores.images) == 1 and not scores.several
     if single:
-        return replace(wilson(share * count, count, level), value=found.value)
-    doubt = int(found.several and min(map(len, found.images)) > 1)
+        return replace(wilson(share * count, count, level), value=scores.value)
+    doubt = int(scores.several and min(map(len, scores.images)) > 1)
     variance = sum(
         weight**2 * float(images.var(ddof=doubt)) / len(images)
-        for weight, images in zip(found.weights, found.images, strict=True)
+        for weight, images in zip(scores.weights, scores.images, strict=True)
     )
-    trials = float(found.answers if not found.several else count)
+    trials = float(scores.answers if not scores.several else count)
     if variance > 1e-15:
         ratio = 1.0
-        if found.several:  # an image's answers belong together: Student's t over images
+        if scores.several:  # an image's answers belong together: Student's t over images
             ratio = (normal_quantile(level) / float(stdtrit(count - 1, (1 + level) / 2))) ** 2
-        trials = min(found.answers, share * (1 - share) / variance * ratio)
-    return replace(wilson(share * trials, trials, level), value=found.value)
+        trials = min(scores.answers, share * (1 - share) / variance * ratio)
+    return replace(wilson(share * trials, trials, level), value=scores.value)

@@ -30,90 +30,90 @@ class Report:
     """By file name without ending."""
 
 
-def make_report(found: Findings, command: Sequence[str], title: str) -> Report:
+def make_report(study: Findings, command: Sequence[str], title: str) -> Report:
     """Everything that is told of a study.
 
     Args:
-        found: Its finished cells; at least one.
+        study: Its finished cells; at least one.
         command: What the user typed, word by word.
         title: Of the page.
     """
     frames = {
-        "scores": tables.score_frame(found),
-        "differences": tables.effect_frame(found),
-        "teachers": tables.teacher_frame(found),
-        "costs": tables.cost_frame(found),
-        "times": tables.time_frame(found),
-        "cells": tables.cell_frame(found),
-        "peers": tables.peer_frame(found),
-        "test-evaluations": tables.test_frame(found),
+        "scores": tables.score_frame(study),
+        "differences": tables.effect_frame(study),
+        "teachers": tables.teacher_frame(study),
+        "costs": tables.cost_frame(study),
+        "times": tables.time_frame(study),
+        "cells": tables.cell_frame(study),
+        "peers": tables.peer_frame(study),
+        "test-evaluations": tables.test_frame(study),
     }
     sections = [
-        _scores(found, frames),
-        *_effects(found, frames["differences"]),
+        _scores(study, frames),
+        *_effects(study, frames["differences"]),
         *_teachers(frames["teachers"]),
-        *_peers(found, frames),
+        *_peers(study, frames),
         _costs(frames),
         *_tests(frames["test-evaluations"]),
     ]
-    facts = _facts(found, command)
+    facts = _facts(study, command)
     return Report(title, facts, sections, {k: v for k, v in frames.items() if len(v)})
 
 
-def _facts(found: Findings, command: Sequence[str]) -> dict[str, str]:
-    spec, plan = found.spec, found.plan
-    git = sorted({run.result["versions"].get("git", "") for run in found.runs} - {""})
-    versions = [run.result["versions"] for run in found.runs]
+def _facts(study: Findings, command: Sequence[str]) -> dict[str, str]:
+    spec, plan = study.spec, study.plan
+    git = sorted({run.result["versions"].get("git", "") for run in study.runs} - {""})
+    versions = [run.result["versions"] for run in study.runs]
     packages = [
-        f"{name} {listed(sorted({told[name] for told in versions}))}"
+        f"{name} {listed(sorted({facts[name] for facts in versions}))}"
         for name in ("qvit-qiskit", "qiskit", "qiskit-aer", "torch")
     ]
     frozen = "frozen before the study" if plan["frozen"] else "not frozen"
     seeds, cells = len(spec["seeds"]), len(plan["cells"])
-    told = {
+    facts = {
         "command": shlex.join(command),
         "about": spec["description"],
-        "judged on": f"the {spec['split']} split" + _folds(found),
-        "trainings": f"{cells - len(found.missing)} of {cells} finished, {seeds} seeds each",
+        "judged on": f"the {spec['split']} split" + _folds(study),
+        "trainings": f"{cells - len(study.missing)} of {cells} finished, {seeds} seeds each",
         "configuration": f"{plan['configuration']} ({frozen})",
         "commits": ", ".join(commit[:12] for commit in git),
         "versions": ", ".join(packages),
     }
-    told |= {f"MD5 of {name}": plan["md5"][name] for name in found.datasets}
-    return {name: text for name, text in told.items() if text}
+    facts |= {f"MD5 of {name}": plan["md5"][name] for name in study.datasets}
+    return {name: text for name, text in facts.items() if text}
 
 
-def _folds(found: Findings) -> str:
-    cut = {name: found.folds(name) for name in found.datasets if found.folds(name) > 1}
-    told = listed([f"{count} folds of {name}" for name, count in cut.items()])
-    return f"; {told} (train and val together)" if cut else ""
+def _folds(study: Findings) -> str:
+    cut = {name: study.folds(name) for name in study.datasets if study.folds(name) > 1}
+    counts = listed([f"{count} folds of {name}" for name, count in cut.items()])
+    return f"; {counts} (train and val together)" if cut else ""
 
 
-def _scores(found: Findings, frames: dict[str, pd.DataFrame]) -> Section:
+def _scores(study: Findings, frames: dict[str, pd.DataFrame]) -> Section:
     frame = frames["scores"]
     text = [
         "Every score is the mean over trainings that differ in their seed alone; ± is the standard "
         "deviation over these. The interval is that of this mean over draws of the images, the "
         "trainings held fixed.",
     ]
-    if found.spec["split"] == "val" and _chooses_epochs(found.spec):
+    if study.spec["split"] == "val" and _chooses_epochs(study.spec):
         text.append(
             "The best epoch of a training was chosen on the same validation images, so these "
             "scores are for choosing between configurations, and flatter all of them."
         )
-    if found.missing:
-        some = [*found.missing[:5], *(["…"] if len(found.missing) > 5 else [])]
-        count = f"{len(found.missing)} of {len(found.plan['cells'])} trainings"
+    if study.missing:
+        some = [*study.missing[:5], *(["…"] if len(study.missing) > 5 else [])]
+        count = f"{len(study.missing)} of {len(study.plan['cells'])} trainings"
         text.append(f"Not finished: {count}, {', '.join(some)}.")
-    beside = found.spec["split"] == "test" and peers(found.datasets)
+    beside = study.spec["split"] == "test" and peers(study.datasets)
     drawn = Drawn(
-        figures.score_figure(found, frame), "AUC and ACC of every model on every set",
+        figures.score_figure(study, frame), "AUC and ACC of every model on every set",
         "Dots are seeds, marks their means, bars 95 % intervals of the mean over images."
         + (" Grey: published systems." if beside else ""),
     )  # fmt: skip
-    pieces: list[Drawn | Table] = [drawn, *sheets.score_tables(found, frame)]
-    if found.spec["split"] == "test":
-        pieces.append(sheets.validation_table(found, frames["cells"]))
+    pieces: list[Drawn | Table] = [drawn, *sheets.score_tables(study, frame)]
+    if study.spec["split"] == "test":
+        pieces.append(sheets.validation_table(study, frames["cells"]))
     return Section("scores", "Scores", text, pieces)
 
 
@@ -122,8 +122,8 @@ def _chooses_epochs(spec: dict[str, Any]) -> bool:
     return any(part.get("select") == "best" for part in parts)
 
 
-def _effects(found: Findings, frame: pd.DataFrame) -> list[Section]:
-    size = found.size_name
+def _effects(study: Findings, frame: pd.DataFrame) -> list[Section]:
+    size = study.size_name
     wanted = (
         ("model", "Model against model", "Same seeds, same images, same training options."),
         ("heads", "More heads", "The larger number of heads against the next smaller one."),
@@ -137,11 +137,11 @@ def _effects(found: Findings, frame: pd.DataFrame) -> list[Section]:
         if kind not in found_kinds:
             continue
         drawn = Drawn(
-            figures.effect_figure(found, frame, kind), f"{title}: differences of AUC and ACC",
+            figures.effect_figure(study, frame, kind), f"{title}: differences of AUC and ACC",
             "Differences paired by seed and image. Thin bars: 95 % intervals over both; thick "
             "bars: over seeds, the images held fixed.",
         )  # fmt: skip
-        more = sheets.effect_tables(found, frame, [kind, *across.get(kind, [])])
+        more = sheets.effect_tables(study, frame, [kind, *across.get(kind, [])])
         count = int((frame["kind"] == kind).sum())
         text = [
             f"{hint} {count} differences are tested here, each at its own level: no correction is "
@@ -158,12 +158,12 @@ def _teachers(frame: pd.DataFrame) -> list[Section]:
     return [Section("teachers", "Teachers", [], pieces)]
 
 
-def _peers(found: Findings, frames: dict[str, pd.DataFrame]) -> list[Section]:
+def _peers(study: Findings, frames: dict[str, pd.DataFrame]) -> list[Section]:
     published = frames["peers"]
-    if published.empty or found.spec["split"] != "test":
+    if published.empty or study.spec["split"] != "test":
         return []
     text = ["Published scores are as their sources state them; none was computed here."]
-    table = sheets.peer_table(found, frames["scores"], published)
+    table = sheets.peer_table(study, frames["scores"], published)
     return [Section("peers", "Beside published systems", text, [table])]
 
 

@@ -14,39 +14,39 @@ from qvit_qiskit.study.results.frames import SHOTS, axes_of
 from qvit_qiskit.study.results.measured import METRICS
 
 
-def name_of(found: Findings, group: Group) -> str:
+def name_of(study: Findings, group: Group) -> str:
     """A group as a heading."""
-    return at(found, vars(group))
+    return at(study, vars(group))
 
 
-def score_tables(found: Findings, frame: pd.DataFrame) -> list[Table]:
+def score_tables(study: Findings, frame: pd.DataFrame) -> list[Table]:
     """AUC and ACC, groups by sets.
 
     Args:
-        found: The study.
+        study: The study.
         frame: Its `tables.score_frame`.
     """
-    return [_score_table(found, frame, metric) for metric in METRICS]
+    return [_score_table(study, frame, metric) for metric in METRICS]
 
 
-def _score_table(found: Findings, frame: pd.DataFrame, metric: str) -> Table:
+def _score_table(study: Findings, frame: pd.DataFrame, metric: str) -> Table:
     rows = []
-    for group in found.groups:
-        mine = of_group(found, frame, group)
-        cells = [_score(mine[mine["set"] == name], metric) for name in found.sets]
-        rows.append((Cell(name_of(found, group)), *cells))
-    split = "test" if found.spec["split"] == "test" else "validation"
+    for group in study.groups:
+        mine = of_group(study, frame, group)
+        cells = [_score(mine[mine["set"] == name], metric) for name in study.sets]
+        rows.append((Cell(name_of(study, group)), *cells))
+    split = "test" if study.spec["split"] == "test" else "validation"
     caption = (
         f"{metric} on the {split} split: mean over seeds ± standard deviation over seeds, with the "
         "95 % interval of that mean over images."
     )
-    return Table(caption, ("model", *found.sets), rows)
+    return Table(caption, ("model", *study.sets), rows)
 
 
-def of_group(found: Findings, frame: pd.DataFrame, group: Group) -> pd.DataFrame:
+def of_group(study: Findings, frame: pd.DataFrame, group: Group) -> pd.DataFrame:
     """The lines of a frame that are about a group."""
     chosen = frame
-    for name, value in axes_of(found, group).items():
+    for name, value in axes_of(study, group).items():
         chosen = chosen[chosen[name] == value]
     return chosen
 
@@ -68,37 +68,37 @@ def _limits(low: float, high: float) -> str:
     return "" if math.isnan(low) else f"[{fixed(low)}, {fixed(high)}]"
 
 
-def validation_table(found: Findings, cells: pd.DataFrame) -> Table:
+def validation_table(study: Findings, cells: pd.DataFrame) -> Table:
     """What trainings saw of the validation split, groups by sets: that by which to choose.
 
     Args:
-        found: The study.
+        study: The study.
         cells: Its `tables.cell_frame`.
     """
     rows = []
-    first = found.plan["profiles"][0]["name"]  # a training validates on its own profile
-    for group in (group for group in found.groups if group.profile == first):
-        mine = of_group(found, cells, group)
-        means = mine.groupby("set")[["val AUC", "val ACC"]].mean().reindex(found.datasets)
+    first = study.plan["profiles"][0]["name"]  # a training validates on its own profile
+    for group in (group for group in study.groups if group.profile == first):
+        mine = of_group(study, cells, group)
+        means = mine.groupby("set")[["val AUC", "val ACC"]].mean().reindex(study.datasets)
         means.loc["mean"] = means.mean(skipna=False)
-        told = [
+        texts = [
             NOTHING if math.isnan(auc) else f"{fixed(auc)} / {fixed(acc)}"
             for auc, acc in means.itertuples(index=False)
         ]
-        shown = told if len(found.datasets) > 1 else told[:-1]
-        rows.append((Cell(name_of(found, group)), *map(Cell, shown)))
+        shown = texts if len(study.datasets) > 1 else texts[:-1]
+        rows.append((Cell(name_of(study, group)), *map(Cell, shown)))
     caption = (
         "AUC / ACC on the validation split at the epoch that was kept, means over seeds: by these "
         "to choose among the models of a study, whose test scores are above."
     )
-    return Table(caption, ("model", *found.sets), rows)
+    return Table(caption, ("model", *study.sets), rows)
 
 
-def effect_tables(found: Findings, frame: pd.DataFrame, kinds: Sequence[str]) -> list[Table]:
+def effect_tables(study: Findings, frame: pd.DataFrame, kinds: Sequence[str]) -> list[Table]:
     """Differences of these kinds, one table for each kind and metric.
 
     Args:
-        found: The study.
+        study: The study.
         frame: Its `tables.effect_frame`.
         kinds: Values of its column ``kind``.
     """
@@ -106,22 +106,22 @@ def effect_tables(found: Findings, frame: pd.DataFrame, kinds: Sequence[str]) ->
     for kind in kinds:
         mine = frame[frame["kind"] == kind] if len(frame) else frame
         what = "Differences of those differences" if " x " in kind else "Differences"
-        tables += [_effect_table(found, mine, metric, what) for metric in METRICS if len(mine)]
+        tables += [_effect_table(study, mine, metric, what) for metric in METRICS if len(mine)]
     return tables
 
 
-def _effect_table(found: Findings, frame: pd.DataFrame, metric: str, what: str) -> Table:
+def _effect_table(study: Findings, frame: pd.DataFrame, metric: str, what: str) -> Table:
     mine = frame[frame["metric"] == metric]
     rows = []
     for (sides, place), lines in mine.groupby(["difference of", "at"], sort=False):
-        cells = [_effect(lines[lines["set"] == name]) for name in found.sets]
+        cells = [_effect(lines[lines["set"] == name]) for name in study.sets]
         rows.append((Cell(f"{sides}; {place}" if place else str(sides)), *cells))
     caption = (
         f"{what} in {metric}, paired by seed and image, with the 95 % interval over both; p over "
         "both, over seeds, over images."
         + ("" if "those" in what else " In parentheses: relative to what is subtracted.")
     )
-    return Table(caption, ("difference", *found.sets), rows)
+    return Table(caption, ("difference", *study.sets), rows)
 
 
 def _effect(lines: pd.DataFrame) -> Cell:
@@ -134,8 +134,8 @@ def _effect(lines: pd.DataFrame) -> Cell:
     ps = ", ".join(
         p_value(line[f"p over {name}"]) for name in ("seeds and images", "seeds", "images")
     )
-    told = f"{_signed(line['difference'])}{relative}, p {ps}"
-    return Cell(told, _limits(line[f"low over {over}"], line[f"high over {over}"]))
+    text = f"{_signed(line['difference'])}{relative}, p {ps}"
+    return Cell(text, _limits(line[f"low over {over}"], line[f"high over {over}"]))
 
 
 def _signed(value: float, decimals: int = 3) -> str:
@@ -166,26 +166,26 @@ def teacher_table(frame: pd.DataFrame) -> Table:
     return Table(caption, tuple(map(str, shown.columns)), _plain(shown))
 
 
-def peer_table(found: Findings, scores: pd.DataFrame, published: pd.DataFrame) -> Table:
+def peer_table(study: Findings, scores: pd.DataFrame, published: pd.DataFrame) -> Table:
     """Ours and the published systems on the same test splits: AUC / ACC."""
-    names = list(found.datasets)
+    names = list(study.datasets)
     rows = []
-    for group in found.groups:
-        mine = of_group(found, scores, group)
+    for group in study.groups:
+        mine = of_group(study, scores, group)
         cells = [_ours(mine[mine["set"] == name]) for name in names]
-        rows.append((Cell(f"ours: {name_of(found, group)}"), _size(found, group), *cells, Cell("")))
+        rows.append((Cell(f"ours: {name_of(study, group)}"), _size(study, group), *cells, Cell("")))
     for (system, source), lines in published.groupby(["system", "source"], sort=False):
         first = lines.iloc[0]
         cells = [_theirs(lines[lines["set"] == name]) for name in names]
-        told = "; ".join(text for text in (str(source), str(first["note"])) if text)
+        remark = "; ".join(text for text in (str(source), str(first["note"])) if text)
         size = Cell(str(first["parameters"]) or NOTHING)
-        rows.append((Cell(str(system)), size, *cells, Cell(told)))
+        rows.append((Cell(str(system)), size, *cells, Cell(remark)))
     caption = "Test AUC / ACC beside what others have published; ours are means over seeds."
     return Table(caption, ("system", "parameters", *names, "source"), rows)
 
 
-def _size(found: Findings, group: Group) -> Cell:
-    counts = {run.result["cost"]["parameters"] for run in found.runs if run.group == group}
+def _size(study: Findings, group: Group) -> Cell:
+    counts = {run.result["cost"]["parameters"] for run in study.runs if run.group == group}
     ends = sorted({min(counts), max(counts)})
     return Cell("–".join(f"{count:,}" for count in ends))
 
@@ -201,8 +201,8 @@ def _theirs(lines: pd.DataFrame) -> Cell:
     if lines.empty:
         return Cell(NOTHING)
     line = lines.iloc[0]
-    told = [NOTHING if pd.isna(line[metric]) else fixed(line[metric]) for metric in METRICS]
-    return Cell(" / ".join(told))
+    numbers = [NOTHING if pd.isna(line[metric]) else fixed(line[metric]) for metric in METRICS]
+    return Cell(" / ".join(numbers))
 
 
 def test_table(frame: pd.DataFrame) -> Table:

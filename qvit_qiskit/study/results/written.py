@@ -37,11 +37,11 @@ def write_tables(
         DataError: If no cell is finished, or ``out`` cannot be written.
     """
     _check_spec(spec, folder)
-    found = read_findings(folder)
-    if not found.runs:
+    study = read_findings(folder)
+    if not study.runs:
         raise DataError(f"No cell of {spec} is finished in {folder} yet. Run the study first.")
     made_by = command or ["qvit", "study", str(spec), "--tables", str(out)]
-    report = make_report(found, made_by, default_title(spec))
+    report = make_report(study, made_by, default_title(spec))
     drawings = {
         section.anchor: piece.figure
         for section in report.sections

@@ -100,8 +100,8 @@ def _one_thread_each(worker: str) -> str:
 
 def _outcome(future: Any, task: Task) -> Outcome:
     if future.status == "finished":
-        found: Outcome = future.result()
-        return found
+        outcome: Outcome = future.result()
+        return outcome
     error = future.exception() if future.status == "error" else "it was cancelled"
-    told = str(error).splitlines()[0].rstrip(".") if str(error) else "no message"
-    return Outcome(task.cell.key, "failed", reason=f"{type(error).__name__}: {told}.")
+    reason = str(error).splitlines()[0].rstrip(".") if str(error) else "no message"
+    return Outcome(task.cell.key, "failed", reason=f"{type(error).__name__}: {reason}.")

@@ -61,19 +61,19 @@ def judge(
             cell=cell.key, label=cell.label, profile=profile.name, git=git,
             configuration=task.configuration,
         )  # fmt: skip
-    found = evaluate(model, data.split(cell.split), route)
+    evaluation = evaluate(model, data.split(cell.split), route)
     name = f"logits-{Path(profile.name).stem}-{profile.digest[:8]}.npz"
-    folder.write_answers(cell.key, name, found.labels, found.logits)
+    folder.write_answers(cell.key, name, evaluation.labels, evaluation.logits)
     return {
         "profile": profile.name,
-        "routed": found.routed,
+        "routed": evaluation.routed,
         "digest": profile.digest,
         "shots": profile.shots,
         "split": cell.split,
-        "images": found.scores.n,
-        "auc": finite(found.scores.auc),
-        "acc": found.scores.acc,
-        "seconds": found.seconds,
+        "images": evaluation.scores.n,
+        "auc": finite(evaluation.scores.auc),
+        "acc": evaluation.scores.acc,
+        "seconds": evaluation.seconds,
         "logits": name,
         "git": git,
     }

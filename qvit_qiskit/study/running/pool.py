@@ -25,9 +25,9 @@ def in_process(tasks: Sequence[Task]) -> Iterator[Progress | Outcome]:
     from qvit_qiskit.study.running.work import work
 
     for task in tasks:
-        told: list[Progress] = []
-        outcome = work(task, told.append)
-        yield from told
+        progress: list[Progress] = []
+        outcome = work(task, progress.append)
+        yield from progress
         if outcome.state == "stopped":
             raise KeyboardInterrupt
         yield outcome
@@ -74,5 +74,5 @@ class Pool:
 
 
 def _ready(workers: list[Worker]) -> list[Worker]:
-    found = wait([worker.line for worker in workers])
-    return [worker for worker in workers if worker.line in found]
+    ready = wait([worker.line for worker in workers])
+    return [worker for worker in workers if worker.line in ready]

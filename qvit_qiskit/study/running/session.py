@@ -143,8 +143,8 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         "profiles": [asdict(profile) for profile in plan.profiles],
         "frozen": plan.spec.split == "test" and plan.spec.frozen is not None,
         "teachers": [
-            list(told)
-            for told in dict.fromkeys(
+            list(pair)
+            for pair in dict.fromkeys(
                 (cell.teacher.digest, cell.source.md5) for cell in plan.cells if cell.teacher
             )
         ],

@@ -47,10 +47,10 @@ def teach(plan: Plan, cells: Sequence[Cell], place: StudyFolder, teaching: Teach
         how = cell.train.distill
         if cell.teacher_name is None or how is None:
             continue
-        told = (cell.teacher, cell.dataset, cell.fold, how.pretrain_dataset, how.teaches_labels)
-        if told in seen:
+        subject = (cell.teacher, cell.dataset, cell.fold, how.pretrain_dataset, how.teaches_labels)
+        if subject in seen:
             continue
-        seen.add(told)
+        seen.add(subject)
         data = load_set(cell.dataset, plan.places)
         data = data if cell.fold is None else fold_of(data, cell.fold, cell.folds)
         other = load_set(how.pretrain_dataset, plan.places) if how.pretrain_dataset else None
@@ -72,9 +72,9 @@ def _ask(name: str, data: MedImages, place: StudyFolder, teaching: Teaching) -> 
         if logits.load(key, len(data.train)) is not None:
             return
     tick = teaching(f"teacher {name} on {data.name}", len(data.train))
-    found = teacher.logits(data, tick=tick)  # perhaps from the user's own cache
+    answers = teacher.logits(data, tick=tick)  # perhaps from the user's own cache
     with logits_in(place.logits):
-        logits.store(key, found)
+        logits.store(key, answers)
 
 
 def _judge(plan: Plan, cell: Cell, place: StudyFolder) -> None:
@@ -90,12 +90,12 @@ def _judge(plan: Plan, cell: Cell, place: StudyFolder) -> None:
             cell=None, label=f"teacher {name} on {cell.dataset}", profile=None,
             git=versions().get("git"), configuration=plan.configuration,
         )  # fmt: skip
-    found = score(data.split(split).labels, teacher_of(name).logits(data, split))
-    told = {
+    scores = score(data.split(split).labels, teacher_of(name).logits(data, split))
+    record = {
         "teacher": name, "digest": cell.teacher.digest, "set": cell.dataset, "split": split,
-        "images": found.n, "AUC": found.auc, "ACC": found.acc,
+        "images": scores.n, "AUC": scores.auc, "ACC": scores.acc,
     }  # fmt: skip
-    place.keep_teacher(cell.teacher.digest, cell.source.md5, split, told)
+    place.keep_teacher(cell.teacher.digest, cell.source.md5, split, record)
 
 
 def recorded_teacher(source: TeacherSource, name: str | None) -> Teacher:

@@ -37,7 +37,7 @@ def open_hub(name: str) -> Teacher:
                 f"imported ({_line(error)}). Run `pip install 'qvit-qiskit[teachers]'`."
             ) from error
         try:
-            model, told = AutoModelForImageClassification.from_pretrained(
+            model, loading = AutoModelForImageClassification.from_pretrained(
                 name, use_safetensors=True, output_loading_info=True
             )
             processor = AutoImageProcessor.from_pretrained(name)
@@ -47,10 +47,10 @@ def open_hub(name: str) -> Teacher:
                 "an image classifier with its preprocessor_config.json, or a name on the Hub "
                 "while there is a network."
             ) from error
-    if told["missing_keys"]:
+    if loading["missing_keys"]:
         raise ConfigError(
             f"Expected a trained image classifier, but {HUB}{name} has no weights for "
-            f"{', '.join(sorted(told['missing_keys']))}. Choose one with a classification head."
+            f"{', '.join(sorted(loading['missing_keys']))}. Choose one with a classification head."
         )
     return _teacher(name, model.eval(), processor)
 

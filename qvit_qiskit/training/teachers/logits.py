@@ -67,12 +67,12 @@ def load(name: str, count: int) -> np.ndarray | None:
         with path.open("rb") as file, zipfile.ZipFile(file):
             pass  # NOTE: np.load would take any other file for a pickle and speak of that
         with np.load(path, allow_pickle=False) as arrays:
-            logits, found = arrays["logits"], str(arrays["key"])
+            logits, key_inside = arrays["logits"], str(arrays["key"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         log.warning("%s is damaged (%s) and is made again.", path, error)
         return None
     fits = logits.ndim == 2 and len(logits) == count and logits.dtype == np.float64
-    if found != name or not fits or not np.isfinite(logits).all():
+    if key_inside != name or not fits or not np.isfinite(logits).all():
         log.warning("%s does not hold the logits of its name and is made again.", path)
         return None
     return np.asarray(logits)

@@ -66,36 +66,36 @@ class Teacher:
         """
         images, tell = data.split(split), tick or (lambda _: None)
         key = cache.key(self.digest or "", self.preprocessing, data, split)
-        found = self._known.get(key)
-        if found is None and self.digest:
-            found = cache.load(key, len(images))
-        if found is None:
-            found = self._ask(images, tell)
+        answers = self._known.get(key)
+        if answers is None and self.digest:
+            answers = cache.load(key, len(images))
+        if answers is None:
+            answers = self._ask(images, tell)
             if self.digest:
-                cache.store(key, found)
+                cache.store(key, answers)
         else:
             tell(len(images))
-        if found.shape[1] != data.num_classes:
+        if answers.shape[1] != data.num_classes:
             raise ConfigError(
                 f"Expected a teacher of {data.num_classes} classes for {data.name}, but "
-                f"{self.name} knows {found.shape[1]}. Train a teacher on {data.name}."
+                f"{self.name} knows {answers.shape[1]}. Train a teacher on {data.name}."
             )
-        self._known[key] = found
-        return found
+        self._known[key] = answers
+        return answers
 
     def _ask(self, images: Split, tell: Tick) -> np.ndarray:
-        found = np.asarray(self._answer(images, tell), np.float64)
-        if found.ndim != 2 or len(found) != len(images):
+        answers = np.asarray(self._answer(images, tell), np.float64)
+        if answers.ndim != 2 or len(answers) != len(images):
             raise DataError(
                 f"Expected logits of shape ({len(images)}, classes) from the teacher {self.name}, "
-                f"but got {found.shape}."
+                f"but got {answers.shape}."
             )
-        if not np.isfinite(found).all():
+        if not np.isfinite(answers).all():
             raise DataError(
                 f"Expected finite logits from the teacher {self.name}, but got NaN or infinity. "
                 "Was it trained to the end?"
             )
-        return found
+        return answers
 
 
 def ask(forward: Callable[[Tensor], Tensor], images: Tensor, tell: Tick) -> np.ndarray:
@@ -116,18 +116,18 @@ def digest(model: nn.Module) -> str:
     That is the configuration of a model of ours; of another one its structure as printed, and
     the source of its classes where Python finds it.
     """
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     if isinstance(model, Classifier):
-        found.update(f"{model.config.kind} {model.config.ingredients_json()}".encode())
+        hasher.update(f"{model.config.kind} {model.config.ingredients_json()}".encode())
     else:
-        found.update(re.sub(r" at 0x[0-9a-f]+", "", repr(model)).encode())
+        hasher.update(re.sub(r" at 0x[0-9a-f]+", "", repr(model)).encode())
         for kind in sorted({type(m) for m in model.modules()}, key=lambda kind: kind.__qualname__):
-            found.update(f"{kind.__module__}.{kind.__qualname__}\n{_source(kind)}".encode())
+            hasher.update(f"{kind.__module__}.{kind.__qualname__}\n{_source(kind)}".encode())
     for name, tensor in sorted(model.state_dict().items()):
         array = tensor.detach().cpu().contiguous()
-        found.update(f"\n{name} {array.dtype} {tuple(array.shape)}\n".encode())
-        found.update(array.reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        hasher.update(f"\n{name} {array.dtype} {tuple(array.shape)}\n".encode())
+        hasher.update(array.reshape(-1).view(torch.uint8).numpy().data)
+    return hasher.hexdigest()
 
 
 def _source(kind: type[nn.Module]) -> str:
