@@ -21,14 +21,14 @@ from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.models.config import ResNetConfig
 from qvit_qiskit.profile import AerProfile, FakeProfile, IbmProfile
 from qvit_qiskit.spec import Old, Spec
-from qvit_qiskit.study import cells, folder, frozen
+from qvit_qiskit.study import cells, folder, frozen_configuration
 from qvit_qiskit.study.cells import Cell, SetSource, TeacherSource, configuration
-from qvit_qiskit.training import Distillation, TrainConfig, begin, checkpoint
+from qvit_qiskit.training import Distillation, TrainConfig, checkpoint, trainer
 from qvit_qiskit.training.teachers.teacher import digest
 
 FORMATS = [
-    *(journal.FORMAT, checkpoint.FORMAT, begin.FORMAT),
-    *(folder.FORMAT, frozen.FORMAT, calibration.FORMAT),
+    *(journal.FORMAT, checkpoint.FORMAT, trainer.FORMAT),
+    *(folder.FORMAT, frozen_configuration.FORMAT, calibration.FORMAT),
 ]
 NAMES = [one.what for one in FORMATS]
 
@@ -293,5 +293,7 @@ def test_another_number_of_the_format_makes_other_keys(monkeypatch: pytest.Monke
 
 
 def test_refusals_are_of_the_kinds_that_commands_answer() -> None:
-    assert {journal.FORMAT.refusal, folder.FORMAT.refusal, frozen.FORMAT.refusal} == {JobError}
-    assert {checkpoint.FORMAT.refusal, begin.FORMAT.refusal} == {CheckpointError}
+    assert {journal.FORMAT.refusal, folder.FORMAT.refusal, frozen_configuration.FORMAT.refusal} == {
+        JobError
+    }
+    assert {checkpoint.FORMAT.refusal, trainer.FORMAT.refusal} == {CheckpointError}

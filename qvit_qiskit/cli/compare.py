@@ -111,7 +111,7 @@ def compare(
 
 def _names(checkpoints: Sequence[Path]) -> list[str]:
     """Of the checkpoints, in the order given."""
-    from qvit_qiskit.comparison.facts import name_of_checkpoint
+    from qvit_qiskit.comparison.provenance import name_of_checkpoint
 
     stems = [name_of_checkpoint(path).removesuffix(".safetensors") for path in checkpoints]
     return [f"{k}-{name}" for k, name in enumerate(stems, start=1)]

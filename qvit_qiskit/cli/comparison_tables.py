@@ -9,7 +9,7 @@ from qvit_qiskit.cli import screen
 
 if TYPE_CHECKING:
     from qvit_qiskit.comparison import Comparison
-    from qvit_qiskit.comparison.data import Rung
+    from qvit_qiskit.comparison.evidence import Rung
     from qvit_qiskit.comparison.findings.scores import ModelDifference
     from qvit_qiskit.comparison.findings.systematic import Hypothesis
     from qvit_qiskit.statistics.differences import Difference

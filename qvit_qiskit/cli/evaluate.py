@@ -106,7 +106,7 @@ def data_for(
 def _place(loaded: Checkpoint, trained_on: str) -> str:
     """The name of a data set, or the path of own images, which the training's folder keeps."""
     from qvit_qiskit.exceptions import DataError
-    from qvit_qiskit.training.begin import origin_of
+    from qvit_qiskit.training.trainer import origin_of
 
     if not loaded.provenance.get("own"):
         return trained_on

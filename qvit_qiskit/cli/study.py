@@ -109,7 +109,7 @@ def _again(spec: Path, out: Path | None) -> list[str]:
 
 
 def _tables(spec: Path, folder: Path, out: Path | None, target: Path, json: bool) -> None:
-    from qvit_qiskit.study.results.written import write_tables
+    from qvit_qiskit.study.results.output import write_tables
 
     command = [*_again(spec, out), "--tables", str(target)]
     written = write_tables(spec, folder, target, command)

@@ -8,13 +8,13 @@ import numpy as np
 from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
-from qvit_qiskit.comparison.data import Attribution, Executions
+from qvit_qiskit.comparison.evidence import Attribution, Executions
 from qvit_qiskit.execution.recorded_noise import RecordedNoise
 from qvit_qiskit.hardware.stage import Rows
 from qvit_qiskit.hardware.values.outputs import Outputs
+from qvit_qiskit.inference.layer_estimator import Layer
 from qvit_qiskit.inference.passes import BATCH, Pass, run_pass
 from qvit_qiskit.inference.rows import answers_at
-from qvit_qiskit.inference.walk import Layer
 
 
 def residuals(

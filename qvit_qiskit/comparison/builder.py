@@ -7,10 +7,10 @@ from dataclasses import fields
 
 from qvit_qiskit import metrics
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.data import Evidence
+from qvit_qiskit.comparison.evidence import Evidence
 from qvit_qiskit.comparison.findings.attention import attention_maps
-from qvit_qiskit.comparison.findings.by_image import by_image, image_order
 from qvit_qiskit.comparison.findings.curves import band
+from qvit_qiskit.comparison.findings.image_answers import by_image, image_order
 from qvit_qiskit.comparison.findings.judgement import answers, device_differences, judged
 from qvit_qiskit.comparison.findings.parts import layer_errors
 from qvit_qiskit.comparison.findings.points import points_of

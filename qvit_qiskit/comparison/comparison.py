@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qvit_qiskit.comparison import tables
-from qvit_qiskit.comparison.data import Evidence
+from qvit_qiskit.comparison.evidence import Evidence
 from qvit_qiskit.comparison.findings.attention import AttentionMaps
-from qvit_qiskit.comparison.findings.by_image import ByImage
 from qvit_qiskit.comparison.findings.curves import Band
+from qvit_qiskit.comparison.findings.image_answers import ByImage
 from qvit_qiskit.comparison.findings.judgement import Answer, DeviceDifference, Outcome
 from qvit_qiskit.comparison.findings.parts import LayerError
 from qvit_qiskit.comparison.findings.points import Points

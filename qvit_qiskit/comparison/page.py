@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from markupsafe import Markup
 
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.figures.embed import embed
+from qvit_qiskit.comparison.figures.markup import embed
 from qvit_qiskit.comparison.fragment import TEMPLATES, environment
 from qvit_qiskit.comparison.sections import Drawn, Section, sections
 from qvit_qiskit.comparison.sections.image_table import ImageTable

@@ -10,12 +10,12 @@ from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
 from qvit_qiskit.circuits.readout import measurement_bases
-from qvit_qiskit.comparison.data import Executions
+from qvit_qiskit.comparison.evidence import Executions
 from qvit_qiskit.hardware.stage import Group
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.hardware.values.readout_factors import Shared
+from qvit_qiskit.inference.layer_estimator import Layer
 from qvit_qiskit.inference.passes import BATCH, run_pass
-from qvit_qiskit.inference.walk import Layer
 
 DRAWS = 100
 """Redraws of a rung by default."""

@@ -12,9 +12,9 @@ from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
 from qvit_qiskit.comparison.attribution import attribute, residuals, unpredicted
-from qvit_qiskit.comparison.data import Attribution, Executions, Kind, Rung
+from qvit_qiskit.comparison.evidence import Attribution, Executions, Kind, Rung
 from qvit_qiskit.comparison.propagation import DRAWS, ShotNoise, redraw
-from qvit_qiskit.comparison.recorded import REHEARSED, Recorded, check_reproduced
+from qvit_qiskit.comparison.run_record import REHEARSED, Recorded, check_reproduced
 from qvit_qiskit.devices.prices import prices
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution.profile_route import ProfileRoute, open_route

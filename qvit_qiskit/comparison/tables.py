@@ -11,7 +11,7 @@ import pandas as pd
 from qvit_qiskit.devices.prices import prices
 
 if TYPE_CHECKING:
-    from qvit_qiskit.comparison.findings.by_image import ByImage
+    from qvit_qiskit.comparison.findings.image_answers import ByImage
     from qvit_qiskit.comparison.findings.judgement import Answer, DeviceDifference
     from qvit_qiskit.comparison.findings.parts import LayerError
     from qvit_qiskit.comparison.findings.scores import ModelDifference, Scores

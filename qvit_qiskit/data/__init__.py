@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from qvit_qiskit.data import medmnist
-from qvit_qiskit.data.given import as_images, as_split
+from qvit_qiskit.data.arrays import as_images, as_split
 from qvit_qiskit.data.images import SIDE, SPLITS, MedImages, PreparedSplit, SetFacts, Split
-from qvit_qiskit.data.own import find_own, is_known, load_own, own_facts
+from qvit_qiskit.data.own_images import find_own, is_known, load_own, own_facts
 from qvit_qiskit.data.phantom import NAME as PHANTOM
 from qvit_qiskit.data.phantom import phantom
 from qvit_qiskit.data.subset import stratified_subset

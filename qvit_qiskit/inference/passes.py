@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.stage import Rows
 from qvit_qiskit.hardware.values.outputs import Outputs
-from qvit_qiskit.inference.rows import join_rows
-from qvit_qiskit.inference.walk import (
+from qvit_qiskit.inference.layer_estimator import (
     Known,
     Layer,
     Layers,
@@ -24,6 +23,7 @@ from qvit_qiskit.inference.walk import (
     logits_of,
     other_layers,
 )
+from qvit_qiskit.inference.rows import join_rows
 
 BATCH = 256
 """Images per forward pass."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from qvit_qiskit.execution import registry
-from qvit_qiskit.execution.counting import CountingEstimator, counting_route
+from qvit_qiskit.execution.row_counter import CountingEstimator, counting_route
 from qvit_qiskit.qnn import QuantumLinear
 
 

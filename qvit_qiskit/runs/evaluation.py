@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from qvit_qiskit import metrics
-from qvit_qiskit.data.given import as_split, check_channels_first
+from qvit_qiskit.data.arrays import as_split, check_channels_first
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.binding import bindable
 from qvit_qiskit.execution.route import Route
@@ -19,7 +19,7 @@ from qvit_qiskit.inference.prediction import check_logits, predict
 from qvit_qiskit.profile import UNROUTED
 
 if TYPE_CHECKING:
-    from qvit_qiskit.data.given import Given
+    from qvit_qiskit.data.arrays import Given
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from qvit_qiskit.qnn import QuantumLinear
 from qvit_qiskit.training.checkpoint import load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
-    from qvit_qiskit.data.given import Given
+    from qvit_qiskit.data.arrays import Given
 
 
 @dataclass(frozen=True)

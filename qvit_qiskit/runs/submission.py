@@ -23,7 +23,7 @@ from qvit_qiskit.hardware.run import HardwareRun
 from qvit_qiskit.hardware.stage import Layout, Progress
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.ibm.calls import Patience
-from qvit_qiskit.inference.walk import walk
+from qvit_qiskit.inference.layer_estimator import walk
 from qvit_qiskit.models.cost import count_rows
 from qvit_qiskit.runs.measured_profile import find_measured
 from qvit_qiskit.runs.run_folder import (
@@ -36,7 +36,7 @@ from qvit_qiskit.runs.run_status import Status, status
 from qvit_qiskit.training.checkpoint import versions
 
 if TYPE_CHECKING:
-    from qvit_qiskit.data.given import Given
+    from qvit_qiskit.data.arrays import Given
 
 LOCK_SECONDS = 60.0
 """How long cancelling waits for another process, such as one that watches the run."""

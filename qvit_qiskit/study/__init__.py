@@ -1,7 +1,7 @@
 """Studies: grids of trainings, resumable, on a process pool or Dask, and their tables."""
 
 from qvit_qiskit.study.cells import Cell
-from qvit_qiskit.study.frozen import check_frozen, freeze
+from qvit_qiskit.study.frozen_configuration import check_frozen, freeze
 from qvit_qiskit.study.grid import expand
 from qvit_qiskit.study.plan import Places, Plan, make_plan
 from qvit_qiskit.study.running.pool import Pool, in_process

@@ -20,7 +20,7 @@ from qvit_qiskit.exceptions import JobError, QvitError
 from qvit_qiskit.files import atomic, write_text
 from qvit_qiskit.formats import Format
 from qvit_qiskit.hardware.journal import pack_arrays, unpack_arrays
-from qvit_qiskit.study.lines import append, locked, now, read_lines
+from qvit_qiskit.study.logs import append, locked, now, read_lines
 
 PLAN, SPEC, SESSION, RESULT = "plan.json", "study.toml", "session", "result.json"
 FORMAT = Format("study folder", 1, JobError, unnumbered=True)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from qvit_qiskit.data import SetFacts, facts
-from qvit_qiskit.data.own import find_own, is_known, own_name
+from qvit_qiskit.data.own_images import find_own, is_known, own_name
 from qvit_qiskit.exceptions import ConfigError, JobError, QvitError
 from qvit_qiskit.models import ViTConfig
 from qvit_qiskit.spec import Spec, read_toml

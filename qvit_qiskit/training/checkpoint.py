@@ -21,7 +21,7 @@ from qvit_qiskit.exceptions import CheckpointError, ConfigError
 from qvit_qiskit.files import atomic
 from qvit_qiskit.formats import Format
 from qvit_qiskit.models import Classifier, ViTConfig, build_model, read_config
-from qvit_qiskit.training import foreign
+from qvit_qiskit.training import module_checkpoint
 
 FORMAT, PREFIX = Format("checkpoint", 1, CheckpointError), "qvit-checkpoint-"
 DIGEST = "sha256"
@@ -62,8 +62,8 @@ def save_checkpoint(path: Path | str, model: nn.Module, provenance: dict[str, An
         metadata |= {"kind": model.config.kind, "config": model.config.model_dump_json()}
         tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     else:
-        metadata |= foreign.describe(model)
-        tensors = foreign.weights(model)
+        metadata |= module_checkpoint.describe(model)
+        tensors = module_checkpoint.weights(model)
     metadata[DIGEST] = digest_of(tensors)
     with atomic(Path(path)) as temporary:
         save_file(tensors, temporary, metadata)
@@ -136,10 +136,10 @@ def _rebuilt(
 ) -> nn.Module:
     """The model of a checkpoint: the given one with its weights, or one of its configuration."""
     if given is not None:
-        foreign.fill(given, tensors, metadata.get("circuits"))
+        module_checkpoint.fill(given, tensors, metadata.get("circuits"))
         return given
     kind = metadata.get("kind", ViTConfig.kind)  # the only one before there were kinds
-    if kind == foreign.KIND:
+    if kind == module_checkpoint.KIND:
         raise CheckpointError(
             f"it holds the weights of a {metadata['class']}, a module of one's own, whose code is "
             "not stored: pass such a module, load_checkpoint(path, model=...)"

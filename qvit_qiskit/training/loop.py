@@ -22,7 +22,7 @@ from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.profile_route import ProfileRoute
 from qvit_qiskit.files import atomic
 from qvit_qiskit.inference.prediction import predict
-from qvit_qiskit.training.augment import augmented, contrasted
+from qvit_qiskit.training.augmentation import augmented, contrasted
 from qvit_qiskit.training.checkpoint import save_checkpoint
 from qvit_qiskit.training.history import Epoch as Epoch
 from qvit_qiskit.training.history import write_history

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from qvit_qiskit.exceptions import ConfigError
 from qvit_qiskit.models import Classifier
-from qvit_qiskit.training import foreign
+from qvit_qiskit.training import module_checkpoint
 
 
 @dataclass(frozen=True, eq=False)
 class OwnModel:
     """What a training is begun with where no configuration of ours rebuilds the model."""
 
-    kind: ClassVar[str] = foreign.KIND
+    kind: ClassVar[str] = module_checkpoint.KIND
 
     module: nn.Module
     """As it was before; what is trained is a copy."""
@@ -33,7 +33,7 @@ class OwnModel:
 
     def model_dump(self) -> dict[str, Any]:
         """What a training folder holds of it."""
-        return dict(foreign.describe(self.module))
+        return dict(module_checkpoint.describe(self.module))
 
 
 def heads(model: nn.Module, images: Tensor, classes: int) -> tuple[Tensor, ...]:

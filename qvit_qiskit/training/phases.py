@@ -14,7 +14,7 @@ from qvit_qiskit.data import MedImages, Split
 from qvit_qiskit.data.subset import subset_indices
 from qvit_qiskit.exceptions import ConfigError
 from qvit_qiskit.models import ModelConfig, ViTConfig, build_model
-from qvit_qiskit.training.augment import flips
+from qvit_qiskit.training.augmentation import flips
 from qvit_qiskit.training.history import PhaseName
 from qvit_qiskit.training.losses import Objective, class_weights
 from qvit_qiskit.training.own_model import OwnModel

@@ -9,7 +9,7 @@ import qvit_qiskit.study
 from qvit_qiskit.cli import run
 from qvit_qiskit.study import in_process
 from qvit_qiskit.study.folder import StudyFolder
-from qvit_qiskit.study.running import judging
+from qvit_qiskit.study.running import cell_evaluation
 
 VITS = {"vit": {"patch_size": 14, "matched": True}}
 
@@ -63,8 +63,8 @@ def test_json(qvit):
 
 
 def test_failures_are_told_and_the_exit_code_says_so(qvit, monkeypatch):
-    evaluate = judging.evaluate
-    monkeypatch.setattr(judging, "evaluate", None)
+    evaluate = cell_evaluation.evaluate
+    monkeypatch.setattr(cell_evaluation, "evaluate", None)
     code, out, err = qvit("study tiny.toml --retry 1")
     assert code == 1
     lines = err.splitlines()
@@ -73,7 +73,7 @@ def test_failures_are_told_and_the_exit_code_says_so(qvit, monkeypatch):
     assert "try again: qvit study tiny.toml" in out
     told = json.loads(qvit("study tiny.toml --json")[1])
     assert [failure["cell"][-6:] for failure in told["failed"]] == ["seed 0", "seed 1"]
-    monkeypatch.setattr(judging, "evaluate", evaluate)
+    monkeypatch.setattr(cell_evaluation, "evaluate", evaluate)
     assert qvit("study tiny.toml")[0] == 0
 
 

@@ -16,7 +16,7 @@ from qiskit import QuantumCircuit
 
 from qvit_qiskit.comparison.builder import build
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.data import (
+from qvit_qiskit.comparison.evidence import (
     Anchors,
     Attribution,
     Evidence,

@@ -13,7 +13,7 @@ from comparison.comparisons import RETINA, make_comparison, rebuilt
 
 from qvit_qiskit.cli import comparison_tables
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.data import Rung
+from qvit_qiskit.comparison.evidence import Rung
 from qvit_qiskit.comparison.export import as_dict, write_tables
 from qvit_qiskit.comparison.page import page
 from qvit_qiskit.comparison.summary import plain_text, summaries

@@ -11,7 +11,7 @@ import torch
 from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveResult, PubResult
 
 from qvit_qiskit.comparison.attribution import attribute, residuals
-from qvit_qiskit.comparison.data import Attribution
+from qvit_qiskit.comparison.evidence import Attribution
 from qvit_qiskit.comparison.findings.shares import share_intervals
 from qvit_qiskit.comparison.rungs import shots_estimator
 from qvit_qiskit.execution import registry

@@ -36,7 +36,7 @@ from qvit_qiskit.comparison.figures import (
 from qvit_qiskit.comparison.figures import (
     rung_plot as ladder,
 )
-from qvit_qiskit.comparison.figures.embed import embed
+from qvit_qiskit.comparison.figures.markup import embed
 from qvit_qiskit.comparison.findings.attention import noisy_rung, received
 from qvit_qiskit.comparison.findings.curves import GRID, band
 from qvit_qiskit.comparison.findings.predictions import confusion as confusion_of

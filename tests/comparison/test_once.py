@@ -26,8 +26,8 @@ from qvit_qiskit.comparison import attribution, propagation, rungs
 from qvit_qiskit.comparison.export import as_dict, write_comparison
 from qvit_qiskit.comparison.findings import (
     bias,
-    by_image,
     curves,
+    image_answers,
     parts,
     points,
     predictions,
@@ -52,7 +52,7 @@ ONCE: dict[str, list[Callable[..., Any]]] = {
     "means": [intervals.mean_interval, intervals.rms_interval, scores.output_error],
     "parts": [parts.error_parts, parts.layer_errors, shares.share_intervals],
     "biases": [bias.errors_of, bias.zero_bias, bias.same_bias, bias.anchor_drift],
-    "answers": [by_image.by_image],
+    "answers": [image_answers.by_image],
     "figures": [curves.band, points.points_of, predictions.reliability, predictions.confusion],
     "passes": [
         *(passes.run_pass, attribution.residuals, attribution.unpredicted, attribution.attribute),
@@ -187,7 +187,7 @@ DRAWING = {
 }
 """What is worked out for the drawing alone."""
 ROOMS = ("statistics", "inference", "metrics", "simulation", "hardware", "execution", "runs")
-SOURCES = ("builder", "comparing", "rungs", "recorded", "propagation", "attribution")
+SOURCES = ("builder", "assembly", "rungs", "run_record", "propagation", "attribution")
 PACKAGES = ("scipy", "sklearn", "torch", "qiskit", "statistics")
 WORKED_OUT = {
     *("mean", "std", "var", "median", "average", "quantile", "percentile", "sum", "nansum"),

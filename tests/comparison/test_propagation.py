@@ -11,7 +11,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.comparison.attribution import residuals
-from qvit_qiskit.comparison.data import Executions
+from qvit_qiskit.comparison.evidence import Executions
 from qvit_qiskit.comparison.propagation import (
     ShotNoise,
     observable_ranges,

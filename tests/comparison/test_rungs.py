@@ -21,12 +21,12 @@ from qvit_qiskit import compare, evaluate
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.comparison.attribution import residuals
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.data import Rung
+from qvit_qiskit.comparison.evidence import Rung
 from qvit_qiskit.comparison.export import as_dict, write_comparison
-from qvit_qiskit.comparison.recorded import read_recorded
+from qvit_qiskit.comparison.run_record import read_recorded
+from qvit_qiskit.comparison.sections.caveats import reading
 from qvit_qiskit.comparison.sections.ladder import over_shots
 from qvit_qiskit.comparison.sections.layers import attribution
-from qvit_qiskit.comparison.sections.reading import reading
 from qvit_qiskit.data import load, stratified_subset
 from qvit_qiskit.devices.prices import prices
 from qvit_qiskit.exceptions import DataError, JobError, RouteError
@@ -456,7 +456,7 @@ def test_a_device_that_reports_nothing(single: Path, monkeypatch: pytest.MonkeyP
     def silent(stages: Sequence[StoredStage]) -> BaseEstimatorV2:
         raise RouteError("The device reported nothing.")
 
-    monkeypatch.setattr("qvit_qiskit.comparison.comparing.noise_of", silent)
+    monkeypatch.setattr("qvit_qiskit.comparison.assembly.noise_of", silent)
     found = compare(single, draws=0)
     assert [rung.kind for rung in found.rungs] == ["exact", "shot noise", "hardware"]
     assert found.facts["device noise"] == "left out: The device reported nothing."
@@ -534,7 +534,7 @@ def test_random_data_are_refused(small: Path, monkeypatch: pytest.MonkeyPatch) -
     def mocked(run: RunFolder) -> Any:
         return replace(results_of(run), device="mock_backend")
 
-    monkeypatch.setattr("qvit_qiskit.comparison.recorded.results_of", mocked)
+    monkeypatch.setattr("qvit_qiskit.comparison.run_record.results_of", mocked)
     with pytest.raises(JobError, match="mock_backend, which returns random data"):
         compare(small)
 

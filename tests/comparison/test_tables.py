@@ -13,7 +13,7 @@ from scipy import stats
 from qvit_qiskit import metrics
 from qvit_qiskit.comparison.builder import build
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.data import Anchors, Attribution, Evidence, Executions, Rung
+from qvit_qiskit.comparison.evidence import Anchors, Attribution, Evidence, Executions, Rung
 from qvit_qiskit.comparison.export import as_dict
 from qvit_qiskit.comparison.findings.bias import (
     Errors,

@@ -11,7 +11,7 @@ from qvit_qiskit.exceptions import DataError
 from qvit_qiskit.statistics.differences import acc_difference, auc_difference
 from qvit_qiskit.statistics.intervals import acc_interval, auc_interval
 from qvit_qiskit.study.results.effects import effect
-from qvit_qiskit.study.results.measured import Part, combined, interval, measure
+from qvit_qiskit.study.results.seed_scores import Part, combined, interval, measure
 
 CLASSES = [2, 3]
 SEVERAL = "several"

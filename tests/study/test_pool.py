@@ -14,7 +14,7 @@ from study.studies import EPOCHS, epochs, same_answers, write_spec
 
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.study import Pool, Watcher, make_plan, run_study
-from qvit_qiskit.study.lines import read_lines
+from qvit_qiskit.study.logs import read_lines
 from qvit_qiskit.study.running import workers
 
 RUN = """

@@ -107,6 +107,6 @@ def test_cells_fail_where_the_worker_has_other_data_or_profiles(plan, tmp_path, 
     assert "The profile 'mine'" in failed.reason
     made = plan(models=one, seeds=[0])
     other = replace(load("phantom"), md5="another")
-    monkeypatch.setattr("qvit_qiskit.study.running.work.load_set", lambda name, places: other)
+    monkeypatch.setattr("qvit_qiskit.study.running.cell_work.load_set", lambda name, places: other)
     (failed,) = run_study(made, tmp_path / "t").failed
     assert failed.reason.startswith("The study was planned with phantom of MD5")

@@ -14,10 +14,10 @@ from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.models import ViTConfig
 from qvit_qiskit.study import Watcher, freeze, make_plan, run_study
 from qvit_qiskit.study.folder import StudyFolder
-from qvit_qiskit.study.lines import append, read_lines
+from qvit_qiskit.study.logs import append, read_lines
 from qvit_qiskit.study.results.findings import read_findings
-from qvit_qiskit.study.results.measured import Part
-from qvit_qiskit.study.running import judging
+from qvit_qiskit.study.results.seed_scores import Part
+from qvit_qiskit.study.running import cell_evaluation
 from qvit_qiskit.training import Teacher, TrainConfig, fit, load_checkpoint
 
 VITS = {"vit": {"patch_size": 14, "matched": True}}
@@ -136,7 +136,7 @@ def test_an_interrupted_study_goes_on_from_the_last_epoch(plan, tmp_path, monkey
 
 def failing(monkeypatch, times, error):
     """Evaluations of seed 1 fail so many times."""
-    evaluate, calls = judging.evaluate, []
+    evaluate, calls = cell_evaluation.evaluate, []
 
     def broken(model, split, route):
         if model.config.depth == 2:
@@ -145,7 +145,7 @@ def failing(monkeypatch, times, error):
                 raise error
         return evaluate(model, split, route)
 
-    monkeypatch.setattr(judging, "evaluate", broken)
+    monkeypatch.setattr(cell_evaluation, "evaluate", broken)
 
 
 DEEP = [{"models": ["deep"], "model": {"depth": 2}}]
@@ -228,14 +228,14 @@ def test_a_folder_that_cannot_be(plan, tmp_path, place):
 
 def test_every_look_at_a_test_split_is_written_down_before(plan, tmp_path, monkeypatch):
     made = plan(models=VITS, split="test")
-    evaluate, seen = judging.evaluate, []
+    evaluate, seen = cell_evaluation.evaluate, []
 
     def watched(model, split, route):
         seen.append(len(StudyFolder(tmp_path / "s").tests()))
         assert len(split) == 200  # the test split's images
         return evaluate(model, split, route)
 
-    monkeypatch.setattr(judging, "evaluate", watched)
+    monkeypatch.setattr(cell_evaluation, "evaluate", watched)
     run_study(made, tmp_path / "s")
     assert seen == [1, 2]
     for line, cell in zip(StudyFolder(tmp_path / "s").tests(), made.cells, strict=True):

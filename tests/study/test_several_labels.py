@@ -11,7 +11,7 @@ from qvit_qiskit.models import ResNetConfig
 from qvit_qiskit.study import make_plan, run_study
 from qvit_qiskit.study.results.findings import read_findings
 from qvit_qiskit.study.results.frames import score_frame
-from qvit_qiskit.study.results.written import write_tables
+from qvit_qiskit.study.results.output import write_tables
 from qvit_qiskit.training import Distillation, load_checkpoint
 
 

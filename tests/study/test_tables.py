@@ -15,11 +15,11 @@ from qvit_qiskit import metrics
 from qvit_qiskit.exceptions import DataError, JobError
 from qvit_qiskit.study.folder import StudyFolder
 from qvit_qiskit.study.results import frames as tables
-from qvit_qiskit.study.results import sheets
+from qvit_qiskit.study.results import result_tables
 from qvit_qiskit.study.results.contrasts import contrasts
 from qvit_qiskit.study.results.findings import MEAN, read_findings
+from qvit_qiskit.study.results.output import write_tables
 from qvit_qiskit.study.results.peers import peers
-from qvit_qiskit.study.results.written import write_tables
 
 SETS = ["breastmnist", "retinamnist"]
 GRID = {
@@ -155,7 +155,7 @@ def test_profiles_stand_apart_and_are_not_compared(tmp_path):
         "1 head, 2 qubits, aer-exact", "1 head, 2 qubits, aer-shots",
     }  # fmt: skip
     assert set(tables.time_frame(found)["trainings"]) == {2}
-    validated = sheets.validation_table(found, tables.cell_frame(found))
+    validated = result_tables.validation_table(found, tables.cell_frame(found))
     assert len(validated.rows) == 2  # a training validates once, wherever it is evaluated
 
 

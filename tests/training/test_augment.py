@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from qvit_qiskit.data import names
-from qvit_qiskit.training.augment import FLIPS, SHIFT, augmented, contrasted, flips
+from qvit_qiskit.training.augmentation import FLIPS, SHIFT, augmented, contrasted, flips
 
 
 def moves_of(image, axes):

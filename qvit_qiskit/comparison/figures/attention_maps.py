@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.data import Rung
+from qvit_qiskit.comparison.evidence import Rung
 from qvit_qiskit.comparison.figures.style import WIDTH, canvas, folded, short
 
 GREATEST = 6

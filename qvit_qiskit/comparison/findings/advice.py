@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from qvit_qiskit.comparison.data import Evidence, Rung
+from qvit_qiskit.comparison.evidence import Evidence, Rung
 from qvit_qiskit.comparison.findings.cause import Cause
 from qvit_qiskit.comparison.findings.systematic import Bias, Drift
 from qvit_qiskit.statistics.verdicts import Verdict

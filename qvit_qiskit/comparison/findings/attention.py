@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from qvit_qiskit import metrics
-from qvit_qiskit.comparison.data import Evidence, Rung
+from qvit_qiskit.comparison.evidence import Evidence, Rung
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.models import ViT
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
 
-from qvit_qiskit.comparison.data import Anchors, Rung
+from qvit_qiskit.comparison.evidence import Anchors, Rung
 from qvit_qiskit.comparison.propagation import own_covariances, raised
 from qvit_qiskit.hardware.values.readout_factors import Shared
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qvit_qiskit import metrics
-from qvit_qiskit.comparison.data import Rung
+from qvit_qiskit.comparison.evidence import Rung
 from qvit_qiskit.statistics.influence import strata_of
 from qvit_qiskit.statistics.resampling import replicates
 

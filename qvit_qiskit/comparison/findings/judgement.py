@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from qvit_qiskit.comparison.data import Evidence, Rung
+from qvit_qiskit.comparison.evidence import Evidence, Rung
 from qvit_qiskit.comparison.findings.advice import Advice, Adviser
-from qvit_qiskit.comparison.findings.by_image import ByImage
 from qvit_qiskit.comparison.findings.cause import Cause, cause_of
+from qvit_qiskit.comparison.findings.image_answers import ByImage
 from qvit_qiskit.comparison.findings.parts import LayerError
 from qvit_qiskit.comparison.findings.scores import Scores, covered
 from qvit_qiskit.comparison.findings.shares import Share

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qvit_qiskit.comparison.data import Evidence, Rung
+from qvit_qiskit.comparison.evidence import Evidence, Rung
 from qvit_qiskit.comparison.findings.scores import Scores, covered, output_error
 from qvit_qiskit.comparison.propagation import raised
 from qvit_qiskit.statistics.intervals import Interval, mean_interval

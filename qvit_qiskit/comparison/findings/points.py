@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qvit_qiskit.comparison.data import Rung
+from qvit_qiskit.comparison.evidence import Rung
 
 VALUES = np.linspace(-1, 1, 201)
 """Exact values at which the reach of the shots is given."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qvit_qiskit import metrics
-from qvit_qiskit.comparison.data import Evidence, Rung
+from qvit_qiskit.comparison.evidence import Evidence, Rung
 from qvit_qiskit.statistics.differences import Difference, acc_difference, auc_difference
 from qvit_qiskit.statistics.intervals import (
     IMAGES,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qvit_qiskit.comparison.data import Attribution
+from qvit_qiskit.comparison.evidence import Attribution
 from qvit_qiskit.statistics.intervals import Interval, mean_interval, rms_interval
 
 

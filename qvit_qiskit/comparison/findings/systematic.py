@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from scipy.stats import norm  # type: ignore[import-untyped]
 
-from qvit_qiskit.comparison.data import Evidence, Rung
+from qvit_qiskit.comparison.evidence import Evidence, Rung
 from qvit_qiskit.comparison.findings.bias import (
     Errors,
     Means,

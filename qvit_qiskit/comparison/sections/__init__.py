@@ -5,10 +5,10 @@ from __future__ import annotations
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.sections.answers import attention, calibration, confusion, roc
 from qvit_qiskit.comparison.sections.base import Drawn, Section
-from qvit_qiskit.comparison.sections.image_by_image import images
+from qvit_qiskit.comparison.sections.caveats import reading
+from qvit_qiskit.comparison.sections.images import images
 from qvit_qiskit.comparison.sections.ladder import ladder
 from qvit_qiskit.comparison.sections.layers import attribution, bias, drift, outputs, parts
-from qvit_qiskit.comparison.sections.reading import reading
 
 __all__ = ["Drawn", "Section", "sections"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.data import Rung
+from qvit_qiskit.comparison.evidence import Rung
 from qvit_qiskit.comparison.figures import attention_maps as attention_figure
 from qvit_qiskit.comparison.figures import confusion as confusion_figure
 from qvit_qiskit.comparison.figures import reliability as calibration_figure

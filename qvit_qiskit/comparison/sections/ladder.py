@@ -21,7 +21,7 @@ from qvit_qiskit.pages.table import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qvit_qiskit.comparison.data import Rung
+    from qvit_qiskit.comparison.evidence import Rung
     from qvit_qiskit.comparison.findings.scores import Scores
     from qvit_qiskit.statistics.differences import Difference
     from qvit_qiskit.statistics.intervals import Interval

@@ -9,7 +9,7 @@ from typing import Any
 
 from qvit_qiskit.study.results.effects import Effect, effect
 from qvit_qiskit.study.results.findings import Findings, Group
-from qvit_qiskit.study.results.measured import METRICS
+from qvit_qiskit.study.results.seed_scores import METRICS
 
 AXES = ("model", "heads", "size", "regime", "profile")
 KINDS = (

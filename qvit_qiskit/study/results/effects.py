@@ -12,7 +12,7 @@ from scipy.special import ndtr, stdtr, stdtrit  # type: ignore[import-untyped]
 from qvit_qiskit.statistics.differences import mcnemar
 from qvit_qiskit.statistics.influence import Spread
 from qvit_qiskit.statistics.intervals import Interval, normal_quantile, seeds_interval
-from qvit_qiskit.study.results.measured import LEVEL, Measured, Metric, combined
+from qvit_qiskit.study.results.seed_scores import LEVEL, Measured, Metric, combined
 
 
 @dataclass(frozen=True)

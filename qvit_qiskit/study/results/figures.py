@@ -12,9 +12,9 @@ from matplotlib.lines import Line2D
 
 from qvit_qiskit.comparison.figures.style import OF_KIND, SPARE, Look, canvas, short
 from qvit_qiskit.study.results.findings import MEAN, Findings
-from qvit_qiskit.study.results.measured import METRICS
 from qvit_qiskit.study.results.peers import peers
-from qvit_qiskit.study.results.sheets import name_of, of_group
+from qvit_qiskit.study.results.result_tables import name_of, of_group
+from qvit_qiskit.study.results.seed_scores import METRICS
 
 LINE = 0.21
 """Inches of a row."""

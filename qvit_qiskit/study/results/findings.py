@@ -13,7 +13,7 @@ import numpy as np
 from qvit_qiskit import metrics
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.study.folder import StudyFolder
-from qvit_qiskit.study.results.measured import Measured, Metric, Part, measure
+from qvit_qiskit.study.results.seed_scores import Measured, Metric, Part, measure
 
 MEAN = "mean over sets"
 

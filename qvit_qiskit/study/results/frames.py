@@ -10,8 +10,8 @@ from qvit_qiskit.profile import UNROUTED
 from qvit_qiskit.study.results.contrasts import effects
 from qvit_qiskit.study.results.effects import Tested
 from qvit_qiskit.study.results.findings import Findings, Group, Run
-from qvit_qiskit.study.results.measured import METRICS, interval
 from qvit_qiskit.study.results.peers import peers
+from qvit_qiskit.study.results.seed_scores import METRICS, interval
 
 SHOTS = 1024
 """Per circuit, of profiles of devices unless they say otherwise."""

@@ -13,7 +13,7 @@ import pandas as pd
 from qvit_qiskit.comparison import page
 from qvit_qiskit.comparison.sections import Drawn, Section
 from qvit_qiskit.pages.table import Cell, Table, listed
-from qvit_qiskit.study.results import figures, sheets
+from qvit_qiskit.study.results import figures, result_tables
 from qvit_qiskit.study.results import frames as tables
 from qvit_qiskit.study.results.findings import Findings
 from qvit_qiskit.study.results.peers import peers
@@ -111,9 +111,9 @@ def _scores(study: Findings, frames: dict[str, pd.DataFrame]) -> Section:
         "Dots are seeds, marks their means, bars 95 % intervals of the mean over images."
         + (" Grey: published systems." if beside else ""),
     )  # fmt: skip
-    pieces: list[Drawn | Table] = [drawn, *sheets.score_tables(study, frame)]
+    pieces: list[Drawn | Table] = [drawn, *result_tables.score_tables(study, frame)]
     if study.spec["split"] == "test":
-        pieces.append(sheets.validation_table(study, frames["cells"]))
+        pieces.append(result_tables.validation_table(study, frames["cells"]))
     return Section("scores", "Scores", text, pieces)
 
 
@@ -141,7 +141,7 @@ def _effects(study: Findings, frame: pd.DataFrame) -> list[Section]:
             "Differences paired by seed and image. Thin bars: 95 % intervals over both; thick "
             "bars: over seeds, the images held fixed.",
         )  # fmt: skip
-        more = sheets.effect_tables(study, frame, [kind, *across.get(kind, [])])
+        more = result_tables.effect_tables(study, frame, [kind, *across.get(kind, [])])
         count = int((frame["kind"] == kind).sum())
         text = [
             f"{hint} {count} differences are tested here, each at its own level: no correction is "
@@ -154,7 +154,7 @@ def _effects(study: Findings, frame: pd.DataFrame) -> list[Section]:
 def _teachers(frame: pd.DataFrame) -> list[Section]:
     if frame.empty:
         return []
-    pieces: list[Drawn | Table] = [sheets.teacher_table(frame)]
+    pieces: list[Drawn | Table] = [result_tables.teacher_table(frame)]
     return [Section("teachers", "Teachers", [], pieces)]
 
 
@@ -163,13 +163,13 @@ def _peers(study: Findings, frames: dict[str, pd.DataFrame]) -> list[Section]:
     if published.empty or study.spec["split"] != "test":
         return []
     text = ["Published scores are as their sources state them; none was computed here."]
-    table = sheets.peer_table(study, frames["scores"], published)
+    table = result_tables.peer_table(study, frames["scores"], published)
     return [Section("peers", "Beside published systems", text, [table])]
 
 
 def _costs(frames: dict[str, pd.DataFrame]) -> Section:
     pieces: list[Drawn | Table] = [
-        sheets.cost_table(frames["costs"]), sheets.time_table(frames["times"]),
+        result_tables.cost_table(frames["costs"]), result_tables.time_table(frames["times"]),
     ]  # fmt: skip
     return Section("costs", "Costs", [], pieces)
 
@@ -182,7 +182,7 @@ def _tests(frame: pd.DataFrame) -> list[Section]:
         f"This study's folder has seen {len(frame)} evaluations on test splits, of {kinds} "
         f"configuration{'s' if kinds > 1 else ''}."
     ]
-    pieces: list[Drawn | Table] = [sheets.test_table(frame)]
+    pieces: list[Drawn | Table] = [result_tables.test_table(frame)]
     return [Section("tests", "Evaluations on test splits", text, pieces)]
 
 

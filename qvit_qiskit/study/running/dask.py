@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.study.running.cell_work import work
 from qvit_qiskit.study.running.tasks import Outcome, Progress, Task
-from qvit_qiskit.study.running.work import work
 
 TIMEOUT = 30
 """Seconds to wait for the scheduler, and for its first worker."""

@@ -22,7 +22,7 @@ def in_process(tasks: Sequence[Task]) -> Iterator[Progress | Outcome]:
     Raises:
         KeyboardInterrupt: If a training was interrupted; it is kept.
     """
-    from qvit_qiskit.study.running.work import work
+    from qvit_qiskit.study.running.cell_work import work
 
     for task in tasks:
         progress: list[Progress] = []

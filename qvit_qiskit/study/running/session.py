@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.study.begun import as_begun
 from qvit_qiskit.study.cells import Cell
+from qvit_qiskit.study.earlier_profiles import as_begun
 from qvit_qiskit.study.folder import FORMAT, StudyFolder
-from qvit_qiskit.study.frozen import check_frozen
+from qvit_qiskit.study.frozen_configuration import check_frozen
 from qvit_qiskit.study.plan import Plan
 from qvit_qiskit.study.running.pool import Executor, in_process
 from qvit_qiskit.study.running.tasks import Outcome, Progress, Task, unevaluated
-from qvit_qiskit.study.running.teaching import Teaching, teach
+from qvit_qiskit.study.running.teacher_answers import Teaching, teach
 
 
 @dataclass

@@ -128,7 +128,7 @@ def _deaf() -> Iterator[None]:
 def _serve(line: Connection[Any, Any]) -> None:
     """What a worker process does: cells, until it gets none."""
     _die_with_parent()
-    from qvit_qiskit.study.running.work import work
+    from qvit_qiskit.study.running.cell_work import work
 
     with suppress(EOFError, BrokenPipeError):
         while (task := line.recv()) is not None:

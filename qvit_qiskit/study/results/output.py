@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from qvit_qiskit.comparison.export import csv, write_files
-from qvit_qiskit.comparison.figures.embed import SILENT
+from qvit_qiskit.comparison.figures.markup import SILENT
 from qvit_qiskit.comparison.sections import Drawn
 from qvit_qiskit.exceptions import DataError, JobError
 from qvit_qiskit.study.folder import StudyFolder

@@ -13,17 +13,17 @@ from torch import nn
 
 from qvit_qiskit.comparison.builder import build as build_comparison
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.data import Anchors, Attribution, Evidence, Rung
-from qvit_qiskit.comparison.facts import (
+from qvit_qiskit.comparison.evidence import Anchors, Attribution, Evidence, Rung
+from qvit_qiskit.comparison.findings.attention import attention_of, has_attention, most_moved
+from qvit_qiskit.comparison.propagation import DRAWS
+from qvit_qiskit.comparison.provenance import (
     CHECKED,
     checkpoint_facts,
     class_names,
     common_facts,
     run_facts,
 )
-from qvit_qiskit.comparison.findings.attention import attention_of, has_attention, most_moved
-from qvit_qiskit.comparison.propagation import DRAWS
-from qvit_qiskit.comparison.recorded import Recorded, anchors_of, check_same, read_recorded
+from qvit_qiskit.comparison.run_record import Recorded, anchors_of, check_same, read_recorded
 from qvit_qiskit.comparison.rungs import (
     Ladder,
     rehearsal,
@@ -40,7 +40,7 @@ from qvit_qiskit.statistics.verdicts import TOLERANCE, check_tolerance
 from qvit_qiskit.training.checkpoint import load_checkpoint
 
 if TYPE_CHECKING:
-    from qvit_qiskit.data.given import Given
+    from qvit_qiskit.data.arrays import Given
 
 Tick = Callable[[str], None]
 """Told in a few words what comes next."""

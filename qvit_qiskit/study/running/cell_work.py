@@ -17,12 +17,12 @@ from qvit_qiskit.study.folder import StudyFolder
 from qvit_qiskit.study.folds import fold_of
 from qvit_qiskit.study.plan import Places, load_set
 from qvit_qiskit.study.profiles import Profile, same_profile
-from qvit_qiskit.study.running.judging import facts_of, judge
+from qvit_qiskit.study.running.cell_evaluation import facts_of, judge
 from qvit_qiskit.study.running.tasks import Outcome, Progress, Task, unevaluated
-from qvit_qiskit.study.running.teaching import logits_in, recorded_teacher
+from qvit_qiskit.study.running.teacher_answers import logits_in, recorded_teacher
 from qvit_qiskit.training import FitResult, fit, load_checkpoint, resume
-from qvit_qiskit.training.begin import SETTINGS
 from qvit_qiskit.training.history import Epoch
+from qvit_qiskit.training.trainer import SETTINGS
 
 TRAINING, ERROR = "training", "error.txt"
 

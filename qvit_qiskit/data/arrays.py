@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qvit_qiskit.data.images import MULTI_LABEL, SPLITS, MedImages, PreparedSplit, Split
-from qvit_qiskit.data.own import is_known
+from qvit_qiskit.data.own_images import is_known
 from qvit_qiskit.data.picture import plain_picture
 from qvit_qiskit.exceptions import DataError
 

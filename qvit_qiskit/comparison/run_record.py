@@ -13,7 +13,7 @@ from qiskit.primitives import BaseEstimatorV2
 from torch import nn
 
 from qvit_qiskit.circuits.readout import Basis
-from qvit_qiskit.comparison.data import Anchors, Executions
+from qvit_qiskit.comparison.evidence import Anchors, Executions
 from qvit_qiskit.devices.compiled import Compiled
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.stage import Layout, Rows

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from qvit_qiskit.data import MedImages
-from qvit_qiskit.data.given import as_data
+from qvit_qiskit.data.arrays import as_data
 from qvit_qiskit.exceptions import CheckpointError, ConfigError, QvitError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.profile_route import ProfileRoute
@@ -26,7 +26,7 @@ from qvit_qiskit.training.settings import TrainConfig
 from qvit_qiskit.training.teachers import Teacher, TeacherLike, open_teacher
 
 if TYPE_CHECKING:
-    from qvit_qiskit.data.given import Given
+    from qvit_qiskit.data.arrays import Given
 
 SETTINGS = "train.json"
 FORMAT = Format("training folder", 1, CheckpointError, unnumbered=True)

@@ -11,7 +11,7 @@ from qvit_qiskit.pages.table import NOTHING, Cell, Table, fixed, p_value
 from qvit_qiskit.study.results.contrasts import at
 from qvit_qiskit.study.results.findings import Findings, Group
 from qvit_qiskit.study.results.frames import SHOTS, axes_of
-from qvit_qiskit.study.results.measured import METRICS
+from qvit_qiskit.study.results.seed_scores import METRICS
 
 
 def name_of(study: Findings, group: Group) -> str:

@@ -9,10 +9,10 @@ import numpy as np
 from torch import nn
 
 from qvit_qiskit.circuits import QNNCircuit
-from qvit_qiskit.comparison.recorded import Recorded
+from qvit_qiskit.comparison.run_record import Recorded
 from qvit_qiskit.data import facts as set_facts
 from qvit_qiskit.data import medmnist
-from qvit_qiskit.data.own import is_known
+from qvit_qiskit.data.own_images import is_known
 from qvit_qiskit.data.phantom import CLASS_NAMES, NAME
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.recorded_noise import predicted_controls
