@@ -13,7 +13,7 @@ from torch import nn
 
 from qvit_qiskit.comparison.builder import build as build_comparison
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.evidence import Anchors, Attribution, Evidence, Rung
+from qvit_qiskit.comparison.evidence import AnchorSeries, Attribution, Evidence, Rung
 from qvit_qiskit.comparison.findings.attention import attention_of, has_attention, most_moved
 from qvit_qiskit.comparison.propagation import DRAWS
 from qvit_qiskit.comparison.provenance import (
@@ -23,7 +23,7 @@ from qvit_qiskit.comparison.provenance import (
     common_facts,
     run_facts,
 )
-from qvit_qiskit.comparison.run_record import Recorded, anchors_of, check_same, read_recorded
+from qvit_qiskit.comparison.run_record import RunRecord, anchors_of, check_same, read_recorded
 from qvit_qiskit.comparison.rungs import (
     Ladder,
     rehearsal,
@@ -105,7 +105,7 @@ def compare(
 
 
 def _subject(
-    runs: Sequence[Recorded],
+    runs: Sequence[RunRecord],
     model: nn.Module | Path | str | None,
     data: Given | Source | None,
 ) -> tuple[nn.Module, Source]:
@@ -140,12 +140,12 @@ class _Build:
     tolerance: float
     rungs: list[Rung] = field(default_factory=list)
     attributions: dict[str, Attribution] = field(default_factory=dict)
-    anchors: dict[str, tuple[Anchors, ...]] = field(default_factory=dict)
+    anchors: dict[str, tuple[AnchorSeries, ...]] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     """Of the recorded rungs, taken before any other rung's."""
     notes: dict[str, str] = field(default_factory=dict)
 
-    def climb(self, runs: Sequence[Recorded], routes: Sequence[ProfileRoute]) -> None:
+    def climb(self, runs: Sequence[RunRecord], routes: Sequence[ProfileRoute]) -> None:
         """All rungs, from below."""
         self.tell("exact")
         self.rungs.append(self.ladder.exact_rung())
@@ -165,7 +165,7 @@ class _Build:
         self.tell(f"on {route.name}")
         return self.ladder.on_backend(route, len(self.rungs))
 
-    def _noise_of(self, run: Recorded) -> RecordedNoise | None:
+    def _noise_of(self, run: RunRecord) -> RecordedNoise | None:
         if run.partial:
             self.notes["device noise"] = f"left out, the run in {run.path} is {run.partial}"
             return None
@@ -175,7 +175,7 @@ class _Build:
             self.notes["device noise"] = f"left out: {error}"
             return None
 
-    def _simulate(self, runs: Sequence[Recorded], noisy: Sequence[RecordedNoise | None]) -> None:
+    def _simulate(self, runs: Sequence[RunRecord], noisy: Sequence[RecordedNoise | None]) -> None:
         """What simulators make of the runs: each number of shots once, and each noise once."""
         for shots in dict.fromkeys(run.shots for run in runs):
             self.tell("shot noise")
@@ -204,7 +204,7 @@ class _Build:
                 )
             )  # fmt: skip
 
-    def _record(self, run: Recorded, name: str, noisy: RecordedNoise | None) -> None:
+    def _record(self, run: RunRecord, name: str, noisy: RecordedNoise | None) -> None:
         self.tell(name)
         rung, attribution = self.ladder.recorded(name, run, noisy, len(self.rungs))
         self.rungs.append(rung)

@@ -9,12 +9,12 @@ from qvit_qiskit.comparison import tables
 from qvit_qiskit.comparison.evidence import Evidence
 from qvit_qiskit.comparison.findings.attention import AttentionMaps
 from qvit_qiskit.comparison.findings.curves import Band
-from qvit_qiskit.comparison.findings.image_answers import ByImage
-from qvit_qiskit.comparison.findings.judgement import Answer, DeviceDifference, Outcome
+from qvit_qiskit.comparison.findings.image_answers import ImageAnswers
+from qvit_qiskit.comparison.findings.judgement import Answer, Conclusion, DeviceDifference
 from qvit_qiskit.comparison.findings.parts import LayerError
 from qvit_qiskit.comparison.findings.points import Points
 from qvit_qiskit.comparison.findings.predictions import Confusion, Reliability
-from qvit_qiskit.comparison.findings.scores import Scores
+from qvit_qiskit.comparison.findings.scores import RungScores
 from qvit_qiskit.comparison.findings.shares import Share
 from qvit_qiskit.comparison.findings.systematic import Bias, Drift
 from qvit_qiskit.comparison.fragment import fragment
@@ -33,7 +33,7 @@ class Comparison(Evidence):
     ``dataclasses.replace`` leaves the numbers as they are.
     """
 
-    scores: tuple[Scores, ...]
+    scores: tuple[RungScores, ...]
     """Of every rung: AUC, ACC and distances from the exact rung."""
     answers: tuple[Answer, ...]
     """Of every device: how much worse it is, why, and what to do; without a device of every rung
@@ -60,15 +60,15 @@ class Comparison(Evidence):
     """By rung: images by true and predicted class."""
     maps: AttentionMaps
     """The attention that patches receive."""
-    by_image: dict[str, ByImage]
+    by_image: dict[str, ImageAnswers]
     """By rung: its answer to every image, and where that is another than the exact rung's."""
     image_order: tuple[int, ...]
     """All images, those with a changed answer first."""
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> Conclusion:
         """The answer: what is told first."""
-        return Outcome(
+        return Conclusion(
             self.title, len(self.labels), self.tolerance, self.answers, self.device_differences
         )
 

@@ -96,7 +96,7 @@ class Attribution:
 
 
 @dataclass(frozen=True)
-class Anchors:
+class AnchorSeries:
     """Rows of one quantum layer that were measured in every job, in the order of time."""
 
     values: np.ndarray  # shape: (jobs, anchors, K)
@@ -130,9 +130,9 @@ class Evidence:
     """Of the hardware rung, where there is one."""
     attributions: dict[str, Attribution] = field(default_factory=dict)
     """By name, of every rung that was recorded; ``attribution`` is the first."""
-    anchors: tuple[Anchors, ...] = ()
+    anchors: tuple[AnchorSeries, ...] = ()
     """One per quantum layer, where the first run repeated rows."""
-    anchors_by_rung: dict[str, tuple[Anchors, ...]] = field(default_factory=dict)
+    anchors_by_rung: dict[str, tuple[AnchorSeries, ...]] = field(default_factory=dict)
     """By name, of every rung that was recorded; ``anchors`` are the first's."""
     seed: int = 0
     """Of all resampling, so that a report has the same bytes every time."""
@@ -168,7 +168,7 @@ class Evidence:
         return tuple(rung for rung in self.rungs[1:] if rung.deltas is not None)
 
     @property
-    def recorded_anchors(self) -> dict[str, tuple[Anchors, ...]]:
+    def recorded_anchors(self) -> dict[str, tuple[AnchorSeries, ...]]:
         """Repeated rows by rung; where no rung is named they are of the first recorded one."""
         first = next(iter(self.attributions), "hardware")
         return self.anchors_by_rung or {first: self.anchors}

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from qvit_qiskit.comparison.summary import between_devices, rule, summaries
 
 if TYPE_CHECKING:
-    from qvit_qiskit.comparison.findings.judgement import Outcome
+    from qvit_qiskit.comparison.findings.judgement import Conclusion
 
 TEMPLATES = PackageLoader("qvit_qiskit.comparison", "templates")
 
@@ -25,7 +25,7 @@ def environment() -> Environment:
     )
 
 
-def fragment(outcome: Outcome) -> str:
+def fragment(outcome: Conclusion) -> str:
     """The answer alone, as HTML that can stand in a page beside others."""
     template = environment().get_template("fragment.html.j2")
     return template.render(

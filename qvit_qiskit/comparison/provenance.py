@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from qvit_qiskit.circuits import QNNCircuit
-from qvit_qiskit.comparison.run_record import Recorded
+from qvit_qiskit.comparison.run_record import RunRecord
 from qvit_qiskit.data import facts as set_facts
 from qvit_qiskit.data import medmnist
 from qvit_qiskit.data.own_images import is_known
@@ -94,7 +94,7 @@ def trained_as(checkpoint: Checkpoint) -> dict[str, str]:
     return {"training": ", ".join(known)} if known else {}
 
 
-def run_facts(runs: Sequence[Recorded], labels: Sequence[str]) -> dict[str, str]:
+def run_facts(runs: Sequence[RunRecord], labels: Sequence[str]) -> dict[str, str]:
     """Where and how the runs ran, and with what.
 
     Args:
@@ -122,7 +122,7 @@ def run_facts(runs: Sequence[Recorded], labels: Sequence[str]) -> dict[str, str]
     return facts | {"versions of the comparison": _listed(_here())}
 
 
-def _controls(run: Recorded, label: str) -> dict[str, str]:
+def _controls(run: RunRecord, label: str) -> dict[str, str]:
     """What the neighbours of packed rows do, and what of it reported errors predict.
 
     A simulator knows no crosstalk: it predicts what the places on the chip differ by.
@@ -149,7 +149,7 @@ def _predicted(stage: StoredStage) -> list[float]:
     return [float(np.sqrt(np.mean((packed - alone) ** 2))) for packed, alone in pairs]
 
 
-def _schedule(run: Recorded) -> str:
+def _schedule(run: RunRecord) -> str:
     """How long circuits took by the service's own schedule, where it said so."""
     known = [stage.circuit_seconds for stage in run.stages]
     pairs = [pair for pair in known if pair is not None]

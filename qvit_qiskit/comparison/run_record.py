@@ -13,7 +13,7 @@ from qiskit.primitives import BaseEstimatorV2
 from torch import nn
 
 from qvit_qiskit.circuits.readout import Basis
-from qvit_qiskit.comparison.evidence import Anchors, Executions
+from qvit_qiskit.comparison.evidence import AnchorSeries, Executions
 from qvit_qiskit.devices.compiled import Compiled
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.stage import Layout, Rows
@@ -30,7 +30,7 @@ REHEARSED = "estimated: a rehearsal costs nothing"
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RunRecord:
     """A run read back: a finished one, or of another its whole quantum layers."""
 
     path: Path
@@ -107,7 +107,7 @@ class Recorded:
         return self.folder.model(given)
 
 
-def read_recorded(run: Path | str) -> Recorded:
+def read_recorded(run: Path | str) -> RunRecord:
     """Read a run; of one that is not finished the quantum layers that are.
 
     Raises:
@@ -123,10 +123,10 @@ def read_recorded(run: Path | str) -> Recorded:
         )
     measured = folder.reader.stages[: len(results.layers)]
     executions = [_executions(folder, stage) for stage in measured]
-    return Recorded(Path(run), folder, results, folder.source(), executions)
+    return RunRecord(Path(run), folder, results, folder.source(), executions)
 
 
-def check_same(runs: Sequence[Recorded]) -> None:
+def check_same(runs: Sequence[RunRecord]) -> None:
     """Refuse to compare what cannot be compared.
 
     Raises:
@@ -164,7 +164,7 @@ REPRODUCED = 1e-3
 """By how much logits may differ, relative to 1 + |logit|, when they are computed once more."""
 
 
-def check_reproduced(run: Recorded, replayed: Pass) -> None:
+def check_reproduced(run: RunRecord, replayed: Pass) -> None:
     """Refuse a folder whose logits do not follow from its recorded outputs.
 
     Raises:
@@ -230,7 +230,7 @@ def _physical(compiled: Compiled, virtual: int) -> list[int]:
     return [copy.qubits[copy.outputs[virtual]] for copy in compiled.copies]
 
 
-def anchors_of(inner: BaseEstimatorV2, run: Recorded) -> tuple[Anchors, ...]:
+def anchors_of(inner: BaseEstimatorV2, run: RunRecord) -> tuple[AnchorSeries, ...]:
     """The rows that every job of a layer repeated, with their exact outputs.
 
     Args:
@@ -248,7 +248,7 @@ def anchors_of(inner: BaseEstimatorV2, run: Recorded) -> tuple[Anchors, ...]:
         groups = [group for group in where.rows.groups if len(group.rows)]
         asked = [(g.circuit, g.terms, r.parameters) for g, r in zip(groups, repeated, strict=True)]
         anchors.append(
-            Anchors(
+            AnchorSeries(
                 np.concatenate([each.values for each in repeated], axis=1),
                 np.concatenate([each.covariances for each in repeated], axis=1),
                 np.concatenate([values for values, _ in evaluate(inner, asked)]),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from qvit_qiskit.comparison.attribution import attribute, residuals, unpredicted
 from qvit_qiskit.comparison.evidence import Attribution, Executions, Kind, Rung
 from qvit_qiskit.comparison.propagation import DRAWS, ShotNoise, redraw
-from qvit_qiskit.comparison.run_record import REHEARSED, Recorded, check_reproduced
+from qvit_qiskit.comparison.run_record import REHEARSED, RunRecord, check_reproduced
 from qvit_qiskit.devices.prices import prices
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution.profile_route import ProfileRoute, open_route
@@ -88,7 +88,7 @@ class Ladder:
         )
 
     def recorded(
-        self, name: str, run: Recorded, noisy: RecordedNoise | None, number: int
+        self, name: str, run: RunRecord, noisy: RecordedNoise | None, number: int
     ) -> tuple[Rung, Attribution]:
         """A run as a rung, and which of its layers moved the logits.
 

@@ -10,7 +10,7 @@ from qvit_qiskit.pages.table import cell, listed, p_value
 from qvit_qiskit.statistics.verdicts import short
 
 if TYPE_CHECKING:
-    from qvit_qiskit.comparison.findings.judgement import Answer, DeviceDifference, Outcome
+    from qvit_qiskit.comparison.findings.judgement import Answer, Conclusion, DeviceDifference
     from qvit_qiskit.statistics.verdicts import Verdict
 
 MOST = 1_000_000
@@ -27,7 +27,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Summary:
+class DeviceSummary:
     """What is said of one device."""
 
     headline: str
@@ -36,12 +36,12 @@ class Summary:
     lines: tuple[Line, ...]
 
 
-def summaries(outcome: Outcome) -> tuple[Summary, ...]:
+def summaries(outcome: Conclusion) -> tuple[DeviceSummary, ...]:
     """What is said of every judged rung, in the order of the rungs."""
     return tuple(_summary(one, outcome.images) for one in outcome.answers)
 
 
-def rule(outcome: Outcome) -> str:
+def rule(outcome: Conclusion) -> str:
     """What the words of the verdicts rest on, in a sentence; empty where nothing was judged."""
     if not outcome.answers:
         return ""
@@ -58,7 +58,7 @@ def rule(outcome: Outcome) -> str:
     )
 
 
-def between_devices(outcome: Outcome) -> str:
+def between_devices(outcome: Conclusion) -> str:
     """What tells the devices apart, in a sentence; empty for fewer than two."""
     if not outcome.device_differences:
         return ""
@@ -71,7 +71,7 @@ def between_devices(outcome: Outcome) -> str:
     return f"Between the devices: {listed([_difference(one) for one in apart])}."
 
 
-def plain_text(outcome: Outcome) -> list[str]:
+def plain_text(outcome: Conclusion) -> list[str]:
     """The answer as lines of text without colours; without a rung to judge only the title."""
     lines = [outcome.title]
     for one in summaries(outcome):
@@ -84,7 +84,7 @@ def plain_text(outcome: Outcome) -> list[str]:
     return lines
 
 
-def _summary(answer: Answer, images: int) -> Summary:
+def _summary(answer: Answer, images: int) -> DeviceSummary:
     words = [verdict.word for verdict in answer.verdicts]
     gravest = next(word for word in ("worse", "undecided", "as good") if word in words)
     lines = [
@@ -92,7 +92,7 @@ def _summary(answer: Answer, images: int) -> Summary:
         *([Line("largest part of the error", answer.cause.text)] if answer.cause else []),
         Line("what to do", answer.advice.text, answer.advice.command),
     ]
-    return Summary(f"{answer.rung}: {_headline(answer.verdicts)}", gravest, tuple(lines))
+    return DeviceSummary(f"{answer.rung}: {_headline(answer.verdicts)}", gravest, tuple(lines))
 
 
 def _headline(verdicts: Sequence[Verdict]) -> str:

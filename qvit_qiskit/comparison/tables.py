@@ -11,10 +11,10 @@ import pandas as pd
 from qvit_qiskit.devices.prices import prices
 
 if TYPE_CHECKING:
-    from qvit_qiskit.comparison.findings.image_answers import ByImage
+    from qvit_qiskit.comparison.findings.image_answers import ImageAnswers
     from qvit_qiskit.comparison.findings.judgement import Answer, DeviceDifference
     from qvit_qiskit.comparison.findings.parts import LayerError
-    from qvit_qiskit.comparison.findings.scores import ModelDifference, Scores
+    from qvit_qiskit.comparison.findings.scores import ModelDifference, RungScores
     from qvit_qiskit.comparison.findings.shares import Share
     from qvit_qiskit.comparison.findings.systematic import Bias, Drift, MeanError
     from qvit_qiskit.statistics.differences import Difference
@@ -62,12 +62,12 @@ def device_frame(differences: Sequence[DeviceDifference]) -> pd.DataFrame:
     )
 
 
-def rung_frame(scores: Sequence[Scores]) -> pd.DataFrame:
+def rung_frame(scores: Sequence[RungScores]) -> pd.DataFrame:
     """One line for each rung: scores with intervals, distance from the exact rung, cost."""
     return pd.DataFrame([_rung_line(one) for one in scores])
 
 
-def _rung_line(scores: Scores) -> dict[str, Any]:
+def _rung_line(scores: RungScores) -> dict[str, Any]:
     rung = scores.rung
     line: dict[str, Any] = {"rung": rung.name, "kind": rung.kind, "backend": rung.backend}
     line["intervals over"] = " and ".join(scores.auc.covers)
@@ -88,7 +88,7 @@ def _rung_line(scores: Scores) -> dict[str, Any]:
     return line
 
 
-def difference_frame(scores: Sequence[Scores]) -> pd.DataFrame:
+def difference_frame(scores: Sequence[RungScores]) -> pd.DataFrame:
     """Paired differences from the exact rung, with their tests."""
     return pd.DataFrame(
         [
@@ -223,7 +223,7 @@ def _mean_error(mean: MeanError) -> dict[str, float]:
 
 
 def prediction_frame(
-    by_image: Mapping[str, ByImage], labels: np.ndarray, class_names: Sequence[str]
+    by_image: Mapping[str, ImageAnswers], labels: np.ndarray, class_names: Sequence[str]
 ) -> pd.DataFrame:
     """What every rung answers to every image.
 
@@ -256,7 +256,7 @@ def prediction_frame(
 
 
 def change_frame(
-    by_image: Mapping[str, ByImage], labels: np.ndarray, class_names: Sequence[str], exact: str
+    by_image: Mapping[str, ImageAnswers], labels: np.ndarray, class_names: Sequence[str], exact: str
 ) -> pd.DataFrame:
     """The answers that are others than the exact rung's.
 

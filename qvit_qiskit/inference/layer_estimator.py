@@ -41,7 +41,7 @@ class Pending(Exception):
 
 
 @dataclass(frozen=True)
-class Known:
+class LayerAnswers:
     """What a quantum layer returns, known beforehand."""
 
     values: Layer  # each of shape (R, K)
@@ -49,7 +49,7 @@ class Known:
     asked: Layer | None = None  # each of shape (R, P), the parameters that they answer, to check
 
     @classmethod
-    def of(cls, answers: Answers, asked: Layer) -> Known:
+    def of(cls, answers: Answers, asked: Layer) -> LayerAnswers:
         """The answers of a stage of a run.
 
         Args:
@@ -60,7 +60,7 @@ class Known:
 
 
 @dataclass
-class Record:
+class LayerRecord:
     """What one quantum layer has been asked so far."""
 
     asked: list[Sequence[FlatPub]] = field(default_factory=list)
@@ -97,7 +97,7 @@ class Record:
         )
 
 
-class WalkEstimator(RowEstimator):
+class LayerEstimator(RowEstimator):
     """Answers the quantum layers of a model that walks over images, batch by batch.
 
     A forward pass calls it once per quantum layer, in the same order for every batch. Images keep
@@ -108,7 +108,7 @@ class WalkEstimator(RowEstimator):
     def __init__(
         self,
         inner: BaseEstimatorV2 | None,
-        known: Sequence[Known] = (),
+        known: Sequence[LayerAnswers] = (),
         deltas: Layers | None = None,
         *,
         once: bool = False,
@@ -126,7 +126,7 @@ class WalkEstimator(RowEstimator):
         """
         self.inner, self.known, self.deltas = inner, known, deltas
         self.once, self.notes = once, notes
-        self.records: list[Record] = []
+        self.records: list[LayerRecord] = []
         self._call = 0
         self._seen: list[list[int]] = []
         """For each layer and projection the rows of earlier batches."""
@@ -161,7 +161,7 @@ class WalkEstimator(RowEstimator):
         call, self._call = self._call, self._call + 1
         if call == len(self._seen):
             self._seen.append([0] * len(flats))
-            self.records.append(Record())
+            self.records.append(LayerRecord())
         if len(self._seen[call]) != len(flats):
             raise other_layers()
         if self.notes or (self.inner is None and call == len(self.known)):
@@ -183,7 +183,7 @@ class WalkEstimator(RowEstimator):
             return answers_at(self.inner, rows)
         return evaluate(self.inner, [(f.circuit, f.observables, f.values) for f in flats])
 
-    def _recalled(self, known: Known, call: int, flats: Sequence[FlatPub]) -> Answers:
+    def _recalled(self, known: LayerAnswers, call: int, flats: Sequence[FlatPub]) -> Answers:
         """What a known layer returns for this batch.
 
         Raises:
@@ -228,7 +228,7 @@ class WalkEstimator(RowEstimator):
 
 
 def logits_of(
-    model: nn.Module, images: Tensor, estimator: WalkEstimator, batch_size: int
+    model: nn.Module, images: Tensor, estimator: LayerEstimator, batch_size: int
 ) -> np.ndarray:
     """A model's logits with all its quantum layers on the estimator of a walk.
 
@@ -275,8 +275,8 @@ def walk(
         JobError: If the model calls other layers than it did before, or none at all.
         DataError: If the batch size is not positive, or a logit is not finite.
     """
-    known = [Known.of(*stage) for stage in zip(answers, asked, strict=True)]
-    estimator = WalkEstimator(None, known, notes=False)
+    known = [LayerAnswers.of(*stage) for stage in zip(answers, asked, strict=True)]
+    estimator = LayerEstimator(None, known, notes=False)
     # Strides of a single channel decide over rounding: a run must ask the same rows again.
     whole = images.clone(memory_format=torch.contiguous_format)
     logits = logits_of(model, whole, estimator, batch_size)

@@ -16,10 +16,10 @@ from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.stage import Rows
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.inference.layer_estimator import (
-    Known,
     Layer,
+    LayerAnswers,
+    LayerEstimator,
     Layers,
-    WalkEstimator,
     logits_of,
     other_layers,
 )
@@ -75,8 +75,8 @@ def run_pass(
         JobError: If the model has no quantum layer, or not those that the corrections are for.
         DataError: If a logit is not finite.
     """
-    known = [] if first is None else [Known(first)]
-    estimator = WalkEstimator(inner, known, deltas, once=once, notes=notes)
+    known = [] if first is None else [LayerAnswers(first)]
+    estimator = LayerEstimator(inner, known, deltas, once=once, notes=notes)
     logits = logits_of(model, images, estimator, batch_size)
     if not estimator.records:
         raise JobError("The model has no quantum layer, so its rungs would all be the same.")

@@ -17,7 +17,7 @@ RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
-class Cell:
+class Entry:
     """A value and, where it has one, its interval."""
 
     text: str
@@ -30,7 +30,7 @@ class Table:
 
     caption: str
     heads: tuple[str, ...]
-    rows: Sequence[tuple[Cell, ...]]
+    rows: Sequence[tuple[Entry, ...]]
     name: str = ""
     """Unique on the page."""
     kind: str = "table"
@@ -44,13 +44,13 @@ def fixed(value: float, decimals: int = 3) -> str:
     return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
 
 
-def limits(value: float, low: float, high: float) -> Cell:
+def limits(value: float, low: float, high: float) -> Entry:
     """A value with its interval, to two digits of the interval's width but at least 3 decimals.
 
     Below a thousandth all three share a power of ten.
     """
     if math.isnan(value):
-        return Cell(NOTHING)
+        return Entry(NOTHING)
     size = max(map(abs, (value, low, high)))
     power = math.floor(math.log10(size)) if 0 < size < 1e-3 else 0
     width = (high - low) / 10**power
@@ -58,10 +58,10 @@ def limits(value: float, low: float, high: float) -> Cell:
     decimals = max(1 - math.floor(math.log10(width)), least) if width > 0 else least
     number, *ends = (fixed(x / 10**power, min(decimals, 7)) for x in (value, low, high))
     times = f" × 10{str(power).translate(RAISED)}" if power else ""
-    return Cell(f"{number}{times}", f"[{', '.join(ends)}]{times}")
+    return Entry(f"{number}{times}", f"[{', '.join(ends)}]{times}")
 
 
-def cell(interval: Interval | None, scale: float = 1.0) -> Cell:
+def cell(interval: Interval | None, scale: float = 1.0) -> Entry:
     """An interval as a cell, times a scale; a dash where there is none.
 
     Args:
@@ -72,7 +72,7 @@ def cell(interval: Interval | None, scale: float = 1.0) -> Cell:
         The cell.
     """
     if interval is None:
-        return Cell(NOTHING)
+        return Entry(NOTHING)
     return limits(*(scale * one for one in (interval.value, interval.low, interval.high)))
 
 
@@ -84,7 +84,7 @@ def unchanged(interval: Interval, draws: int) -> str:
     return f"no redraw of {draws} changed it" if interval.low == interval.high else ""
 
 
-def columns(line: pd.Series, name: str, scale: float = 1.0) -> Cell:
+def columns(line: pd.Series, name: str, scale: float = 1.0) -> Entry:
     """The columns ``name``, ``name low`` and ``name high`` of a line, times a scale."""
     return limits(*(scale * float(line[name + end]) for end in ("", " low", " high")))
 

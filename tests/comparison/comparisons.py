@@ -17,7 +17,7 @@ from qiskit import QuantumCircuit
 from qvit_qiskit.comparison.builder import build
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.evidence import (
-    Anchors,
+    AnchorSeries,
     Attribution,
     Evidence,
     Executions,
@@ -198,14 +198,14 @@ def _attribution(
     return Attribution(exact, parts + rng.normal(0, 0.05, parts.shape), total)
 
 
-def _anchors(rng: np.random.Generator, jobs: int = JOBS, rows: int = 8) -> Anchors:
+def _anchors(rng: np.random.Generator, jobs: int = JOBS, rows: int = 8) -> AnchorSeries:
     exact = rng.uniform(-0.9, 0.9, (rows, QUBITS))
     drift = np.linspace(0, 0.05, jobs)[:, None, None] * np.array([1, -1, 0.2, 0])
     spread = np.sqrt((1 - exact**2) / SHOTS)
     values = 0.9 * exact + drift + rng.normal(0, 1, (jobs, *exact.shape)) * spread
     covariances = np.zeros((jobs, rows, QUBITS, QUBITS))
     covariances[..., range(QUBITS), range(QUBITS)] = spread**2
-    return Anchors(values.clip(-1, 1), covariances, exact)
+    return AnchorSeries(values.clip(-1, 1), covariances, exact)
 
 
 def _attention(

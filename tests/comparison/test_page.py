@@ -13,7 +13,7 @@ import pytest
 from comparison.comparisons import RETINA, make_comparison, rebuilt, with_hostile_names
 
 from qvit_qiskit.comparison.page import page
-from qvit_qiskit.pages.table import Cell, fixed, limits, listed, p_value
+from qvit_qiskit.pages.table import Entry, fixed, limits, listed, p_value
 
 SCRIPT = resources.files("qvit_qiskit.comparison") / "templates" / "report.js"
 OUR_SCRIPT = base64.b64encode(hashlib.sha256(SCRIPT.read_bytes()).digest()).decode()
@@ -213,14 +213,14 @@ def test_the_template_is_part_of_the_package():
 @pytest.mark.parametrize(
     ("value", "low", "high", "cell"),
     [
-        (0.84213, 0.7811, 0.8899, Cell("0.842", "[0.781, 0.890]")),
-        (0.0123456, 0.0121111, 0.0125555, Cell("0.01235", "[0.01211, 0.01256]")),
-        (-0.5, -0.6, 0.0, Cell("−0.500", "[−0.600, 0.000]")),
-        (3.61e-6, 1.72e-6, 7.8e-6, Cell("3.6 × 10⁻⁶", "[1.7, 7.8] × 10⁻⁶")),
-        (0.0, 0.0, 0.0, Cell("0.000", "[0.000, 0.000]")),
-        (2e-5, 2e-5, 2e-5, Cell("2.0 × 10⁻⁵", "[2.0, 2.0] × 10⁻⁵")),
-        (1.0, 1.0, 1.0, Cell("1.000", "[1.000, 1.000]")),
-        (float("nan"), float("nan"), float("nan"), Cell("–")),
+        (0.84213, 0.7811, 0.8899, Entry("0.842", "[0.781, 0.890]")),
+        (0.0123456, 0.0121111, 0.0125555, Entry("0.01235", "[0.01211, 0.01256]")),
+        (-0.5, -0.6, 0.0, Entry("−0.500", "[−0.600, 0.000]")),
+        (3.61e-6, 1.72e-6, 7.8e-6, Entry("3.6 × 10⁻⁶", "[1.7, 7.8] × 10⁻⁶")),
+        (0.0, 0.0, 0.0, Entry("0.000", "[0.000, 0.000]")),
+        (2e-5, 2e-5, 2e-5, Entry("2.0 × 10⁻⁵", "[2.0, 2.0] × 10⁻⁵")),
+        (1.0, 1.0, 1.0, Entry("1.000", "[1.000, 1.000]")),
+        (float("nan"), float("nan"), float("nan"), Entry("–")),
     ],
 )
 def test_numbers_are_rounded_to_their_interval(value, low, high, cell):

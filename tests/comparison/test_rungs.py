@@ -36,7 +36,7 @@ from qvit_qiskit.hardware.journal import Journal, pack_arrays
 from qvit_qiskit.hardware.stored import StoredStage
 from qvit_qiskit.inference.passes import run_pass
 from qvit_qiskit.models import ViT, ViTConfig, build_model
-from qvit_qiskit.pages.table import Cell
+from qvit_qiskit.pages.table import Entry
 from qvit_qiskit.qnn import QuantumLinear
 from qvit_qiskit.runs import read_results, submit
 from qvit_qiskit.runs.results import results_of
@@ -278,9 +278,9 @@ def test_a_run_given_twice(small: Path, tmp_path: Path) -> None:
 def test_redraws_that_change_nothing() -> None:
     rung = by_name(make_comparison(n=24, layers=1, draws=6))["shot noise"]
     still = Interval(0.9, 0.9, 0.9, 0.95, "redraws", ("shots",))
-    assert over_shots(still, rung) == Cell("", "no redraw of 6 changed it")
-    assert over_shots(replace(still, low=0.8), rung) == Cell("", "[0.800, 0.900]")
-    assert over_shots(None, rung) == Cell("–")
+    assert over_shots(still, rung) == Entry("", "no redraw of 6 changed it")
+    assert over_shots(replace(still, low=0.8), rung) == Entry("", "[0.800, 0.900]")
+    assert over_shots(None, rung) == Entry("–")
 
 
 def test_one_quantum_layer_has_no_section_of_shares() -> None:

@@ -13,7 +13,7 @@ from scipy import stats
 from qvit_qiskit import metrics
 from qvit_qiskit.comparison.builder import build
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.evidence import Anchors, Attribution, Evidence, Executions, Rung
+from qvit_qiskit.comparison.evidence import AnchorSeries, Attribution, Evidence, Executions, Rung
 from qvit_qiskit.comparison.export import as_dict
 from qvit_qiskit.comparison.findings.bias import (
     Errors,
@@ -72,7 +72,7 @@ def comparison(ladder: Ladder) -> Comparison:
     total = device.logits - exact.logits
     found = Attribution(exact.logits, (0.8 * total)[None], total)
     values = rng.normal(0, 0.1, (3, 4, 2))
-    anchors = Anchors(values, np.tile(0.01 * np.eye(2), (3, 4, 1, 1)), np.zeros((4, 2)))
+    anchors = AnchorSeries(values, np.tile(0.01 * np.eye(2), (3, 4, 1, 1)), np.zeros((4, 2)))
     evidence = Evidence(
         title="forged",
         facts={},
@@ -227,17 +227,17 @@ def test_repeated_rows_without_drift(rng: np.random.Generator) -> None:
     covariances = np.tile(roots @ roots.transpose(0, 2, 1), (7, 1, 1, 1))
     exact = rng.uniform(-1, 1, (6, 2))
 
-    def anchors(drift: float, calibrated: bool = False) -> Anchors:
+    def anchors(drift: float, calibrated: bool = False) -> AnchorSeries:
         noise = np.einsum("akl,jal->jak", roots, rng.normal(size=(7, 6, 2)))
         moved = drift * np.linspace(0, 1, 7)[:, None, None] * np.array([1.0, -1.0])
-        return Anchors(0.9 * exact + noise + moved, covariances, exact, (), calibrated)
+        return AnchorSeries(0.9 * exact + noise + moved, covariances, exact, (), calibrated)
 
     uniform([anchor_drift(anchors(0.0)).p for _ in range(200)])
     assert anchor_drift(anchors(0.3)).p < 1e-4  # opposite changes do not cancel
     cautious = [anchor_drift(anchors(0.0, calibrated=True)).p for _ in range(200)]
     assert np.mean(np.array(cautious) < 0.05) <= 0.05
     one = anchors(0.0)
-    single = Anchors(one.values[:1], one.covariances[:1], exact)
+    single = AnchorSeries(one.values[:1], one.covariances[:1], exact)
     assert anchor_drift(single).freedom == 0
 
 

@@ -17,7 +17,7 @@ from distributed import LocalCluster
 
 from qvit_qiskit.study.running import dask
 from qvit_qiskit.study.running.dask import Dask
-from qvit_qiskit.study.running.tasks import Task
+from qvit_qiskit.study.running.tasks import CellTask
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +97,6 @@ def test_a_cell_that_kills_every_worker_has_failed(tmp_path):
             return Killed("Attempted to run it on 4 workers.\nmore")
 
     made = make_plan(write_spec(tmp_path / "a.toml", seeds=[0], models={"vit": {}}))
-    task = Task(made.cells[0], tmp_path, "", made.profiles, made.places, made.configuration)
+    task = CellTask(made.cells[0], tmp_path, "", made.profiles, made.places, made.configuration)
     found = dask._outcome(Future(), task)  # noqa: SLF001 - a step that nothing public does alone
     assert (found.state, found.reason) == ("failed", "Killed: Attempted to run it on 4 workers.")

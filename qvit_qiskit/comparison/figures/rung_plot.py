@@ -13,7 +13,7 @@ from qvit_qiskit.comparison.figures.style import Look, canvas, looks, short
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qvit_qiskit.comparison.findings.scores import Scores
+    from qvit_qiskit.comparison.findings.scores import RungScores
     from qvit_qiskit.statistics.intervals import Interval
 
 
@@ -60,7 +60,7 @@ def _whiskers(panel: Any, row: int, whole: Interval, shots: Interval | None, loo
     panel.plot(whole.value, row, look.marker, color=look.color, markersize=5.5)
 
 
-def _finish(panel: Any, rows: Sequence[Scores], label: str) -> None:
+def _finish(panel: Any, rows: Sequence[RungScores], label: str) -> None:
     panel.set_yticks(range(len(rows)), [short(one.rung.name, 30) for one in rows])
     panel.set_ylim(len(rows) - 0.4, -0.6)
     panel.set_xlabel(label)

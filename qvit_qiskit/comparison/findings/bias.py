@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
 
-from qvit_qiskit.comparison.evidence import Anchors, Rung
+from qvit_qiskit.comparison.evidence import AnchorSeries, Rung
 from qvit_qiskit.comparison.propagation import own_covariances, raised
 from qvit_qiskit.hardware.values.readout_factors import Shared
 
@@ -177,7 +177,7 @@ def _compare(tags: np.ndarray, heights: np.ndarray) -> Means:
     return Means(labels, counts, means, deviations, chi_square, freedom, p)
 
 
-def anchor_drift(anchors: Anchors) -> Means:
+def anchor_drift(anchors: AnchorSeries) -> Means:
     """Mean errors of repeated rows by job; the test asks whether nothing changed between jobs.
 
     The same rows ran in every job, so shots are the only scatter. The test compares every output
@@ -203,7 +203,7 @@ def anchor_drift(anchors: Anchors) -> Means:
     return Means(labels, counts, means, deviations, chi_square, freedom, p)
 
 
-def _changes(anchors: Anchors) -> tuple[float, int]:
+def _changes(anchors: AnchorSeries) -> tuple[float, int]:
     """Chi-square of every output of every row against its mean over the jobs."""
     chi_square, freedom = 0.0, 0
     for row in range(anchors.values.shape[1]):

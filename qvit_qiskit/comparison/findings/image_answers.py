@@ -12,7 +12,7 @@ from qvit_qiskit.comparison.evidence import Evidence, Rung
 
 
 @dataclass(frozen=True)
-class ByImage:
+class ImageAnswers:
     """The answers of one rung."""
 
     probabilities: np.ndarray  # shape: (n, classes), or (n, labels)
@@ -29,7 +29,7 @@ class ByImage:
     labels twice the distance of the least certain one from one half."""
 
 
-def by_image(evidence: Evidence) -> dict[str, ByImage]:
+def by_image(evidence: Evidence) -> dict[str, ImageAnswers]:
     """The answers of every rung, by its name.
 
     Args:
@@ -48,7 +48,7 @@ def by_image(evidence: Evidence) -> dict[str, ByImage]:
 
 
 def image_order(
-    answers: Mapping[str, ByImage], exact: str, rungs: Sequence[str]
+    answers: Mapping[str, ImageAnswers], exact: str, rungs: Sequence[str]
 ) -> tuple[int, ...]:
     """The images whose answer one of the rungs changed first, each part by the exact margin.
 
@@ -64,12 +64,12 @@ def image_order(
 
 def _of(
     rung: Rung, chances: dict[str, np.ndarray], answers: dict[str, np.ndarray], exact: np.ndarray
-) -> ByImage:
+) -> ImageAnswers:
     differs = answers[rung.name] != exact
     images = differs.any(axis=1) if differs.ndim == 2 else differs
     changed = tuple(int(k) for k in np.flatnonzero(images))
     chance = chances[rung.name]
-    return ByImage(
+    return ImageAnswers(
         chance,
         answers[rung.name],
         differs,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from qvit_qiskit.comparison.evidence import Evidence, Rung
 from qvit_qiskit.comparison.findings.advice import Advice, Adviser
 from qvit_qiskit.comparison.findings.cause import Cause, cause_of
-from qvit_qiskit.comparison.findings.image_answers import ByImage
+from qvit_qiskit.comparison.findings.image_answers import ImageAnswers
 from qvit_qiskit.comparison.findings.parts import LayerError
-from qvit_qiskit.comparison.findings.scores import Scores, covered
+from qvit_qiskit.comparison.findings.scores import RungScores, covered
 from qvit_qiskit.comparison.findings.shares import Share
 from qvit_qiskit.comparison.findings.systematic import Bias, Drift
 from qvit_qiskit.statistics.differences import Difference, acc_difference, auc_difference
@@ -45,7 +45,7 @@ class DeviceDifference:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Conclusion:
     """The answer of a whole comparison: what is told first."""
 
     title: str
@@ -64,8 +64,8 @@ def judged(evidence: Evidence) -> tuple[Rung, ...]:
 
 def answers(
     evidence: Evidence,
-    images: Mapping[str, ByImage],
-    scores: Sequence[Scores],
+    images: Mapping[str, ImageAnswers],
+    scores: Sequence[RungScores],
     errors: Sequence[LayerError],
     largest: Mapping[str, Share],
     systematic: Sequence[Bias | Drift],
@@ -97,7 +97,7 @@ def answers(
 
 
 def device_differences(
-    evidence: Evidence, images: Mapping[str, ByImage]
+    evidence: Evidence, images: Mapping[str, ImageAnswers]
 ) -> tuple[DeviceDifference, ...]:
     """Every pair of devices, in AUC and ACC; empty for fewer than two.
 
@@ -128,7 +128,7 @@ def device_differences(
 
 
 def _verdicts(
-    evidence: Evidence, images: Mapping[str, ByImage], score: Scores, count: int
+    evidence: Evidence, images: Mapping[str, ImageAnswers], score: RungScores, count: int
 ) -> Iterator[Verdict]:
     """Of AUC and ACC; for several rungs at the corrected level."""
     assert score.auc_difference is not None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qvit_qiskit.comparison.evidence import Evidence, Rung
-from qvit_qiskit.comparison.findings.scores import Scores, covered, output_error
+from qvit_qiskit.comparison.findings.scores import RungScores, covered, output_error
 from qvit_qiskit.comparison.propagation import raised
 from qvit_qiskit.statistics.intervals import Interval, mean_interval
 
@@ -37,7 +37,7 @@ class LayerError:
     """None for a rung without shots."""
 
 
-def layer_errors(evidence: Evidence, scores: tuple[Scores, ...]) -> tuple[LayerError, ...]:
+def layer_errors(evidence: Evidence, scores: tuple[RungScores, ...]) -> tuple[LayerError, ...]:
     """Every quantum layer of every rung whose outputs are compared with exact ones.
 
     Args:

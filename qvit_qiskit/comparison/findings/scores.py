@@ -26,7 +26,7 @@ IMAGES_AND_SHOTS: tuple[Source, ...] = ("test images", "shots")
 
 
 @dataclass(frozen=True)
-class Scores:
+class RungScores:
     """One rung; what needs shots or another rung is None where there is none."""
 
     rung: Rung
@@ -55,12 +55,12 @@ class ModelDifference:
     difference: Difference
 
 
-def scores(evidence: Evidence) -> tuple[Scores, ...]:
+def scores(evidence: Evidence) -> tuple[RungScores, ...]:
     """Every rung of a comparison, the exact one first."""
     return tuple(_score(evidence, rung) for rung in evidence.rungs)
 
 
-def _score(evidence: Evidence, rung: Rung) -> Scores:
+def _score(evidence: Evidence, rung: Rung) -> RungScores:
     labels, exact = evidence.labels, evidence.exact
     probabilities, reference = (
         metrics.probabilities(r.logits, multi_label=evidence.multi_label) for r in (rung, exact)
@@ -70,7 +70,7 @@ def _score(evidence: Evidence, rung: Rung) -> Scores:
     same = np.equal(
         *(metrics.answers(p, multi_label=evidence.multi_label) for p in (probabilities, reference))
     )
-    return Scores(
+    return RungScores(
         rung=rung,
         auc=auc_interval(labels, probabilities, covers=covers, seed=evidence.seed),
         acc=acc_interval(labels, probabilities, covers=covers),

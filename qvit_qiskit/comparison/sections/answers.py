@@ -13,7 +13,7 @@ from qvit_qiskit.comparison.figures import confusion as confusion_figure
 from qvit_qiskit.comparison.figures import reliability as calibration_figure
 from qvit_qiskit.comparison.figures import roc as roc_figure
 from qvit_qiskit.comparison.sections.base import Drawn, Section
-from qvit_qiskit.pages.table import NOTHING, Cell, Table, cell, listed
+from qvit_qiskit.pages.table import NOTHING, Entry, Table, cell, listed
 
 MOST = 24
 """Images that are named in a table's cell."""
@@ -92,8 +92,8 @@ def confusion(comparison: Comparison) -> Section:
     confusions = [comparison.confusions[rung.name] for rung in comparison.rungs]
     rows = [
         (
-            Cell(name),
-            Cell(f"{confusions[0].images[k]}"),
+            Entry(name),
+            Entry(f"{confusions[0].images[k]}"),
             *(cell(one.recalls[k]) for one in confusions),
         )
         for k, name in enumerate(comparison.class_names)
@@ -113,9 +113,9 @@ def _changes(comparison: Comparison) -> list[Table]:
     """Which images each rung answers otherwise than the exact one."""
     rows = [
         (
-            Cell(rung.name),
-            Cell(f"{len(answers.changed):,}"),
-            Cell(listed_images(answers.changed, MOST)),
+            Entry(rung.name),
+            Entry(f"{len(answers.changed):,}"),
+            Entry(listed_images(answers.changed, MOST)),
         )
         for rung in comparison.rungs[1:]
         for answers in [comparison.by_image[rung.name]]

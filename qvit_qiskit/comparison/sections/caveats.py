@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.sections.base import Section
-from qvit_qiskit.pages.table import Cell, Table, listed
+from qvit_qiskit.pages.table import Entry, Table, listed
 
 if TYPE_CHECKING:
     from qvit_qiskit.statistics.intervals import Interval
@@ -66,7 +66,7 @@ def _methods(comparison: Comparison) -> Table:
                 known.setdefault(key, []).append(one.rung.name)
     order = {name: place for place, name in enumerate(dict.fromkeys(key[0] for key in known))}
     rows = [
-        (Cell(name), Cell(listed(rungs)), Cell(method), Cell(covers))
+        (Entry(name), Entry(listed(rungs)), Entry(method), Entry(covers))
         for (name, method, covers), rungs in sorted(
             known.items(), key=lambda item: order[item[0][0]]
         )

@@ -9,7 +9,7 @@ from qvit_qiskit.comparison.figures import rung_plot as figure
 from qvit_qiskit.comparison.sections.base import Drawn, Section
 from qvit_qiskit.pages.table import (
     NOTHING,
-    Cell,
+    Entry,
     Table,
     cell,
     fixed,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qvit_qiskit.comparison.evidence import Rung
-    from qvit_qiskit.comparison.findings.scores import Scores
+    from qvit_qiskit.comparison.findings.scores import RungScores
     from qvit_qiskit.statistics.differences import Difference
     from qvit_qiskit.statistics.intervals import Interval
 
@@ -56,7 +56,7 @@ def ladder(comparison: Comparison) -> Section:
     return Section("ladder", "The ladder", text, [drawn, *tables])
 
 
-def _apart(scores: Sequence[Scores]) -> str:
+def _apart(scores: Sequence[RungScores]) -> str:
     """Which rungs differ from the exact one, as far as these images tell."""
     sentences = [
         *_told("AUC", [(one.rung.name, one.auc_difference) for one in scores]),
@@ -79,14 +79,14 @@ def _told(metric: str, differences: list[tuple[str, Difference | None]]) -> list
     return [f"{metric} is {word} for {listed(names)}" for word, names in sides if names]
 
 
-def _scores(scores: Sequence[Scores]) -> Table:
+def _scores(scores: Sequence[RungScores]) -> Table:
     shots = any(one.auc_shots or one.acc_shots for one in scores)
     heads: tuple[str, ...] = ("rung", "AUC", "ACC")
     if shots:
         heads = ("rung", "AUC", "over shots alone", "ACC", "over shots alone")
     rows = []
     for one in scores:
-        line = [Cell(one.rung.name), cell(one.auc)]
+        line = [Entry(one.rung.name), cell(one.auc)]
         line += [over_shots(one.auc_shots, one.rung)] if shots else []
         line += [cell(one.acc)]
         line += [over_shots(one.acc_shots, one.rung)] if shots else []
@@ -94,21 +94,21 @@ def _scores(scores: Sequence[Scores]) -> Table:
     return Table("Scores with 95 % intervals.", heads, rows)
 
 
-def over_shots(interval: Interval | None, rung: Rung) -> Cell:
+def over_shots(interval: Interval | None, rung: Rung) -> Entry:
     """An interval over shots without its value, which stands beside it."""
     if interval is None or rung.draws is None:
-        return Cell(NOTHING)
-    return Cell("", unchanged(interval, len(rung.draws)) or cell(interval).interval)
+        return Entry(NOTHING)
+    return Entry("", unchanged(interval, len(rung.draws)) or cell(interval).interval)
 
 
-def _differences(scores: Sequence[Scores]) -> list[Table]:
+def _differences(scores: Sequence[RungScores]) -> list[Table]:
     rows = [
         (
-            Cell(one.rung.name),
+            Entry(one.rung.name),
             cell(one.auc_difference.interval),
-            Cell(p_value(one.auc_difference.p)),
+            Entry(p_value(one.auc_difference.p)),
             cell(one.acc_difference.interval),
-            Cell(p_value(one.acc_difference.p)),
+            Entry(p_value(one.acc_difference.p)),
         )
         for one in scores
         if one.auc_difference and one.acc_difference
@@ -118,9 +118,9 @@ def _differences(scores: Sequence[Scores]) -> list[Table]:
     return [Table(caption, heads, rows)] if rows else []
 
 
-def _distances(scores: Sequence[Scores]) -> list[Table]:
+def _distances(scores: Sequence[RungScores]) -> list[Table]:
     rows = [
-        (Cell(one.rung.name), cell(one.agreement), cell(one.kl), cell(one.error))
+        (Entry(one.rung.name), cell(one.agreement), cell(one.kl), cell(one.error))
         for one in scores[1:]
     ]
     heads = ("rung", "same answers", "KL divergence (nats)", "output error")
@@ -132,7 +132,7 @@ def _distances(scores: Sequence[Scores]) -> list[Table]:
     return [Table(caption, heads, rows)] if rows else []
 
 
-def _costs(scores: Sequence[Scores]) -> Table:
+def _costs(scores: Sequence[RungScores]) -> Table:
     paid = any(one.rung.qpu_seconds is not None for one in scores)
     heads: tuple[str, ...] = ("rung", "backend", "shots a row")
     heads += ("QPU seconds", "price (USD)") if paid else ()
@@ -140,15 +140,15 @@ def _costs(scores: Sequence[Scores]) -> Table:
     for one in scores:
         rung = one.rung
         line = [
-            Cell(rung.name),
-            Cell(rung.backend),
-            Cell(f"{rung.shots:,}" if rung.shots else NOTHING),
+            Entry(rung.name),
+            Entry(rung.backend),
+            Entry(f"{rung.shots:,}" if rung.shots else NOTHING),
         ]
         if paid:
             basis = f" ({rung.cost_basis})" if rung.cost_basis else ""
             seconds = NOTHING if rung.qpu_seconds is None else fixed(rung.qpu_seconds, 1) + basis
             price = NOTHING if rung.dollars is None else fixed(rung.dollars, 2)
-            line += [Cell(seconds), Cell(price)]
+            line += [Entry(seconds), Entry(price)]
         rows.append(tuple(line))
     return Table(
         "Where the rungs were evaluated" + (", and what it cost." if paid else "."), heads, rows

@@ -12,7 +12,7 @@ from qvit_qiskit.comparison.figures import drift as drift_figure
 from qvit_qiskit.comparison.figures import parts_plot as parts_figure
 from qvit_qiskit.comparison.figures import scatter
 from qvit_qiskit.comparison.sections.base import Drawn, Section
-from qvit_qiskit.pages.table import Cell, Table, cell, p_value
+from qvit_qiskit.pages.table import Entry, Table, cell, p_value
 
 if TYPE_CHECKING:
     from qvit_qiskit.comparison.findings.systematic import Hypothesis
@@ -47,8 +47,8 @@ def attribution(comparison: Comparison) -> Section | None:
     )
     rows = [
         (
-            Cell(one.part),
-            Cell(one.rung),
+            Entry(one.part),
+            Entry(one.rung),
             cell(one.share),
             cell(one.effect),
         )
@@ -96,7 +96,7 @@ def parts(comparison: Comparison) -> Section | None:
     )
     rows = [
         (
-            Cell(f"{one.rung}, layer {one.layer}"),
+            Entry(f"{one.rung}, layer {one.layer}"),
             cell(one.error),
             *(cell(part, 1e3) for part in parts_figure.parts_of(one)),
         )
@@ -201,12 +201,12 @@ def _when(comparison: Comparison) -> str:
 def _tests(hypotheses: Sequence[Hypothesis | None]) -> list[Table]:
     rows = [
         (
-            Cell(one.claim),
-            Cell(one.rung),
-            Cell(str(one.layer)),
-            Cell(f"{one.chi_square:,.1f}"),
-            Cell(str(one.freedom)),
-            Cell(p_value(one.p)),
+            Entry(one.claim),
+            Entry(one.rung),
+            Entry(str(one.layer)),
+            Entry(f"{one.chi_square:,.1f}"),
+            Entry(str(one.freedom)),
+            Entry(p_value(one.p)),
         )
         for one in hypotheses
         if one is not None

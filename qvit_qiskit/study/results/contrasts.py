@@ -8,7 +8,7 @@ from itertools import pairwise, product
 from typing import Any
 
 from qvit_qiskit.study.results.effects import Effect, effect
-from qvit_qiskit.study.results.findings import Findings, Group
+from qvit_qiskit.study.results.findings import Findings, ModelGroup
 from qvit_qiskit.study.results.seed_scores import METRICS
 
 AXES = ("model", "heads", "size", "regime", "profile")
@@ -24,7 +24,7 @@ class Contrast:
     """A linear combination of groups."""
 
     kind: tuple[str, ...]
-    terms: tuple[tuple[int, Group], ...]
+    terms: tuple[tuple[int, ModelGroup], ...]
     what: str
     """Such as ``"qvit − vit"``."""
     at: str
@@ -96,10 +96,10 @@ def _pairs(study: Findings, axis: str, values: list[Any]) -> list[tuple[Any, Any
 
 def _terms(
     kind: tuple[str, ...], pairs: tuple[tuple[Any, Any], ...], place: dict[str, Any]
-) -> Iterator[tuple[int, Group]]:
+) -> Iterator[tuple[int, ModelGroup]]:
     for sides in product((0, 1), repeat=len(kind)):
         chosen = {axis: pair[side] for axis, pair, side in zip(kind, pairs, sides, strict=True)}
-        yield (-1) ** sum(sides), Group(**place, **chosen)
+        yield (-1) ** sum(sides), ModelGroup(**place, **chosen)
 
 
 def _what(study: Findings, axis: str, first: Any, second: Any) -> str:

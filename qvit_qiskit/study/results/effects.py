@@ -12,7 +12,7 @@ from scipy.special import ndtr, stdtr, stdtrit  # type: ignore[import-untyped]
 from qvit_qiskit.statistics.differences import mcnemar
 from qvit_qiskit.statistics.influence import Spread
 from qvit_qiskit.statistics.intervals import Interval, normal_quantile, seeds_interval
-from qvit_qiskit.study.results.seed_scores import LEVEL, Measured, Metric, combined
+from qvit_qiskit.study.results.seed_scores import LEVEL, Metric, SeedScores, combined
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Effect:
         return self.over_both if self.seeds > 1 else self.over_images
 
 
-def effect(terms: Sequence[tuple[float, Measured]], level: float = LEVEL) -> Effect:
+def effect(terms: Sequence[tuple[float, SeedScores]], level: float = LEVEL) -> Effect:
     """The effect of what distinguishes models.
 
     Args:
@@ -72,7 +72,7 @@ def effect(terms: Sequence[tuple[float, Measured]], level: float = LEVEL) -> Eff
     return Effect(scores.metric, scores.value, base, len(scores.values), seeds, images, both)
 
 
-def _seeds(scores: Measured, level: float) -> Tested:
+def _seeds(scores: SeedScores, level: float) -> Tested:
     value, n = scores.value, len(scores.values)
     if n < 2 or math.isnan(value):
         return Tested(_unknown(value, level), math.nan)
@@ -87,7 +87,7 @@ def _unknown(value: float, level: float) -> Interval:
     return Interval(value, math.nan, math.nan, level, "none", ())
 
 
-def _auc_images(scores: Measured, level: float) -> Tested:
+def _auc_images(scores: SeedScores, level: float) -> Tested:
     """Paired DeLong, for one seed as in `differences.auc_difference`."""
     value, error = scores.value, _image_error(scores)
     if math.isnan(value) or not error.error > 0:
@@ -98,14 +98,14 @@ def _auc_images(scores: Measured, level: float) -> Tested:
     return Tested(interval, error.p(value))
 
 
-def _image_error(scores: Measured) -> Spread:
+def _image_error(scores: SeedScores) -> Spread:
     """Standard error of a difference over images; nan where nothing tells it."""
     if scores.metric == "ACC":
         return Spread(_adjusted(scores)[1], sum(map(len, scores.images)) - 1)
     return Spread(math.nan, 1) if scores.perfect else scores.spread().plus(scores.least)
 
 
-def _acc_images(scores: Measured, level: float) -> Tested:
+def _acc_images(scores: SeedScores, level: float) -> Tested:
     """Bonett and Price's interval and McNemar's test, for several seeds.
 
     The test is the score test Σd/√Σd² of the images' mean differences d over the seeds, which for
@@ -129,7 +129,7 @@ def _acc_images(scores: Measured, level: float) -> Tested:
     return Tested(interval, float(p))
 
 
-def _adjusted(scores: Measured) -> tuple[float, float]:
+def _adjusted(scores: SeedScores) -> tuple[float, float]:
     """Centre and standard error of a difference of ACC after Bonett and Price.
 
     They add an image that only one side answers rightly and one that only the other does, here to
@@ -145,7 +145,7 @@ def _adjusted(scores: Measured) -> tuple[float, float]:
     return centre, math.sqrt(variance)
 
 
-def _both(scores: Measured, level: float) -> Tested:
+def _both(scores: SeedScores, level: float) -> Tested:
     """Student's t with Satterthwaite's degrees of freedom for the sum of the two variances."""
     value, n = scores.value, len(scores.values)
     if n < 2 or math.isnan(value):

@@ -13,13 +13,13 @@ import numpy as np
 from qvit_qiskit import metrics
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.study.folder import StudyFolder
-from qvit_qiskit.study.results.seed_scores import Measured, Metric, Part, measure
+from qvit_qiskit.study.results.seed_scores import Metric, Part, SeedScores, measure
 
 MEAN = "mean over sets"
 
 
 @dataclass(frozen=True)
-class Group:
+class ModelGroup:
     """What is trained on every set from every seed, and evaluated on one profile."""
 
     model: str
@@ -34,7 +34,7 @@ class Group:
 class Run:
     """A finished cell on one profile."""
 
-    group: Group
+    group: ModelGroup
     dataset: str
     seed: int
     fold: int | None
@@ -76,7 +76,7 @@ class Findings:
 
     @property
     def size_name(self) -> str:
-        """What `Group.size` is."""
+        """What `ModelGroup.size` is."""
         return "qubits" if self.spec["qubits"] else "width"
 
     @property
@@ -90,14 +90,14 @@ class Findings:
         return self.datasets + ([MEAN] if len(self.datasets) > 1 else [])
 
     @cached_property
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ModelGroup]:
         """Those with a finished cell: by model, heads, size, regime and profile as in the spec."""
         order: list[list[Any]] = [
             list(self.spec["models"]), self.spec["heads"], self.sizes,
             list(self.spec["regimes"]), [profile["name"] for profile in self.plan["profiles"]],
         ]  # fmt: skip
 
-        def place(group: Group) -> list[int]:
+        def place(group: ModelGroup) -> list[int]:
             values = (group.model, group.heads, group.size, group.regime, group.profile)
             return [axis.index(value) for axis, value in zip(order, values, strict=True)]
 
@@ -105,7 +105,7 @@ class Findings:
 
     @property
     def sizes(self) -> list[int]:
-        """Values of `Group.size`, as in the spec."""
+        """Values of `ModelGroup.size`, as in the spec."""
         return list(self.spec[self.size_name if self.size_name == "qubits" else "widths"])
 
     def folds(self, dataset: str) -> int:
@@ -114,15 +114,15 @@ class Findings:
         return max(1, folds if isinstance(folds, int) else folds.get(dataset, 0))
 
     @cached_property
-    def _by_place(self) -> dict[tuple[Group, str, int], list[Run]]:
-        places: dict[tuple[Group, str, int], list[Run]] = {}
+    def _by_place(self) -> dict[tuple[ModelGroup, str, int], list[Run]]:
+        places: dict[tuple[ModelGroup, str, int], list[Run]] = {}
         for run in self.runs:
             places.setdefault((run.group, run.dataset, run.seed), []).append(run)
         for runs in places.values():
             runs.sort(key=lambda run: run.fold or 0)
         return places
 
-    def of(self, group: Group, dataset: str, seed: int) -> list[Run]:
+    def of(self, group: ModelGroup, dataset: str, seed: int) -> list[Run]:
         """The finished folds of one training, in their order."""
         return self._by_place.get((group, dataset, seed), [])
 
@@ -130,12 +130,12 @@ class Findings:
         """The data sets behind a name: itself, or all behind `MEAN`."""
         return self.datasets if name == MEAN else [name]
 
-    def routed(self, group: Group) -> bool:
+    def routed(self, group: ModelGroup) -> bool:
         """Whether a group's models ran on its profile; studies of before do not say."""
         own = [run.evaluation for run in self.runs if run.group == group]
         return all(evaluation.get("routed", True) for evaluation in own)
 
-    def seeds(self, groups: Iterable[Group], name: str) -> tuple[int, ...]:
+    def seeds(self, groups: Iterable[ModelGroup], name: str) -> tuple[int, ...]:
         """The seeds from which all of these groups are finished on a data set, or on all."""
         return tuple(
             seed
@@ -147,7 +147,7 @@ class Findings:
             )
         )
 
-    def parts(self, group: Group, name: str, seeds: Sequence[int]) -> list[Part]:
+    def parts(self, group: ModelGroup, name: str, seeds: Sequence[int]) -> list[Part]:
         """A group's answers about a data set, or about all.
 
         Raises:
@@ -165,7 +165,9 @@ class Findings:
                 complete.append(Part(labels, np.array([chances for _, chances in answers]), weight))
         return complete
 
-    def measured(self, metric: Metric, group: Group, name: str, seeds: tuple[int, ...]) -> Measured:
+    def measured(
+        self, metric: Metric, group: ModelGroup, name: str, seeds: tuple[int, ...]
+    ) -> SeedScores:
         """A group's score on a data set, or on all."""
         key = (metric, group, name, seeds)
         if key not in self._measured:
@@ -173,7 +175,7 @@ class Findings:
         return self._measured[key]
 
     @cached_property
-    def _measured(self) -> dict[tuple[Metric, Group, str, tuple[int, ...]], Measured]:
+    def _measured(self) -> dict[tuple[Metric, ModelGroup, str, tuple[int, ...]], SeedScores]:
         return {}
 
 
@@ -198,7 +200,7 @@ def read_findings(folder: Path | str) -> Findings:
                 break
             evaluation = known[profile["digest"]]
             size = cell["qubits"] * (1 if plan["spec"]["qubits"] else cell["heads"])
-            group = Group(cell["model"], cell["heads"], size, cell["regime"], profile["name"])
+            group = ModelGroup(cell["model"], cell["heads"], size, cell["regime"], profile["name"])
             runs.append(
                 Run(
                     group, cell["dataset"], cell["seed"], cell["fold"], cell, result, evaluation,

@@ -9,7 +9,7 @@ import pandas as pd
 from qvit_qiskit.profile import UNROUTED
 from qvit_qiskit.study.results.contrasts import effects
 from qvit_qiskit.study.results.effects import Tested
-from qvit_qiskit.study.results.findings import Findings, Group, Run
+from qvit_qiskit.study.results.findings import Findings, ModelGroup, Run
 from qvit_qiskit.study.results.peers import peers
 from qvit_qiskit.study.results.seed_scores import METRICS, interval
 
@@ -17,7 +17,7 @@ SHOTS = 1024
 """Per circuit, of profiles of devices unless they say otherwise."""
 
 
-def axes_of(study: Findings, group: Group) -> dict[str, Any]:
+def axes_of(study: Findings, group: ModelGroup) -> dict[str, Any]:
     """The columns that say which model a line is about."""
     by_qubits = study.size_name == "qubits"
     return {

@@ -12,7 +12,7 @@ import pandas as pd
 
 from qvit_qiskit.comparison import page
 from qvit_qiskit.comparison.sections import Drawn, Section
-from qvit_qiskit.pages.table import Cell, Table, listed
+from qvit_qiskit.pages.table import Entry, Table, listed
 from qvit_qiskit.study.results import figures, result_tables
 from qvit_qiskit.study.results import frames as tables
 from qvit_qiskit.study.results.findings import Findings
@@ -214,7 +214,7 @@ def as_markdown(report: Report, pictures: dict[str, str]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _joined(cell: Cell) -> str:
+def _joined(cell: Entry) -> str:
     return f"{cell.text} {cell.interval}".strip()
 
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from qvit_qiskit.pages.table import NOTHING, Cell, Table, fixed, p_value
+from qvit_qiskit.pages.table import NOTHING, Entry, Table, fixed, p_value
 from qvit_qiskit.study.results.contrasts import at
-from qvit_qiskit.study.results.findings import Findings, Group
+from qvit_qiskit.study.results.findings import Findings, ModelGroup
 from qvit_qiskit.study.results.frames import SHOTS, axes_of
 from qvit_qiskit.study.results.seed_scores import METRICS
 
 
-def name_of(study: Findings, group: Group) -> str:
+def name_of(study: Findings, group: ModelGroup) -> str:
     """A group as a heading."""
     return at(study, vars(group))
 
@@ -34,7 +34,7 @@ def _score_table(study: Findings, frame: pd.DataFrame, metric: str) -> Table:
     for group in study.groups:
         mine = of_group(study, frame, group)
         cells = [_score(mine[mine["set"] == name], metric) for name in study.sets]
-        rows.append((Cell(name_of(study, group)), *cells))
+        rows.append((Entry(name_of(study, group)), *cells))
     split = "test" if study.spec["split"] == "test" else "validation"
     caption = (
         f"{metric} on the {split} split: mean over seeds ± standard deviation over seeds, with the "
@@ -43,7 +43,7 @@ def _score_table(study: Findings, frame: pd.DataFrame, metric: str) -> Table:
     return Table(caption, ("model", *study.sets), rows)
 
 
-def of_group(study: Findings, frame: pd.DataFrame, group: Group) -> pd.DataFrame:
+def of_group(study: Findings, frame: pd.DataFrame, group: ModelGroup) -> pd.DataFrame:
     """The lines of a frame that are about a group."""
     chosen = frame
     for name, value in axes_of(study, group).items():
@@ -51,11 +51,11 @@ def of_group(study: Findings, frame: pd.DataFrame, group: Group) -> pd.DataFrame
     return chosen
 
 
-def _score(mine: pd.DataFrame, metric: str) -> Cell:
+def _score(mine: pd.DataFrame, metric: str) -> Entry:
     if mine.empty:
-        return Cell(NOTHING)
+        return Entry(NOTHING)
     line = mine.iloc[0]
-    return Cell(_plus_minus(line, metric), _limits(line[f"{metric} low"], line[f"{metric} high"]))
+    return Entry(_plus_minus(line, metric), _limits(line[f"{metric} low"], line[f"{metric} high"]))
 
 
 def _plus_minus(line: pd.Series, metric: str) -> str:
@@ -86,7 +86,7 @@ def validation_table(study: Findings, cells: pd.DataFrame) -> Table:
             for auc, acc in means.itertuples(index=False)
         ]
         shown = texts if len(study.datasets) > 1 else texts[:-1]
-        rows.append((Cell(name_of(study, group)), *map(Cell, shown)))
+        rows.append((Entry(name_of(study, group)), *map(Entry, shown)))
     caption = (
         "AUC / ACC on the validation split at the epoch that was kept, means over seeds: by these "
         "to choose among the models of a study, whose test scores are above."
@@ -115,7 +115,7 @@ def _effect_table(study: Findings, frame: pd.DataFrame, metric: str, what: str) 
     rows = []
     for (sides, place), lines in mine.groupby(["difference of", "at"], sort=False):
         cells = [_effect(lines[lines["set"] == name]) for name in study.sets]
-        rows.append((Cell(f"{sides}; {place}" if place else str(sides)), *cells))
+        rows.append((Entry(f"{sides}; {place}" if place else str(sides)), *cells))
     caption = (
         f"{what} in {metric}, paired by seed and image, with the 95 % interval over both; p over "
         "both, over seeds, over images."
@@ -124,9 +124,9 @@ def _effect_table(study: Findings, frame: pd.DataFrame, metric: str, what: str) 
     return Table(caption, ("difference", *study.sets), rows)
 
 
-def _effect(lines: pd.DataFrame) -> Cell:
+def _effect(lines: pd.DataFrame) -> Entry:
     if lines.empty:
-        return Cell(NOTHING)
+        return Entry(NOTHING)
     line = lines.iloc[0]
     over = "seeds and images" if line["seeds"] > 1 else "images"
     share = line["relative"]
@@ -135,7 +135,7 @@ def _effect(lines: pd.DataFrame) -> Cell:
         p_value(line[f"p over {name}"]) for name in ("seeds and images", "seeds", "images")
     )
     text = f"{_signed(line['difference'])}{relative}, p {ps}"
-    return Cell(text, _limits(line[f"low over {over}"], line[f"high over {over}"]))
+    return Entry(text, _limits(line[f"low over {over}"], line[f"high over {over}"]))
 
 
 def _signed(value: float, decimals: int = 3) -> str:
@@ -173,44 +173,46 @@ def peer_table(study: Findings, scores: pd.DataFrame, published: pd.DataFrame) -
     for group in study.groups:
         mine = of_group(study, scores, group)
         cells = [_ours(mine[mine["set"] == name]) for name in names]
-        rows.append((Cell(f"ours: {name_of(study, group)}"), _size(study, group), *cells, Cell("")))
+        rows.append(
+            (Entry(f"ours: {name_of(study, group)}"), _size(study, group), *cells, Entry(""))
+        )
     for (system, source), lines in published.groupby(["system", "source"], sort=False):
         first = lines.iloc[0]
         cells = [_theirs(lines[lines["set"] == name]) for name in names]
         remark = "; ".join(text for text in (str(source), str(first["note"])) if text)
-        size = Cell(str(first["parameters"]) or NOTHING)
-        rows.append((Cell(str(system)), size, *cells, Cell(remark)))
+        size = Entry(str(first["parameters"]) or NOTHING)
+        rows.append((Entry(str(system)), size, *cells, Entry(remark)))
     caption = "Test AUC / ACC beside what others have published; ours are means over seeds."
     return Table(caption, ("system", "parameters", *names, "source"), rows)
 
 
-def _size(study: Findings, group: Group) -> Cell:
+def _size(study: Findings, group: ModelGroup) -> Entry:
     counts = {run.result["cost"]["parameters"] for run in study.runs if run.group == group}
     ends = sorted({min(counts), max(counts)})
-    return Cell("–".join(f"{count:,}" for count in ends))
+    return Entry("–".join(f"{count:,}" for count in ends))
 
 
-def _ours(mine: pd.DataFrame) -> Cell:
+def _ours(mine: pd.DataFrame) -> Entry:
     if mine.empty:
-        return Cell(NOTHING)
+        return Entry(NOTHING)
     line = mine.iloc[0]
-    return Cell(" / ".join(_plus_minus(line, metric) for metric in METRICS))
+    return Entry(" / ".join(_plus_minus(line, metric) for metric in METRICS))
 
 
-def _theirs(lines: pd.DataFrame) -> Cell:
+def _theirs(lines: pd.DataFrame) -> Entry:
     if lines.empty:
-        return Cell(NOTHING)
+        return Entry(NOTHING)
     line = lines.iloc[0]
     numbers = [NOTHING if pd.isna(line[metric]) else fixed(line[metric]) for metric in METRICS]
-    return Cell(" / ".join(numbers))
+    return Entry(" / ".join(numbers))
 
 
 def test_table(frame: pd.DataFrame) -> Table:
     """Every look at a test split, from `tables.test_frame`."""
     rows = [
         (
-            Cell(str(line["time"])), Cell(str(line["label"])), Cell(line["profile"] or NOTHING),
-            Cell(str(line["git"] or NOTHING)[:12]), Cell(str(line["configuration"])[:12]),
+            Entry(str(line["time"])), Entry(str(line["label"])), Entry(line["profile"] or NOTHING),
+            Entry(str(line["git"] or NOTHING)[:12]), Entry(str(line["configuration"])[:12]),
         )
         for line in frame.to_dict("records")
     ]  # fmt: skip
@@ -218,12 +220,12 @@ def test_table(frame: pd.DataFrame) -> Table:
     return Table(caption, ("time", "cell", "profile", "commit", "configuration"), rows)
 
 
-def _plain(frame: pd.DataFrame, decimals: int = 3) -> list[tuple[Cell, ...]]:
+def _plain(frame: pd.DataFrame, decimals: int = 3) -> list[tuple[Entry, ...]]:
     return [
         tuple(
-            Cell(value if isinstance(value, str) else fixed(value, decimals))
+            Entry(value if isinstance(value, str) else fixed(value, decimals))
             if isinstance(value, str | float)
-            else Cell(f"{value:,}")
+            else Entry(f"{value:,}")
             for value in line.values()
         )
         for line in frame.to_dict("records")

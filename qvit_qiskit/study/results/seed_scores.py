@@ -4,7 +4,7 @@ A model's score is the mean over its seeds, and over folds and data sets where t
 them. An image moves that mean by the mean of what it does to each seed's score, so an interval over
 test images follows as for a single training: from the images' influences averaged over the seeds
 (`statistics.influence`). Influences and values are linear, so that differences, and differences of
-differences, of models that saw the same images are `Measured` as well.
+differences, of models that saw the same images are `SeedScores` as well.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Measured:
+class SeedScores:
     """A metric, or a linear combination of it over models."""
 
     metric: Metric
@@ -110,7 +110,7 @@ class Measured:
         return spread(np.concatenate(parts), np.concatenate(groups))
 
 
-def measure(metric: Metric, parts: Sequence[Part]) -> Measured:
+def measure(metric: Metric, parts: Sequence[Part]) -> SeedScores:
     """A metric of a model.
 
     Args:
@@ -126,7 +126,7 @@ def measure(metric: Metric, parts: Sequence[Part]) -> Measured:
         right = [_right(part) for part in parts]
         values = [share.mean(axis=1) for share in right]
         images = tuple(share.mean(axis=0) for share in right)
-        return Measured(metric, _weighted(weights, values), weights, labels, images)
+        return SeedScores(metric, _weighted(weights, values), weights, labels, images)
     curves = [[areas(part.labels, chances) for chances in part.probabilities] for part in parts]
     values = [np.array([one.mean for one in seeds]) for seeds in curves]
     images = tuple(np.mean([one.influence for one in seeds], axis=0) for seeds in curves)
@@ -136,7 +136,7 @@ def measure(metric: Metric, parts: Sequence[Part]) -> Measured:
         if len(seeds[0].values)
     )
     perfect = bool(np.isin(values, (0.0, 1.0)).all())
-    return Measured(
+    return SeedScores(
         metric, _weighted(weights, values), weights, labels, images, float(least), perfect
     )
 
@@ -159,7 +159,7 @@ def right_answers(labels: Labels, chances: Floats) -> Floats:
     return right if right.ndim == 1 else right.mean(axis=1)
 
 
-def combined(terms: Sequence[tuple[float, Measured]]) -> Measured:
+def combined(terms: Sequence[tuple[float, SeedScores]]) -> SeedScores:
     """A linear combination of models that saw the same images.
 
     Args:
@@ -184,7 +184,7 @@ def combined(terms: Sequence[tuple[float, Measured]]) -> Measured:
     return replace(first, values=values, images=images, perfect=perfect)
 
 
-def interval(scores: Measured, parts: Sequence[Part], level: float = LEVEL) -> Interval:
+def interval(scores: SeedScores, parts: Sequence[Part], level: float = LEVEL) -> Interval:
     """The interval of a model's mean score over test images, its trainings held fixed.
 
     With one seed and one part these are `intervals.auc_interval` and `acc_interval`. ACC: Wilson's,
@@ -218,7 +218,7 @@ def _limits(part: Part, level: float) -> tuple[float, float]:
     return float(limits[0]), float(limits[1])
 
 
-def _acc_interval(scores: Measured, level: float) -> Interval:
+def _acc_interval(scores: SeedScores, level: float) -> Interval:
     share = min(max(scores.value, 0.0), 1.0)
     count = sum(map(len, scores.images))
     single = len(scores.values) == 1 and len(scores.images) == 1 and not scores.several

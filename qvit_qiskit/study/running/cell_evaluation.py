@@ -14,7 +14,7 @@ from qvit_qiskit.study.cells import Cell
 from qvit_qiskit.study.folder import FORMAT, StudyFolder
 from qvit_qiskit.study.profiles import Profile, same_profile
 from qvit_qiskit.study.results.flops import simulation_flops
-from qvit_qiskit.study.running.tasks import Task
+from qvit_qiskit.study.running.tasks import CellTask
 from qvit_qiskit.training import FitResult
 from qvit_qiskit.training.checkpoint import versions
 
@@ -50,7 +50,7 @@ def facts_of(cell: Cell, trained: FitResult) -> dict[str, Any]:
 
 
 def judge(
-    task: Task, folder: StudyFolder, model: Classifier, data: MedImages, profile: Profile
+    task: CellTask, folder: StudyFolder, model: Classifier, data: MedImages, profile: Profile
 ) -> dict[str, Any]:
     """Scores and logits on one profile; a look at test images is written down before it."""
     cell = task.cell

@@ -18,7 +18,7 @@ from qvit_qiskit.study.folds import fold_of
 from qvit_qiskit.study.plan import Places, load_set
 from qvit_qiskit.study.profiles import Profile, same_profile
 from qvit_qiskit.study.running.cell_evaluation import facts_of, judge
-from qvit_qiskit.study.running.tasks import Outcome, Progress, Task, unevaluated
+from qvit_qiskit.study.running.tasks import CellTask, EpochProgress, Outcome, unevaluated
 from qvit_qiskit.study.running.teacher_answers import logits_in, recorded_teacher
 from qvit_qiskit.training import FitResult, fit, load_checkpoint, resume
 from qvit_qiskit.training.history import Epoch
@@ -27,10 +27,10 @@ from qvit_qiskit.training.trainer import SETTINGS
 TRAINING, ERROR = "training", "error.txt"
 
 
-Tell = Callable[[Progress], None]
+Tell = Callable[[EpochProgress], None]
 
 
-def work(task: Task, tell: Tell) -> Outcome:
+def work(task: CellTask, tell: Tell) -> Outcome:
     """Finish a cell; whatever goes wrong is told, not raised.
 
     Args:
@@ -58,7 +58,7 @@ def work(task: Task, tell: Tell) -> Outcome:
     return Outcome(key, "failed", time.perf_counter() - started, reason)
 
 
-def _finish(task: Task, folder: StudyFolder, tell: Tell) -> bool:
+def _finish(task: CellTask, folder: StudyFolder, tell: Tell) -> bool:
     """Train and evaluate what is missing; false if the session ended meanwhile."""
     cell, place = task.cell, folder.cell(task.cell.key)
     result = folder.result(cell.key)
@@ -79,12 +79,12 @@ def _finish(task: Task, folder: StudyFolder, tell: Tell) -> bool:
     return True
 
 
-def _train(task: Task, folder: StudyFolder, data: MedImages, tell: Tell) -> FitResult:
+def _train(task: CellTask, folder: StudyFolder, data: MedImages, tell: Tell) -> FitResult:
     cell, place = task.cell, folder.cell(task.cell.key) / TRAINING
     planned = cell.train.planned_epochs
 
     def on_epoch(record: Epoch, total: int) -> None:
-        tell(Progress(cell.key, record.epoch / planned))
+        tell(EpochProgress(cell.key, record.epoch / planned))
         if not folder.in_session(task.session):
             raise KeyboardInterrupt  # what `fit` understands; the epoch is kept
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.study.running.cell_work import work
-from qvit_qiskit.study.running.tasks import Outcome, Progress, Task
+from qvit_qiskit.study.running.tasks import CellTask, EpochProgress, Outcome
 
 TIMEOUT = 30
 """Seconds to wait for the scheduler, and for its first worker."""
@@ -35,7 +35,7 @@ class Dask:
             ) from error
         self.address = address
 
-    def __call__(self, tasks: Sequence[Task]) -> Iterator[Progress | Outcome]:
+    def __call__(self, tasks: Sequence[CellTask]) -> Iterator[EpochProgress | Outcome]:
         """Run cells; tells of cells only, not of epochs.
 
         Raises:
@@ -44,7 +44,7 @@ class Dask:
         from distributed import as_completed
 
         client = self._client()
-        futures: dict[Any, Task] = {}
+        futures: dict[Any, CellTask] = {}
         try:
             for task in tasks:
                 name = f"{task.cell.label} {task.session[:8]}-{len(futures)}"
@@ -81,7 +81,7 @@ class Dask:
         return client
 
 
-def on_worker(task: Task) -> Outcome:
+def on_worker(task: CellTask) -> Outcome:
     """Finish a cell on a Dask worker."""
     from distributed import get_worker
 
@@ -98,7 +98,7 @@ def _one_thread_each(worker: str) -> str:
     )
 
 
-def _outcome(future: Any, task: Task) -> Outcome:
+def _outcome(future: Any, task: CellTask) -> Outcome:
     if future.status == "finished":
         outcome: Outcome = future.result()
         return outcome

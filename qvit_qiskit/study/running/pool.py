@@ -10,13 +10,13 @@ from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.study.running.workers import Worker
 
 if TYPE_CHECKING:
-    from qvit_qiskit.study.running.tasks import Outcome, Progress, Task
+    from qvit_qiskit.study.running.tasks import CellTask, EpochProgress, Outcome
 
-Executor = Callable[[Sequence["Task"]], "Iterator[Progress | Outcome]"]
+Executor = Callable[[Sequence["CellTask"]], "Iterator[EpochProgress | Outcome]"]
 """Runs cells in any order; tells of every epoch, if it can, and of every cell's end."""
 
 
-def in_process(tasks: Sequence[Task]) -> Iterator[Progress | Outcome]:
+def in_process(tasks: Sequence[CellTask]) -> Iterator[EpochProgress | Outcome]:
     """One cell after the other in this process.
 
     Raises:
@@ -25,7 +25,7 @@ def in_process(tasks: Sequence[Task]) -> Iterator[Progress | Outcome]:
     from qvit_qiskit.study.running.cell_work import work
 
     for task in tasks:
-        progress: list[Progress] = []
+        progress: list[EpochProgress] = []
         outcome = work(task, progress.append)
         yield from progress
         if outcome.state == "stopped":
@@ -46,7 +46,7 @@ class Pool:
             raise JobError(f"Expected at least one worker, but got {workers}.")
         self.workers = workers
 
-    def __call__(self, tasks: Sequence[Task]) -> Iterator[Progress | Outcome]:
+    def __call__(self, tasks: Sequence[CellTask]) -> Iterator[EpochProgress | Outcome]:
         """Run cells; when the caller goes away, running ones keep their last epoch."""
         left = list(reversed(tasks))
         busy: list[Worker] = []

@@ -15,7 +15,7 @@ from qvit_qiskit.study.folder import FORMAT, StudyFolder
 from qvit_qiskit.study.frozen_configuration import check_frozen
 from qvit_qiskit.study.plan import Plan
 from qvit_qiskit.study.running.pool import Executor, in_process
-from qvit_qiskit.study.running.tasks import Outcome, Progress, Task, unevaluated
+from qvit_qiskit.study.running.tasks import CellTask, EpochProgress, Outcome, unevaluated
 from qvit_qiskit.study.running.teacher_answers import Teaching, teach
 
 
@@ -100,7 +100,7 @@ def run_study(
 
 def _attempt(
     executor: Executor,
-    tasks: Sequence[Task],
+    tasks: Sequence[CellTask],
     place: StudyFolder,
     watcher: Watcher,
     summary: Summary,
@@ -110,7 +110,7 @@ def _attempt(
     try:
         for event in events:
             cell = cells[event.key]
-            if isinstance(event, Progress):
+            if isinstance(event, EpochProgress):
                 watcher.progress(cell, event.share)
                 continue
             place.note(event.state, label=cell.label, **asdict(event))
@@ -129,8 +129,8 @@ def _unfinished(place: StudyFolder, plan: Plan, cell: Cell) -> bool:
     return result is None or bool(unevaluated(result, plan.profiles))
 
 
-def _task(plan: Plan, cell: Cell, place: StudyFolder, session: str) -> Task:
-    return Task(cell, place.path, session, plan.profiles, plan.places, plan.configuration)
+def _task(plan: Plan, cell: Cell, place: StudyFolder, session: str) -> CellTask:
+    return CellTask(cell, place.path, session, plan.profiles, plan.places, plan.configuration)
 
 
 def as_dict(plan: Plan) -> dict[str, Any]:

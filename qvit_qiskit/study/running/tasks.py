@@ -13,7 +13,7 @@ from qvit_qiskit.study.profiles import Profile
 
 
 @dataclass(frozen=True)
-class Task:
+class CellTask:
     """A cell to be finished, with all that another process needs to know."""
 
     cell: Cell
@@ -26,7 +26,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Progress:
+class EpochProgress:
     """An epoch of a cell is done."""
 
     key: str

@@ -18,7 +18,7 @@ from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qvit_qiskit.study.running.tasks import Outcome, Progress, Task
+    from qvit_qiskit.study.running.tasks import CellTask, EpochProgress, Outcome
 
 ONE_THREAD = (
     "OMP_NUM_THREADS",
@@ -40,7 +40,7 @@ class Worker:
         with _one_thread_variables(), _deaf():
             self.process.start()
         other.close()  # so that the line ends when the process does
-        self.task: Task | None = None
+        self.task: CellTask | None = None
 
     @property
     def idle(self) -> bool:
@@ -52,13 +52,13 @@ class Worker:
         """Whether its process runs."""
         return self.process.is_alive()
 
-    def give(self, task: Task) -> None:
+    def give(self, task: CellTask) -> None:
         """Hand it a cell; it must be idle."""
         self.task = task
         with suppress(OSError):  # a worker that died already is noticed in `hear`
             self.line.send(task)
 
-    def hear(self) -> Progress | Outcome:
+    def hear(self) -> EpochProgress | Outcome:
         """Its next word; of a dead worker, that its cell has failed."""
         from qvit_qiskit.study.running.tasks import Outcome
 
