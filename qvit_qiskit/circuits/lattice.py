@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -58,9 +59,7 @@ class Patch:
         There are as many colours as the busiest qubit has neighbours, since both lattices are
         bipartite (Kőnig): three on heavy-hex, four on square.
         """
-        graph: rx.PyGraph[int, None] = rx.PyGraph(multigraph=False)
-        graph.add_nodes_from(range(self.num_qubits))
-        graph.add_edges_from([(a, b, None) for a, b in self._pairs()])
+        graph = _graph(self.num_qubits, self._pairs())
         colours: dict[int, list[tuple[int, int]]] = {}
         ends = graph.edge_index_map()
         for edge, colour in sorted(rx.graph_bipartite_edge_color(graph).items()):
@@ -96,10 +95,39 @@ def compact_patch(kind: Kind, qubits: int) -> Patch:
         kind: The lattice.
         qubits: At least one.
     """
-    patches = [Patch(kind, 1, qubits)]
-    for columns in range(4 if kind == "heavy-hex" else 2, qubits):
-        for rows in range(2, qubits // columns + 1):
-            patch = Patch(kind, rows, columns)
-            if patch.num_qubits == qubits:
-                patches.append(patch)
+    patches = [Patch(kind, 1, qubits), *_patches(kind, qubits)]
     return max(patches, key=lambda patch: (sum(map(len, patch.couplers())), patch.columns))
+
+
+def patch_of(qubits: int, couplers: Sequence[tuple[int, int]]) -> Patch | None:
+    """The patch of several rows that a circuit's couplings make; None if they make none.
+
+    Args:
+        qubits: Of the circuit.
+        couplers: Pairs of its qubits.
+    """
+    own = _graph(qubits, couplers)
+    kinds: tuple[Kind, ...] = ("heavy-hex", "square")
+    for patch in (patch for kind in kinds for patch in _patches(kind, qubits)):
+        pairs = [pair for colour in patch.couplers() for pair in colour]
+        if len(pairs) == own.num_edges() and rx.is_isomorphic(own, _graph(qubits, pairs)):
+            return patch
+    return None
+
+
+def _patches(kind: Kind, qubits: int) -> list[Patch]:
+    """Those of several rows that have exactly so many qubits."""
+    sides = [
+        (rows, columns)
+        for columns in range(4 if kind == "heavy-hex" else 2, qubits)
+        for rows in range(2, qubits // columns + 1)
+    ]
+    patches = [Patch(kind, rows, columns) for rows, columns in sides]
+    return [patch for patch in patches if patch.num_qubits == qubits]
+
+
+def _graph(qubits: int, pairs: Sequence[tuple[int, int]]) -> rx.PyGraph[int, None]:
+    graph: rx.PyGraph[int, None] = rx.PyGraph(multigraph=False)
+    graph.add_nodes_from(range(qubits))
+    graph.add_edges_from([(a, b, None) for a, b in pairs])
+    return graph

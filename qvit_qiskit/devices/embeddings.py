@@ -135,14 +135,14 @@ def embed(
             f"The calibration of {device.name} reports no qubit with a readout error below "
             f"{WORST_READOUT}. Choose another device or another calibration."
         )
-    found = [_lay(shape, costs, reads) for shape in shapes(circuit, device, costs, seed)]
+    found = [lay(shape, costs, reads) for shape in shapes(circuit, device, costs, seed)]
     if not any(len(each) for each in found):
         raise RouteError(
             f"The circuit fits nowhere on {device.name}: it needs {circuit.num_qubits} connected "
             f"qubits whose gate errors are below {WORST_GATE} and readout errors below "
             f"{WORST_READOUT}. Choose another device or a narrower model."
         )
-    return _best(found)
+    return best_places(found)
 
 
 def _check(circuit: QuantumCircuit, device: BackendV2) -> None:
@@ -179,7 +179,7 @@ def shapes(
 
     def compiled(graph: Graph, seeds: Sequence[int]) -> Shape:
         rewritten = resynthesise(logical, list(graph.edge_list()), rounds)
-        target = _small_target(device.target, graph, costs)
+        target = small_target(device.target, graph, costs)
         return _compile(logical, rewritten, graph, target, seeds, costs)
 
     def cost(shape: Shape) -> tuple[float, int]:
@@ -190,7 +190,7 @@ def shapes(
     return tuple(sorted((compiled(graph, seeds) for graph in graphs), key=cost))
 
 
-def _small_target(target: Target, graph: Graph, costs: Costs) -> Target:
+def small_target(target: Target, graph: Graph, costs: Costs) -> Target:
     """A device's native gates on a small graph, both ways on each edge, with median errors."""
     size = graph.num_nodes()
     small = Target(num_qubits=size, dt=target.dt)
@@ -253,12 +253,12 @@ def outputs_of(isa: QuantumCircuit) -> tuple[int, ...]:
 
 def _graphs(circuit: QuantumCircuit, costs: Costs) -> list[Graph]:
     """Small graphs to try: each one connected, n nodes, somewhere in the lattice."""
-    own = _edgeless(circuit.num_qubits)
+    own = edgeless(circuit.num_qubits)
     for item in circuit.data:
         if item.operation.name != "barrier":
             wires = [circuit.find_bit(q).index for q in item.qubits]
             own.add_edges_from([(a, b, 0.0) for a, b in combinations(wires, 2)])
-    found = [own] if rx.is_connected(own) and _embeds(own, costs.lattice) else []
+    found = [own] if rx.is_connected(own) and embeds(own, costs.lattice) else []
     trees = _trees(circuit.num_qubits, costs.lattice)
     cyclic: list[Graph] = []
     for tree in trees:
@@ -270,7 +270,8 @@ def _graphs(circuit: QuantumCircuit, costs: Costs) -> list[Graph]:
     return found + [graph for graph in every if _is_new(graph, found)]
 
 
-def _edgeless(size: int) -> Graph:
+def edgeless(size: int) -> Graph:
+    """So many nodes without an edge."""
     graph: Graph = rx.PyGraph(multigraph=False)
     graph.add_nodes_from(range(size))
     return graph
@@ -278,14 +279,14 @@ def _edgeless(size: int) -> Graph:
 
 def _trees(size: int, lattice: Graph) -> list[Graph]:
     """Trees in a lattice up to isomorphism, grown leaf by leaf: compact ones, and the path."""
-    known = [_edgeless(1)] if lattice.num_nodes() else []
+    known = [edgeless(1)] if lattice.num_nodes() else []
     for _ in range(size - 1):
         grown: list[Graph] = []
         for tree in known:
             for node in tree.node_indices():
                 larger = tree.copy()
                 larger.add_edge(node, larger.add_node(larger.num_nodes()), 0.0)
-                if _is_new(larger, grown) and _embeds(larger, lattice):
+                if _is_new(larger, grown) and embeds(larger, lattice):
                     grown.append(larger)
         grown.sort(key=lambda tree: float(rx.distance_matrix(tree).sum()))
         known = grown if len(grown) <= MAX_GRAPHS else [*grown[: MAX_GRAPHS - 1], grown[-1]]
@@ -296,7 +297,13 @@ def _is_new(graph: Graph, known: Sequence[Graph]) -> bool:
     return not any(rx.is_isomorphic(graph, other) for other in known)
 
 
-def _embeds(graph: Graph, lattice: Graph) -> bool:
+def embeds(graph: Graph, lattice: Graph) -> bool:
+    """Whether a graph lies on a lattice.
+
+    Args:
+        graph: Any.
+        lattice: Usable qubits and couplers.
+    """
     return next(_mappings(lattice, graph), None) is not None
 
 
@@ -305,19 +312,38 @@ def _mappings(lattice: Graph, graph: Graph) -> Iterator[Mapping[int, int]]:
     yield from rx.vf2_mapping(lattice, graph, subgraph=True, induced=False, call_limit=MAX_STATES)
 
 
-def _lay(shape: Shape, costs: Costs, reads: Sequence[float] | None) -> Embeddings:
+def lay(shape: Shape, costs: Costs, reads: Sequence[float] | None) -> Embeddings:
     """The usable embeddings of one shape, all of them unless the lattice has too many.
 
     Then as many around each qubit: in the window of qubits that are nearest to it by errors.
+
+    Args:
+        shape: The shape.
+        costs: Of the device.
+        reads: What the readout of each virtual qubit counts; by default once.
     """
     rows = _rows(costs.lattice, shape.couplers, MAX_MAPPINGS + 1)
     if len(rows) > MAX_MAPPINGS:
         share = MAX_MAPPINGS // costs.lattice.num_nodes()
         windows = _windows(costs.lattice, 2 * shape.circuit.num_qubits)
         rows = np.concatenate([_rows(window, shape.couplers, share) for window in windows])
-    loss = shape.cost(rows, costs)
+    return usable(shape, rows, costs, reads)
+
+
+def usable(
+    shape: Shape, rows: np.ndarray, costs: Costs, reads: Sequence[float] | None
+) -> Embeddings:
+    """Those places of a shape where nothing is ruled out, with their costs.
+
+    Args:
+        shape: The shape.
+        rows: Shape (m, n), int: the qubit under each wire.
+        costs: Of the device.
+        reads: What the readout of each virtual qubit counts; by default once.
+    """
+    loss = shape.cost(rows, costs) if len(rows) else np.empty(0)
     rows, loss = rows[np.isfinite(loss)], loss[np.isfinite(loss)]
-    cost = loss if reads is None else shape.cost(rows, costs, reads)
+    cost = loss if reads is None or not len(rows) else shape.cost(rows, costs, reads)
     return Embeddings((shape,), np.zeros(len(rows), int), rows, cost, loss)
 
 
@@ -339,7 +365,7 @@ def _rows(lattice: Graph, graph: Graph, limit: int) -> np.ndarray:
     return names[rows[:count]]
 
 
-def _best(found: Sequence[Embeddings]) -> Embeddings:
+def best_places(found: Sequence[Embeddings]) -> Embeddings:
     """One list, best first: of each set of qubits the best, on each qubit `MAX_PER_QUBIT`."""
     every = Embeddings(
         tuple(shape for each in found for shape in each.shapes),

@@ -23,10 +23,12 @@ from scipy.sparse import csr_array  # type: ignore[import-untyped]
 from qvit_qiskit.devices.embeddings import Embeddings, embed, outputs_of, plain
 from qvit_qiskit.devices.regions import Region, best_region, region_target, slice_target
 from qvit_qiskit.devices.transpiler import transpile
+from qvit_qiskit.devices.wide import embed_as_it_is
 from qvit_qiskit.exceptions import RouteError
 
 MAX_SEARCHED_QUBITS = 8
-"""Wider single circuits are left to the transpiler: their places take seconds to list."""
+"""Wider circuits are laid as they are where the lattice has their couplings; elsewhere single ones
+are left to the transpiler, since their places take seconds to list."""
 NODE_LIMIT = 500
 """Nodes of the solver's search; most choices are proven at the first one."""
 GAP = 1e-3
@@ -94,7 +96,8 @@ def pack(
         RouteError: If fewer than k copies fit, or none, or an argument is out of range.
     """
     _check(k, buffer, min_fidelity)
-    found = embed(circuit, device, seed, reads, idle=idle) if embeddings is None else embeddings
+    found = embeddings or _wide(circuit, device, seed, reads, idle)
+    found = found or embed(circuit, device, seed, reads, idle=idle)
     neighbours = _neighbours(device.target)
     best = float(np.exp(-found.loss.min()))
     while True:
@@ -138,9 +141,24 @@ def place(
         CircuitError: If the circuit measures or resets.
         RouteError: If the device is too small or reports no place for it.
     """
-    if circuit.num_qubits > MAX_SEARCHED_QUBITS:
+    wide = _wide(circuit, device, seed, reads, idle)
+    if wide is None and circuit.num_qubits > MAX_SEARCHED_QUBITS:
         return best_region(circuit, device, seed, reads, idle=idle)
-    return pack(circuit, device, k=1, seed=seed, reads=reads, idle=idle).regions[0]
+    packing = pack(circuit, device, k=1, seed=seed, reads=reads, idle=idle, embeddings=wide)
+    return packing.regions[0]
+
+
+def _wide(
+    circuit: QuantumCircuit,
+    device: BackendV2,
+    seed: int,
+    reads: Sequence[float] | None,
+    idle: bool,
+) -> Embeddings | None:
+    """Where a wide circuit lies as it is; None for others."""
+    if not MAX_SEARCHED_QUBITS < circuit.num_qubits <= device.num_qubits:
+        return None
+    return embed_as_it_is(circuit, device, seed, reads, idle=idle)
 
 
 def _check(k: int | str, buffer: int, min_fidelity: float) -> None:

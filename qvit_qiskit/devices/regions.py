@@ -137,11 +137,25 @@ class Region(Placed):
         """One line: which qubits, how many two-qubit gates, which qubits wait without an error."""
         where = ", ".join(str(q) for q in self.qubits)
         text = f"{device}, qubits {where}, {self.two_qubit_gates()} two-qubit gates"
+        if broken := self.broken():
+            names = ", ".join(str(q) for q in broken)
+            text += f"; through {names}, whose one-qubit gates are reported as broken"
         steady = self.undecaying()
         if not steady:
             return text
         names = ", ".join(str(q) for q in steady)
         return f"{text}; T1 or T2 is not reported of {names}, which wait without an error"
+
+    def broken(self) -> list[int]:
+        """Qubits of which a gate in use errs every time, by what is reported."""
+        errs = {
+            wire
+            for item in self.circuit.data
+            if len(item.qubits) == 1
+            for wire in (self.circuit.find_bit(item.qubits[0]).index,)
+            if _error(self.target, item.operation.name, (wire,)) >= 1
+        }
+        return [q for wire, q in enumerate(self.qubits) if wire in errs]
 
     def undecaying(self) -> list[int]:
         """Qubits whose waits should count, and cannot: T1 or T2 is not reported."""
