@@ -42,7 +42,12 @@ def close_to_others(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, UTF-8."""
+    """Write a text file in UTF-8 that is whole or not there.
+
+    Args:
+        path: The file; what it held before is replaced.
+        text: All that it holds afterwards.
+    """
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

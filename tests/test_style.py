@@ -22,7 +22,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 PARTICIPLES = ("found", "told")
 PARTICIPLES_LEFT = 115  # the aim is 20
-ARGUMENTS_EXPLAINED = 0.67  # the aim is 0.95
+ARGUMENTS_EXPLAINED = 0.87  # the aim is 0.95
 COMMENTS_PER_HUNDRED = 1.67  # the aim is 2.5
 
 SHARED_CLASSES = {"Compiled", "Shared"}  # the aim is none
@@ -35,7 +35,10 @@ ENTRY_POINTS |= {"runs/submission.py: submit"}
 def public(tree: ast.AST) -> Iterator[Function]:
     """Functions and methods without an underscore, those within functions left out."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, Function) and not node.name.startswith("_"):
+        overload = any(
+            ast.unparse(one) == "overload" for one in getattr(node, "decorator_list", ())
+        )
+        if isinstance(node, Function) and not node.name.startswith("_") and not overload:
             yield node
         elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield from public(node)

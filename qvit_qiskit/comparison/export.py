@@ -73,6 +73,13 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
 def write_tables(comparison: Comparison, folder: Path) -> list[Path]:
     """Write a comparison's CSV and JSON files, as `write_comparison` does.
 
+    Args:
+        comparison: What is written.
+        folder: Where; it is made if it is missing.
+
+    Returns:
+        The files, in the order in which they were written.
+
     Raises:
         DataError: If the folder cannot be written.
     """
@@ -89,6 +96,13 @@ def write_tables(comparison: Comparison, folder: Path) -> list[Path]:
 
 def write_report(comparison: Comparison, folder: Path) -> Path:
     """Write a comparison's page, ``report.html``.
+
+    Args:
+        comparison: What the page shows.
+        folder: Where; it is made if it is missing.
+
+    Returns:
+        The page's file.
 
     Raises:
         DataError: If it cannot be drawn, or the folder cannot be written.
@@ -109,6 +123,13 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
 def write_models(frame: pd.DataFrame, folder: Path) -> Path:
     """Write what several models differ by, ``models.csv``.
 
+    Args:
+        frame: Paired differences of several models, as `model_frame` has them.
+        folder: Where; it is made if it is missing.
+
+    Returns:
+        The file.
+
     Raises:
         DataError: If the folder cannot be written.
     """
@@ -117,6 +138,13 @@ def write_models(frame: pd.DataFrame, folder: Path) -> Path:
 
 def write_files(folder: Path, texts: Mapping[str, str]) -> list[Path]:
     """Write text files into a folder, made if it is missing.
+
+    Args:
+        folder: Where.
+        texts: The files' contents by their names.
+
+    Returns:
+        The files, in the order of ``texts``.
 
     Raises:
         DataError: If the folder cannot be written.

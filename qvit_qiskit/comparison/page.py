@@ -111,7 +111,12 @@ def render(title: str, facts: dict[str, str], parts: list[_Shown], **first: obje
 
 
 def numbered(sections: list[Section], folded: Collection[str] = ()) -> list[_Shown]:
-    """Figures drawn, and numbered through the page like the tables; some sections folded."""
+    """Draw the sections' figures, and number them through the page like the tables.
+
+    Args:
+        sections: In the order of the page.
+        folded: Anchors of the sections that are shown closed.
+    """
     figures = tables = 0
     shown = []
     for section in sections:

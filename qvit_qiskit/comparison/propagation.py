@@ -66,7 +66,13 @@ def with_floor(covariances: np.ndarray, floor: np.ndarray) -> np.ndarray:
 
 
 def raised(covariances: np.ndarray, group: Group, shots: int) -> np.ndarray:
-    """Covariances (R, K, K) of a group's outputs, none of which is without error."""
+    """Raise the covariances of a group's outputs, so that none is without error.
+
+    Args:
+        covariances: Shape (R, K, K).
+        group: The circuit and its K observables.
+        shots: Bitstrings per row.
+    """
     return with_floor(covariances, saturated_variance(observable_ranges(group), shots))
 
 
@@ -114,7 +120,12 @@ class ShotNoise:
 
 
 def own_covariances(where: Executions, layer: Sequence[Outputs]) -> list[np.ndarray]:
-    """For each group the covariances of its executed rows' own noise, (U, K, K)."""
+    """For each group the covariances of its executed rows' own noise, (U, K, K).
+
+    Args:
+        where: The rows of one quantum layer, and how they were mitigated.
+        layer: The outputs of its projections, which repeat a row for every token that shares it.
+    """
     if where.calibrated:
         return where.calibrated.own
     layers = []

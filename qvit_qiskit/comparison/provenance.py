@@ -34,7 +34,12 @@ def name_of_checkpoint(path: Path) -> str:
 
 
 def class_names(source: Source, classes: int) -> tuple[str, ...]:
-    """Names of the classes, where the data set is known and fits; else numbers."""
+    """Names of the classes, where the data set is known and fits; else numbers.
+
+    Args:
+        source: The images, with what is known of them.
+        classes: How many classes the model has.
+    """
     own = source.facts.get("class_names", ())
     if len(own) == classes:
         return tuple(map(str, own))
@@ -78,7 +83,12 @@ def _count(number: int, noun: str) -> str:
 
 
 def common_facts(model: nn.Module, source: Source) -> dict[str, str]:
-    """Data and model."""
+    """What the page says of the data and of the model.
+
+    Args:
+        model: The model that is compared.
+        source: The images, with what is known of them.
+    """
     facts = {"data": about_data(source)}
     if source.facts.get("md5"):
         facts["data MD5"] = str(source.facts["md5"])

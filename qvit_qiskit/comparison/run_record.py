@@ -167,6 +167,10 @@ REPRODUCED = 1e-3
 def check_reproduced(run: RunRecord, replayed: Pass) -> None:
     """Refuse a folder whose logits do not follow from its recorded outputs.
 
+    Args:
+        run: The run, whose folder holds logits.
+        replayed: A pass of its model with its recorded outputs.
+
     Raises:
         JobError: If they do not.
     """

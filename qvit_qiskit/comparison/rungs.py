@@ -174,6 +174,10 @@ class Ladder:
         """A rung on an open profile of kind ``aer`` or ``fake``.
 
         Where readout is mitigated, its calibration's noise is taken for each row's own.
+
+        Args:
+            route: The open profile.
+            number: The rung's place in the comparison, which seeds its redraws.
         """
         profile, shots = route.profile, route.profile.shots
         if isinstance(profile, FakeProfile):
@@ -205,7 +209,12 @@ def _exact_estimator() -> BaseEstimatorV2:
 
 
 def shots_estimator(shots: int, seed: int) -> BaseEstimatorV2:
-    """A perfect device with shot noise alone."""
+    """A perfect device with shot noise alone.
+
+    Args:
+        shots: Bitstrings per row.
+        seed: Of the bitstrings.
+    """
     profile = AerProfile(kind="aer", shots=shots, seed=seed)
     return open_route("shot noise", profile, Path("built in")).estimator
 

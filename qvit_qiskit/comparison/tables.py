@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 
 def columns_of(name: str, interval: Interval | None) -> dict[str, float]:
-    """A value and its limits as three columns; nan where there is none."""
+    """A value and its limits as three columns; nan where there is none.
+
+    Args:
+        name: The column of the value; those of the interval are ``name low`` and ``name high``.
+        interval: The value with its interval.
+    """
     known = [interval.value, interval.low, interval.high] if interval else [np.nan] * 3
     return dict(zip((name, f"{name} low", f"{name} high"), known, strict=True))
 

@@ -134,6 +134,10 @@ def _task() -> int:
 def bound(parts: Sequence[Bindable], route: Route) -> Iterator[None]:
     """Bind parts to a route, and give them back what they had.
 
+    Args:
+        parts: The quantum layers and networks of a model.
+        route: What they run on within the block.
+
     Raises:
         RouteError: If another thread or asyncio task has bound one of them; or, at the end, if a
             route that was opened later is still open.

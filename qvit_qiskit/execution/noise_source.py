@@ -43,6 +43,13 @@ def noise_device(noise: str, base: Path) -> BackendV2:
 def live_calibration(profile: IbmProfile, patience: Patience) -> str:
     """What a profile's device reports of itself now, as `device_of` reads it; costs no QPU time.
 
+    Args:
+        profile: Names the account and the device.
+        patience: How long to wait for the service, and how often to ask again.
+
+    Returns:
+        The device's properties as JSON text.
+
     Raises:
         RouteError: If the account is missing or refused, or has no such device.
         ServiceError: If the service does not answer.

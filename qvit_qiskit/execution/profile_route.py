@@ -65,6 +65,11 @@ class ProfileRoute(Route):
 def open_route(name: str, profile: AnyProfile, path: Path) -> ProfileRoute:
     """Build the estimator and gradient of a profile.
 
+    Args:
+        name: What the profile is called; errors and tables repeat it.
+        profile: Its settings.
+        path: The file that it was read from; calibrations that it names lie relative to it.
+
     Raises:
         RouteError: If the profile names a device that does not exist, or is of kind ``ibm``.
     """

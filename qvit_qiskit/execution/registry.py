@@ -75,6 +75,10 @@ def available(backends_dir: Path | None = None) -> list[Found]:
 def find(name: str, backends_dir: Path | None = None) -> Found:
     """A profile by name, or by path if it ends in ``.toml``.
 
+    Args:
+        name: The profile's name, or the path of its file.
+        backends_dir: A folder to search first.
+
     Raises:
         ProfileError: If there is none; the message names the nearest.
     """
@@ -127,6 +131,10 @@ def _open_run(
 
 def refuse_shadow(found: Found, backends_dir: Path | None) -> None:
     """A profile in a downloaded folder must not pass for a packaged one that costs money.
+
+    Args:
+        found: The profile and the files of the same name that it hides.
+        backends_dir: The folder that the user named, if any.
 
     Raises:
         ProfileError: If it hides another file and no folder was named.

@@ -191,7 +191,12 @@ class ClientLog(logging.Handler):
 
 
 def admits(profile: IbmProfile, device: BackendV2) -> bool:
-    """Whether a profile's filters for ``least-busy`` admit a device."""
+    """Whether a profile's filters for ``least-busy`` admit a device.
+
+    Args:
+        profile: Says the family of processors and the fewest qubits.
+        device: The device that is asked about.
+    """
     processor = getattr(device.configuration(), "processor_type", None) or {}
     family = str(processor.get("family", ""))
     wide = device.num_qubits >= profile.min_qubits
@@ -218,6 +223,10 @@ class Standing:
 
 def check(profile: IbmProfile, patience: Patience) -> Standing:
     """Ask the account and the device; nothing is executed.
+
+    Args:
+        profile: Names the account and the device.
+        patience: How long to wait for the service, and how often to ask again.
 
     Raises:
         RouteError: If the account is missing or refused, or has no such device.

@@ -54,10 +54,11 @@ class Closed(Exception):
 
 
 def with_deadline(seconds: float, call: Callable[[], T]) -> T:
-    """Run a call in a thread of its own.
+    """Run a call in a thread of its own, and wait no longer than a time for it.
 
-    Raises:
-        Stalled: If it takes longer. The thread is left behind and ends with the process.
+    Args:
+        seconds: The longest wait.
+        call: What to run; its result or its error becomes the caller's.
     """
     box: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
 

@@ -284,7 +284,12 @@ _SECRET = re.compile(r"(Bearer\s+)\S+|(apikey=)[^&\s]+", re.IGNORECASE)
 
 
 def one_line(text: str, length: int = 300) -> str:
-    """A text in one line without credentials, cut to a length."""
+    """A text in one line without credentials, cut to a length.
+
+    Args:
+        text: What somebody else's error says.
+        length: The most characters.
+    """
     text = " ".join(text.split())
     token = os.environ.get("QISKIT_IBM_TOKEN")
     if token:

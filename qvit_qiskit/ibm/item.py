@@ -49,7 +49,12 @@ class Item:
         return self.values[:, copy, columns]
 
     def pub(self, circuit: QuantumCircuit, values: np.ndarray) -> tuple[Any, ...]:
-        """As a sampler takes it; without parameters there is one row and no values."""
+        """The item as a sampler takes it; without parameters there is one row and no values.
+
+        Args:
+            circuit: The item's circuit as it is sent.
+            values: Its parameters, shape (M, P).
+        """
         return (circuit, values) if circuit.num_parameters else (circuit,)
 
     def whole(self, width: int) -> tuple[Any, ...]:

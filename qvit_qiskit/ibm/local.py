@@ -53,7 +53,7 @@ class LocalSender:
         """There is none."""
 
     def empty_workloads(self, after: datetime, before: datetime) -> list[str]:
-        """There are none."""
+        """See `Sender`: a simulator has no workloads."""
         return []
 
     def workload_seconds(self, identifier: str) -> float | None:
@@ -66,7 +66,16 @@ class LocalSender:
         return work.tag
 
     def run(self, items: Sequence[Item], shots: int, seed: int) -> list[np.ndarray]:
-        """Bits of every item from Aer with the device's noise, each (M·k, shots, n)."""
+        """Run items on Aer with the device's noise.
+
+        Args:
+            items: The circuits with their rows.
+            shots: Bitstrings per row.
+            seed: Of the bitstrings.
+
+        Returns:
+            The bits of every item, each of shape (M·k, shots, n).
+        """
         seeds = iter(np.random.SeedSequence(seed).spawn(sum(i.compiled.k for i in items)))
         simulators: dict[tuple[Any, ...], Any] = {}
         self._waits = SentWaits(self.mitigation, self.device.target)  # of this call's circuits

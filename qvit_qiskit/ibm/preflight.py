@@ -148,6 +148,10 @@ def check_allowance(found: Allowance, seconds: float, instance: str) -> None:
 def check_plan(plan: str, profile: IbmProfile) -> None:
     """Refuse sessions where the plan has none.
 
+    Args:
+        plan: The instance's plan, as IBM calls it.
+        profile: Says how jobs are grouped.
+
     Raises:
         RouteError: If the profile asks for a session on the Open plan.
     """

@@ -154,6 +154,11 @@ class Sender(Protocol):
     def fetch(self, job: str, items: Sequence[Item], shots: int) -> Result:
         """The result of a finished job.
 
+        Args:
+            job: Its id.
+            items: What it was made of.
+            shots: Bitstrings per row that were asked.
+
         Raises:
             Unusable: If there is no result, or another one than was asked for.
         """
@@ -185,7 +190,15 @@ class Sender(Protocol):
 
 
 def sampler_options(profile: FakeProfile | IbmProfile, mitigation: Mitigation) -> dict[str, Any]:
-    """What a profile says to the client's sampler."""
+    """What a profile says to the client's sampler.
+
+    Args:
+        profile: Its delays and decoupling.
+        mitigation: Its resilience level, which says what is twirled.
+
+    Returns:
+        Options as `SamplerV2` takes them.
+    """
     gates, measurements = mitigation.twirls
     options: dict[str, Any] = {
         "twirling": {"enable_gates": gates, "enable_measure": measurements},

@@ -41,6 +41,10 @@ def build_model(config: ModelConfig, seed: int | None = None) -> Classifier:
 def read_config(kind: str, values: Mapping[str, Any]) -> ModelConfig:
     """The configuration of that kind, ``"vit"`` or ``"resnet"``, as a file holds it.
 
+    Args:
+        kind: The kind of model.
+        values: Its options by name, as they were stored.
+
     Raises:
         ConfigError: If the kind or a key is unknown, or a value does not fit.
     """

@@ -37,7 +37,12 @@ class Table:
 
 
 def fixed(value: float, decimals: int = 3) -> str:
-    """A number with a true minus sign; a dash for one that is not known."""
+    """A number with a true minus sign; a dash for one that is not known.
+
+    Args:
+        value: The number; NaN and infinities are not known.
+        decimals: Digits after the point.
+    """
     if not math.isfinite(value):
         return NOTHING
     text = f"{value:,.{decimals}f}"
@@ -48,6 +53,11 @@ def limits(value: float, low: float, high: float) -> Entry:
     """A value with its interval, to two digits of the interval's width but at least 3 decimals.
 
     Below a thousandth all three share a power of ten.
+
+    Args:
+        value: The value; NaN gives a dash without an interval.
+        low: The interval's lower end.
+        high: Its upper end.
     """
     if math.isnan(value):
         return Entry(NOTHING)
@@ -80,12 +90,22 @@ def unchanged(interval: Interval, draws: int) -> str:
     """What stands for an interval over shots without width; empty for any other.
 
     Where no redraw changes a value, the redraws do not tell how well it is known.
+
+    Args:
+        interval: An interval over redraws of the shots.
+        draws: How many redraws there were.
     """
     return f"no redraw of {draws} changed it" if interval.low == interval.high else ""
 
 
 def columns(line: pd.Series, name: str, scale: float = 1.0) -> Entry:
-    """The columns ``name``, ``name low`` and ``name high`` of a line, times a scale."""
+    """A value and its interval from three columns of a line of a frame.
+
+    Args:
+        line: The line.
+        name: The column of the value; those of the interval are ``name low`` and ``name high``.
+        scale: What all three are multiplied by, such as 100 for percent.
+    """
     return limits(*(scale * float(line[name + end]) for end in ("", " low", " high")))
 
 

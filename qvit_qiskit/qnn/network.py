@@ -144,7 +144,15 @@ Networks = Sequence[Sequence[BroadcastEstimatorQNN]]
 
 
 def measure(bundles: Sequence[Bundle], networks: Networks) -> list[list[np.ndarray]]:
-    """Values of all networks from one estimator call; each keeps its `Measurement`."""
+    """Evaluate all networks in one estimator call; each keeps its `Measurement`.
+
+    Args:
+        bundles: Circuits with their weights, at rows (R, num_inputs) that they share.
+        networks: For each bundle the networks of its circuits, all on one route.
+
+    Returns:
+        For each bundle and circuit its values, shape (R, num_outputs).
+    """
     results = estimate(networks[0][0].estimator, bundles)
     for row, members in zip(results, networks, strict=True):
         for measurement, network in zip(row, members, strict=True):
@@ -153,7 +161,15 @@ def measure(bundles: Sequence[Bundle], networks: Networks) -> list[list[np.ndarr
 
 
 def linearize(bundles: Sequence[Bundle], networks: Networks) -> tuple[Values, Pullback]:
-    """Values and pullback of all networks (see `SupportsVJP.vjp`).
+    """Values and pullback of all networks; see `SupportsVJP.vjp`.
+
+    Args:
+        bundles: Circuits with their weights, at rows (R, num_inputs) that they share.
+        networks: For each bundle the networks of its circuits, all on one route.
+
+    Returns:
+        For each bundle and circuit its values, shape (R, num_outputs), and the function that pulls
+        cotangents of them back to inputs and weights.
 
     Raises:
         RouteError: If the route does not train.

@@ -71,6 +71,11 @@ def normal_quantile(level: float) -> float:
 def known_option(name: str, given: str, known: tuple[str, ...]) -> None:
     """Refuse a value that an option does not have.
 
+    Args:
+        name: What the option is called.
+        given: The value that came.
+        known: The values that there are.
+
     Raises:
         DataError: If ``given`` is not one of ``known``.
     """

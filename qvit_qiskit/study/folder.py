@@ -109,12 +109,25 @@ class StudyFolder:
             temporary.write_bytes(packed)
 
     def teacher(self, digest: str, md5: str, split: str) -> dict[str, Any] | None:
-        """A teacher's own scores on a split; none if they are not known."""
+        """Read a teacher's own scores on a split; none if they are not known.
+
+        Args:
+            digest: The teacher's.
+            md5: The data set's.
+            split: ``"test"`` or ``"val"``.
+        """
         records = read_lines(self._teacher(digest, md5, split))
         return records[0] if records else None
 
     def keep_teacher(self, digest: str, md5: str, split: str, scores: dict[str, Any]) -> None:
-        """Keep a teacher's own scores."""
+        """Keep a teacher's own scores.
+
+        Args:
+            digest: The teacher's.
+            md5: The data set's.
+            split: ``"test"`` or ``"val"``.
+            scores: What is known of the teacher there, as JSON.
+        """
         path = self._teacher(digest, md5, split)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(scores) + "\n")
@@ -162,12 +175,22 @@ class StudyFolder:
             self.result(key)
 
     def write_plan(self, spec: str, plan: dict[str, Any]) -> None:
-        """Keep what is asked now: a copy of the spec and its cells."""
+        """Keep what is asked now: a copy of the spec and its cells.
+
+        Args:
+            spec: The text of the spec's file.
+            plan: The cells and everything that they are made of, as JSON.
+        """
         write_text(self.path / SPEC, spec)
         write_text(self.path / PLAN, json.dumps(plan, indent=1))
 
     def note(self, event: str, **details: Any) -> None:
-        """Add a line to the journal."""
+        """Add a line to the journal.
+
+        Args:
+            event: What happened, in a word.
+            **details: What else the line says, as JSON.
+        """
         append(self.path / JOURNAL, {"time": now(), "event": event, **details})
 
     def note_test(self, **details: Any) -> None:

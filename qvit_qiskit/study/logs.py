@@ -49,6 +49,10 @@ def append(path: Path, record: dict[str, Any]) -> None:
     """Add a line of JSON that is on the disk before anything acts on it.
 
     A line that a kill cut off earlier is ended first.
+
+    Args:
+        path: The log; it is made if it is missing.
+        record: What the line says.
     """
     line = json.dumps(record) + "\n"
     with path.open("ab+") as file:

@@ -72,6 +72,11 @@ def same_profile(
 ) -> ProfileRoute:
     """The route of a profile, which must say here what it said where the study was planned.
 
+    Args:
+        wanted: The profile as the study was planned with it.
+        backends_dir: A folder to search first.
+        training: Whether a model is to be trained on it.
+
     Raises:
         ProfileError: If it says something else, or is missing.
     """

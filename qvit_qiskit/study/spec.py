@@ -54,7 +54,15 @@ class Override(Spec):
     """Options of `Distillation`, for the regimes that have a teacher."""
 
     def applies(self, dataset: str, model: str, heads: int, qubits: int, regime: str) -> bool:
-        """Whether a cell is meant."""
+        """Whether an override counts for a cell.
+
+        Args:
+            dataset: The cell's data set.
+            model: The name of its model.
+            heads: Its number of heads.
+            qubits: Its qubits of a head.
+            regime: The name of its regime.
+        """
         asked = (
             (dataset, self.datasets), (model, self.models), (heads, self.heads),
             (qubits, self.qubits), (regime, self.regimes),

@@ -29,9 +29,14 @@ FLIPS: dict[str, tuple[int, ...]] = {
 
 
 def flips(kind: str, dataset: str) -> tuple[int, ...]:
-    """The axes along which a training with that ``augment`` flips the images of a set.
+    """The axes along which a training flips the images of a set.
 
-    None for a set whose modality is not known.
+    Args:
+        kind: The training's ``augment``; only ``"modality"`` flips.
+        dataset: The set's name, with its size if it has one.
+
+    Returns:
+        Axes of (B, C, H, W); none for a set whose modality is not known.
     """
     return FLIPS.get(dataset.partition("_")[0], ()) if kind == "modality" else ()
 

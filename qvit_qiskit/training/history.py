@@ -52,7 +52,12 @@ class Epoch:
 
 
 def write_history(folder: Path, history: Sequence[Epoch]) -> None:
-    """Write ``history.json`` and ``history.csv``; what is not defined is null or empty."""
+    """Write ``history.json`` and ``history.csv``; what is not defined is null or empty.
+
+    Args:
+        folder: The training's folder.
+        history: Its finished epochs.
+    """
     rows = [{k: _defined(v) for k, v in asdict(record).items()} for record in history]
     write_text(folder / f"{HISTORY}.json", json.dumps(rows, indent=1))
     text = io.StringIO()

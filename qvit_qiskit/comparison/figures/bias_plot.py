@@ -48,7 +48,15 @@ def draw(comparison: Comparison) -> Figure:
 
 
 def series(panel: Any, part: pd.DataFrame, across: str, group: str, style: dict[str, Look]) -> None:
-    """Biases with error bars, one rung beside the other."""
+    """Draw biases with error bars, one rung beside the other.
+
+    Args:
+        panel: The axes to draw into.
+        part: The lines of a bias frame that belong into the panel.
+        across: The column of the horizontal axis.
+        group: The column that names the series.
+        style: How each series is drawn, by its name.
+    """
     panel.axhline(0, color="0.5", linewidth=0.8, zorder=0)
     names = [name for name in style if (part[group] == name).any()]
     for place, name in enumerate(names):
@@ -69,7 +77,12 @@ def series(panel: Any, part: pd.DataFrame, across: str, group: str, style: dict[
 
 
 def legend(figure: Figure, axes: np.ndarray) -> None:
-    """One legend for all panels, above them."""
+    """Draw one legend for all panels, above them.
+
+    Args:
+        figure: Where it stands.
+        axes: The panels; a label that several have is shown once.
+    """
     handles: dict[str, Any] = {}
     for panel in axes.ravel():
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):

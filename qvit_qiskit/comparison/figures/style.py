@@ -61,7 +61,12 @@ def looks(comparison: Comparison) -> dict[str, Look]:
 
 
 def canvas(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure, in inches, that belongs to no window and changes nothing global."""
+    """An empty figure that belongs to no window and changes nothing global.
+
+    Args:
+        height: In inches.
+        width: In inches.
+    """
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -75,12 +80,23 @@ def plain(text: str) -> str:
 
 
 def short(text: str, length: int = 24) -> str:
-    """`plain`, cut after so many characters."""
+    """`plain`, cut after so many characters.
+
+    Args:
+        text: A name that somebody else chose.
+        length: The most characters, the ellipsis included.
+    """
     return plain(text if len(text) <= length else text[: length - 1].rstrip() + "…")
 
 
 def folded(text: str, width: int = 14, lines: int = 2) -> str:
-    """`plain`, in lines of so many characters; what does not fit is cut."""
+    """`plain`, in lines of so many characters; what does not fit is cut.
+
+    Args:
+        text: A name that somebody else chose.
+        width: The most characters of a line.
+        lines: The most lines.
+    """
     return plain_lines(textwrap.wrap(text, width, max_lines=lines, placeholder="…"))
 
 

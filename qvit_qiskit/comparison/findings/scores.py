@@ -146,7 +146,13 @@ def _over_shots(
 
 
 def output_error(rung: Rung, images: int, layer: int | None = None) -> Interval | None:
-    """Root mean square error of one quantum layer's outputs, or of all; None if nobody knows it."""
+    """Root mean square error of a quantum layer's outputs; None if nobody knows the exact ones.
+
+    Args:
+        rung: The rung whose outputs are judged.
+        images: How many images its rows are of.
+        layer: The layer, counted from 0; None for all layers together.
+    """
     if rung.deltas is None:
         return None
     chosen = rung.deltas if layer is None else [rung.deltas[layer]]

@@ -95,7 +95,12 @@ def _scores(scores: Sequence[RungScores]) -> Table:
 
 
 def over_shots(interval: Interval | None, rung: Rung) -> Entry:
-    """An interval over shots without its value, which stands beside it."""
+    """An interval over shots without its value, which stands beside it.
+
+    Args:
+        interval: The interval; None for a rung without shots.
+        rung: The rung that it is of.
+    """
     if interval is None or rung.draws is None:
         return Entry(NOTHING)
     return Entry("", unchanged(interval, len(rung.draws)) or cell(interval).interval)

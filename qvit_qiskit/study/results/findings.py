@@ -123,7 +123,13 @@ class Findings:
         return places
 
     def of(self, group: ModelGroup, dataset: str, seed: int) -> list[Run]:
-        """The finished folds of one training, in their order."""
+        """The finished folds of one training, in their order.
+
+        Args:
+            group: The kind of model.
+            dataset: A data set of the study.
+            seed: The seed that it was trained from.
+        """
         return self._by_place.get((group, dataset, seed), [])
 
     def members(self, name: str) -> list[str]:
@@ -136,7 +142,12 @@ class Findings:
         return all(evaluation.get("routed", True) for evaluation in own)
 
     def seeds(self, groups: Iterable[ModelGroup], name: str) -> tuple[int, ...]:
-        """The seeds from which all of these groups are finished on a data set, or on all."""
+        """The seeds from which all of these groups are finished on a data set, or on all.
+
+        Args:
+            groups: The kinds of model that are compared.
+            name: A data set, or `MEAN` for all of them.
+        """
         return tuple(
             seed
             for seed in self.spec["seeds"]
@@ -149,6 +160,14 @@ class Findings:
 
     def parts(self, group: ModelGroup, name: str, seeds: Sequence[int]) -> list[Part]:
         """A group's answers about a data set, or about all.
+
+        Args:
+            group: The kind of model.
+            name: A data set, or `MEAN` for all of them.
+            seeds: From which it was trained; all of them are finished.
+
+        Returns:
+            One part for each data set and fold; their weights add up to 1.
 
         Raises:
             JobError: If a file is damaged, or labels differ between seeds.
@@ -168,7 +187,14 @@ class Findings:
     def measured(
         self, metric: Metric, group: ModelGroup, name: str, seeds: tuple[int, ...]
     ) -> SeedScores:
-        """A group's score on a data set, or on all."""
+        """The score of a group on a data set, or on all; worked out once.
+
+        Args:
+            metric: AUC or ACC.
+            group: The kind of model.
+            name: A data set, or `MEAN` for all of them.
+            seeds: From which it was trained; all of them are finished.
+        """
         key = (metric, group, name, seeds)
         if key not in self._measured:
             self._measured[key] = measure(metric, self.parts(group, name, seeds))

@@ -18,7 +18,12 @@ SHOTS = 1024
 
 
 def axes_of(study: Findings, group: ModelGroup) -> dict[str, Any]:
-    """The columns that say which model a line is about."""
+    """The columns that say which model a line is about.
+
+    Args:
+        study: The study, whose spec says what sizes are.
+        group: The kind of model.
+    """
     by_qubits = study.size_name == "qubits"
     return {
         "model": group.model,

@@ -72,7 +72,12 @@ def _check_spec(spec: Path, folder: Path) -> None:
 
 
 def svg(figure: Figure, name: str) -> str:
-    """A figure as a file of its own; text is drawn as outlines."""
+    """A figure as a file of its own; text is drawn as outlines.
+
+    Args:
+        figure: It is drawn, not changed.
+        name: What identifiers within the file are made of, so that its bytes repeat.
+    """
     stream = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
         figure.savefig(stream, format="svg", metadata=SILENT)

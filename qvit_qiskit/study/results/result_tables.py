@@ -15,7 +15,12 @@ from qvit_qiskit.study.results.seed_scores import METRICS
 
 
 def name_of(study: Findings, group: ModelGroup) -> str:
-    """A group as a heading."""
+    """A group as the heading of its line.
+
+    Args:
+        study: The study: axes of a single value are left out.
+        group: The kind of model.
+    """
     return at(study, vars(group))
 
 
@@ -44,7 +49,13 @@ def _score_table(study: Findings, frame: pd.DataFrame, metric: str) -> Table:
 
 
 def of_group(study: Findings, frame: pd.DataFrame, group: ModelGroup) -> pd.DataFrame:
-    """The lines of a frame that are about a group."""
+    """The lines of a frame that are about a group.
+
+    Args:
+        study: The study that the frame is of.
+        frame: One with the columns of `axes_of`.
+        group: The kind of model.
+    """
     chosen = frame
     for name, value in axes_of(study, group).items():
         chosen = chosen[chosen[name] == value]
@@ -167,7 +178,13 @@ def teacher_table(frame: pd.DataFrame) -> Table:
 
 
 def peer_table(study: Findings, scores: pd.DataFrame, published: pd.DataFrame) -> Table:
-    """Ours and the published systems on the same test splits: AUC / ACC."""
+    """Ours and the published systems on the same test splits: AUC / ACC.
+
+    Args:
+        study: The study.
+        scores: Its `score_frame`.
+        published: Its `peer_frame`: what others have published.
+    """
     names = list(study.datasets)
     rows = []
     for group in study.groups:

@@ -154,6 +154,10 @@ def right_answers(labels: Labels, chances: Floats) -> Floats:
     """1 where the official ACC counts an answer as right, else 0; shape (n,).
 
     Of several labels of an image the share that it counts as right.
+
+    Args:
+        labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
+        chances: Probabilities, shape (n, classes) or (n, labels).
     """
     right = np.asarray(metrics.right(labels, chances), np.float64)
     return right if right.ndim == 1 else right.mean(axis=1)

@@ -20,7 +20,15 @@ from qvit_qiskit.training.checkpoint import versions
 
 
 def facts_of(cell: Cell, trained: FitResult) -> dict[str, Any]:
-    """What is known of a trained cell before it is evaluated."""
+    """What is known of a trained cell before it is evaluated.
+
+    Args:
+        cell: The cell.
+        trained: Its finished training.
+
+    Returns:
+        The cell's result without evaluations, as JSON.
+    """
     history, cost = trained.history, trained.model.cost()
     flops = 0
     if cost.circuit_rows:
@@ -52,7 +60,20 @@ def facts_of(cell: Cell, trained: FitResult) -> dict[str, Any]:
 def judge(
     task: CellTask, folder: StudyFolder, model: Classifier, data: MedImages, profile: Profile
 ) -> dict[str, Any]:
-    """Scores and logits on one profile; a look at test images is written down before it."""
+    """Evaluate a cell's model on one profile and keep its logits.
+
+    A look at test images is written down before it is taken.
+
+    Args:
+        task: The cell, and where this machine keeps what it names.
+        folder: The study's folder.
+        model: The trained model.
+        data: The cell's data set, cut into its folds.
+        profile: What to evaluate on.
+
+    Returns:
+        The evaluation's scores and the name of its file, as JSON.
+    """
     cell = task.cell
     route = same_profile(profile, task.places.backends_dir)
     git = versions().get("git")

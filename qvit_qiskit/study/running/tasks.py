@@ -46,6 +46,11 @@ class Outcome:
 
 
 def unevaluated(result: dict[str, Any], profiles: tuple[Profile, ...]) -> list[Profile]:
-    """The profiles on which a trained cell has not been evaluated."""
+    """The profiles on which a trained cell has not been evaluated.
+
+    Args:
+        result: What the cell's folder says.
+        profiles: Those on which the study evaluates.
+    """
     known = {entry["digest"] for entry in result["evaluations"]}
     return [profile for profile in profiles if profile.digest not in known]

@@ -99,7 +99,12 @@ def _judge(plan: Plan, cell: Cell, place: StudyFolder) -> None:
 
 
 def recorded_teacher(source: TeacherSource, name: str | None) -> Teacher:
-    """A teacher whose logits are in the study's folder already; it is not asked itself."""
+    """A teacher whose logits are in the study's folder already; it is not asked itself.
+
+    Args:
+        source: Its digests, by which the folder knows its logits.
+        name: What the spec calls it.
+    """
 
     def absent(split: Split, tell: Callable[[int], None]) -> np.ndarray:
         raise CheckpointError(

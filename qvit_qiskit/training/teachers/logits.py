@@ -79,7 +79,12 @@ def load(name: str, count: int) -> np.ndarray | None:
 
 
 def store(name: str, logits: np.ndarray) -> None:
-    """Keep logits, shape (n, classes), under a key; where nothing can be written, go without."""
+    """Keep a teacher's logits under a key; where nothing can be written, go without.
+
+    Args:
+        name: The key, as `key` makes it.
+        logits: Shape (n, classes).
+    """
     path = _path(name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -99,7 +99,16 @@ class Teacher:
 
 
 def ask(forward: Callable[[Tensor], Tensor], images: Tensor, tell: Tick) -> np.ndarray:
-    """Logits of images (n, C, H, W) without gradients, batch by batch, float64."""
+    """Logits of images without gradients, batch by batch.
+
+    Args:
+        forward: From images (B, C, H, W) to logits (B, classes), or an object with ``logits``.
+        images: Shape (n, C, H, W).
+        tell: Called with the size of every batch that is done.
+
+    Returns:
+        Shape (n, classes), float64.
+    """
     parts = []
     with torch.no_grad():
         for batch in images.split(BATCH):
