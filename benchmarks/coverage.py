@@ -26,6 +26,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from bootstrap import acc_difference_bca, auc_bca, auc_difference_bca, mean_bca
 from populations import BALANCES, Array, Labels, Population, with_auc
 from rich.console import Console
 from rich.progress import track
@@ -36,7 +37,6 @@ from scipy.stats import norm, rankdata
 from qvit_qiskit.statistics import differences, intervals
 from qvit_qiskit.statistics.influence import areas, spread
 from qvit_qiskit.statistics.intervals import Interval
-from qvit_qiskit.statistics.resampling import BCa, mean_of, replicates
 
 AREAS = (0.6, 0.8, 0.9, 0.95, 0.99)
 SIZES = (40, 156, 400, 624)
@@ -106,7 +106,7 @@ ONE: dict[str, Callable[[Labels, Array], Interval]] = {
     "wilson": intervals.acc_interval,
     "delong": intervals.auc_interval,
     "textbook": textbook,
-    "bca": partial(intervals.auc_interval, method="bca", resamples=1000),
+    "bca": auc_bca,
 }
 
 
@@ -150,16 +150,16 @@ def two_rungs(
         for source, values in ((first, noise), (second, other))
     ]
     before, after = first.truth(), second.truth()
-    if method.startswith("acc"):
-        kind = "bootstrap" if method.endswith("bca") else "adjusted"
-        found = differences.acc_difference(labels, *scores, method=kind, resamples=1000)
-        return found.interval, after.acc - before.acc
-    kind = "bootstrap" if method.endswith("bca") else "delong"
-    found = differences.auc_difference(labels, *scores, method=kind, resamples=1000)
-    return found.interval, after.auc - before.auc
+    change = after.acc - before.acc if method.startswith("acc") else after.auc - before.auc
+    return PAIRED[method](labels, *scores), change
 
 
-PAIRED = ("auc-difference", "auc-difference-bca", "acc-difference", "acc-difference-bca")
+PAIRED: dict[str, Callable[[Labels, Array, Array], Interval]] = {
+    "auc-difference": lambda *sides: differences.auc_difference(*sides).interval,
+    "auc-difference-bca": auc_difference_bca,
+    "acc-difference": lambda *sides: differences.acc_difference(*sides).interval,
+    "acc-difference-bca": acc_difference_bca,
+}
 
 
 def paired_settings(methods: Sequence[str]) -> Iterator[tuple[Setting, Draw]]:
@@ -176,15 +176,6 @@ def paired_settings(methods: Sequence[str]) -> Iterator[tuple[Setting, Draw]]:
                 for column, second in seconds.items():
                     draw = partial(two_rungs, first, second, n, method)
                     yield Setting("differences", method, balance, n, column), draw
-
-
-def mean_bca(values: Array) -> Interval:
-    """BCa of a mean, for contrast."""
-    one = np.zeros(len(values), int)
-    draws = replicates(one, mean_of(values), 1000, seed=0)
-    value = float(values.mean())
-    low, high = BCa.of(value, draws, values - value, one).limits(LEVEL)
-    return Interval(value, low, high, LEVEL, "BCa", ())
 
 
 MEANS: dict[str, Callable[[Array], Interval]] = {

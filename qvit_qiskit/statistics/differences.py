@@ -22,11 +22,9 @@ from qvit_qiskit.statistics.intervals import (
     IMAGES,
     Interval,
     Source,
-    known_option,
     normal_quantile,
     score_limits,
 )
-from qvit_qiskit.statistics.resampling import BCa, auc_of, mean_of, replicates
 
 
 @dataclass(frozen=True)
@@ -55,37 +53,29 @@ def auc_difference(
     second: ArrayLike,
     level: float = 0.95,
     *,
-    method: Literal["delong", "bootstrap"] = "delong",
     covers: tuple[Source, ...] = IMAGES,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> Difference:
     """Difference of the official AUC.
 
-    ``delong``: the influences of the two are subtracted image by image, which for two classes is
-    DeLong's test of correlated ROC curves; Student's t as in `intervals.auc_interval`.
-    ``bootstrap``: BCa, both on the same resamples within classes. Equal ranks are no proof of
-    equality, so the variance of two swapped pairs per class, one each way, is always added
-    (`influence.swap_variance`): to DeLong's, and to the squares of the bootstrap's limits. So the
-    width is never zero and does not jump as the first ranks differ. Where a class has a single
-    image, or both rank all images perfectly, nothing says how far scores may move: the limits of
-    both areas are then combined as if independent, which is wide.
+    The influences of the two are subtracted image by image, which for two classes is DeLong's test
+    of correlated ROC curves; Student's t as in `intervals.auc_interval`. Equal ranks are no proof
+    of equality, so the variance of two swapped pairs per class, one each way, is always added
+    (`influence.swap_variance`). So the width is never zero and does not jump as the first ranks
+    differ. Where a class has a single image, or both rank all images perfectly, nothing says how
+    far scores may move: the limits of both areas are then combined as if independent, which is
+    wide.
 
     Args:
         labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
         first: Probabilities, shape (n, classes) or (n, labels).
         second: Probabilities of the same images, of the same shape.
         level: Nominal coverage.
-        method: See above.
         covers: What the interval covers.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
 
     Raises:
-        DataError: If labels and probabilities do not fit, or an option is unusable.
+        DataError: If labels and probabilities do not fit, or the level is unusable.
     """
     _same_shape(first, second)
-    known_option("method", method, ("delong", "bootstrap"))
     normal_quantile(level)  # refuses what is no level
     one, two = areas(labels, first), areas(labels, second)
     value, influence = two.mean - one.mean, two.influence - one.influence
@@ -93,17 +83,6 @@ def auc_difference(
     perfect = {one.mean, two.mean} <= {0.0, 1.0}
     if math.isnan(value) or math.isnan(error.error) or perfect:
         return _unsupported(one, two, level, covers)
-    if method == "bootstrap":
-        before, after = (auc_of(np.asarray(labels), np.asarray(p)) for p in (first, second))
-        draws = replicates(
-            one.labels, lambda counts: after(counts) - before(counts), resamples, seed
-        )
-        limits = BCa.of(value, draws, influence, one.labels)
-        least = normal_quantile(level) * math.sqrt(swap_variance(one))
-        low, high = (math.hypot(limit - value, least) for limit in limits.limits(level))
-        low, high = max(-1.0, value - low), min(1.0, value + high)
-        interval = Interval(value, low, high, level, "paired BCa bootstrap", covers)
-        return Difference("AUC", one.mean, two.mean, interval, limits.p, "bootstrap")
     error = error.plus(swap_variance(one))
     reach = error.reach(level)
     low, high = max(-1.0, value - reach), min(1.0, value + reach)
@@ -130,53 +109,38 @@ def acc_difference(
     second: ArrayLike,
     level: float = 0.95,
     *,
-    method: Literal["adjusted", "bootstrap"] = "adjusted",
     covers: tuple[Source, ...] = IMAGES,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> Difference:
     """Difference of the official ACC, with McNemar's test.
 
-    ``adjusted``: Wald's interval after one image is added to each kind of disagreement (Bonett and
-    Price, J. Educ. Behav. Stat. 37, 2012), which is apart from zero width when no image changed.
-    ``bootstrap``: BCa within classes; short when few images changed, and of no width when none did.
+    Wald's interval after one image is added to each kind of disagreement (Bonett and Price, J.
+    Educ. Behav. Stat. 37, 2012), which is apart from zero width when no image changed.
 
     With several labels an image's answers are not independent, so each image counts by its share of
-    right answers won or lost. ``adjusted`` then adds an image that wins one of the labels and one
-    that loses one, and the test is Durkalski's of clustered pairs (Stat. Med. 22, 2003), which for
-    a single label is McNemar's.
+    right answers won or lost. An image is then added that wins one of the labels and one that loses
+    one, and the test is Durkalski's of clustered pairs (Stat. Med. 22, 2003), which for a single
+    label is McNemar's.
 
     Args:
         labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
         first: Probabilities, shape (n, classes) or (n, labels).
         second: Probabilities of the same images, of the same shape.
         level: Nominal coverage.
-        method: See above.
         covers: What the interval covers.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
 
     Raises:
-        DataError: If labels and probabilities do not fit, or an option is unusable.
+        DataError: If labels and probabilities do not fit, or the level is unusable.
     """
     _same_shape(first, second)
-    known_option("method", method, ("adjusted", "bootstrap"))
     normal_quantile(level)  # refuses what is no level
     truth = np.asarray(labels)
     right, then = metrics.right(truth, first), metrics.right(truth, second)
     if truth.ndim == 2:
-        options = {"resamples": resamples, "seed": seed} if method == "bootstrap" else None
-        return _of_several(right, then, level, covers, options)
+        return _of_several(right, then, level, covers)
     n, lost, won = len(truth), int(np.sum(right & ~then)), int(np.sum(~right & then))
     value = (won - lost) / n
-    if method == "bootstrap" and won + lost:
-        change = then.astype(np.float64) - right
-        draws = replicates(truth, mean_of(change), resamples, seed)
-        limits = BCa.of(value, draws, change / n, truth).limits(level)
-        interval = Interval(value, *limits, level, "paired BCa bootstrap", covers)
-    else:
-        low, high = _adjusted(won, lost, n, level)
-        interval = Interval(value, low, high, level, "Bonett-Price", covers)
+    low, high = _adjusted(won, lost, n, level)
+    interval = Interval(value, low, high, level, "Bonett-Price", covers)
     values = metrics.accuracy(labels, first), metrics.accuracy(labels, second)
     return Difference("ACC", *values, interval, mcnemar(lost, won), "McNemar, mid-p")
 
@@ -186,22 +150,15 @@ def _of_several(
     then: NDArray[np.bool_],
     level: float,
     covers: tuple[Source, ...],
-    bootstrap: dict[str, int] | None,
 ) -> Difference:
     """Difference of the ACC where each image has several answers, both of shape (n, labels)."""
     change = (then.astype(np.float64) - right).mean(axis=1)  # (n,)
     value, n = float(change.mean()), len(change)
-    one = np.zeros(n, np.int64)
-    if bootstrap is not None and change.any():
-        draws = replicates(one, mean_of(change), **bootstrap)
-        limits = BCa.of(value, draws, change / n, one).limits(level)
-        interval = Interval(value, *limits, level, "paired BCa bootstrap", covers)
-    else:
-        step = 1 / right.shape[1]
-        more = np.concatenate([change, [step, -step]])
-        reach = normal_quantile(level) * float(more.std()) / math.sqrt(n + 2)
-        low, high = max(-1.0, float(more.mean()) - reach), min(1.0, float(more.mean()) + reach)
-        interval = Interval(value, low, high, level, "Bonett-Price by image", covers)
+    step = 1 / right.shape[1]
+    more = np.concatenate([change, [step, -step]])
+    reach = normal_quantile(level) * float(more.std()) / math.sqrt(n + 2)
+    low, high = max(-1.0, float(more.mean()) - reach), min(1.0, float(more.mean()) + reach)
+    interval = Interval(value, low, high, level, "Bonett-Price by image", covers)
     size = math.sqrt(float(np.sum(change**2)))
     p = float(2 * ndtr(-abs(change.sum()) / size)) if size else 1.0
     values = float(right.mean()), float(then.mean())

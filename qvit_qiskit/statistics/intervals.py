@@ -20,7 +20,6 @@ from scipy.special import expit, logit, ndtri, stdtrit  # type: ignore[import-un
 from qvit_qiskit import metrics
 from qvit_qiskit.exceptions import DataError
 from qvit_qiskit.statistics.influence import Areas, Floats, areas, of_mean, spread
-from qvit_qiskit.statistics.resampling import BCa, auc_of, replicates
 from qvit_qiskit.suggest import unknown
 
 Source = Literal["test images", "shots", "seeds"]
@@ -163,34 +162,26 @@ def auc_interval(
     probabilities: ArrayLike,
     level: float = 0.95,
     *,
-    method: Literal["delong", "bca"] = "delong",
     covers: tuple[Source, ...] = IMAGES,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> Interval:
     """Interval of the official AUC, `metrics.auc`.
 
-    ``delong``: DeLong's variance, joint over the classes, on the logit scale, with Student's t
-    whose degrees of freedom follow from the sizes and tails of the classes (`influence.spread`).
-    ``bca``: bootstrap within classes, of several labels over all images. Where an AUC of 0 or 1 or
-    a single image of a class leaves nothing to go by, Newcombe's score interval stands in.
+    DeLong's variance, joint over the classes, on the logit scale, with Student's t whose degrees of
+    freedom follow from the sizes and tails of the classes (`influence.spread`). Where an AUC of 0
+    or 1 or a single image of a class leaves nothing to go by, Newcombe's score interval stands in.
 
     Args:
         labels: Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels).
         probabilities: Shape (n, classes) or (n, labels).
         level: Nominal coverage.
-        method: See above.
         covers: With shots, each image's noise is in its scores: pass both images and shots.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
 
     Returns:
         nan if no class has a ROC curve.
 
     Raises:
-        DataError: If labels and probabilities do not fit, or an option is unusable.
+        DataError: If labels and probabilities do not fit, or the level is unusable.
     """
-    known_option("method", method, ("delong", "bca"))
     normal_quantile(level)  # refuses what is no level
     curves = areas(labels, probabilities)
     value = curves.mean
@@ -200,11 +191,6 @@ def auc_interval(
     if not (0 < value < 1 and error.error > 1e-12):
         low, high = score_limits(curves, level)
         return Interval(value, low, high, level, "Newcombe's score interval", covers)
-    if method == "bca":
-        statistic = auc_of(np.asarray(labels), np.asarray(probabilities, np.float64))
-        draws = replicates(curves.labels, statistic, resamples, seed)
-        low, high = BCa.of(value, draws, curves.influence, curves.labels).limits(level)
-        return Interval(value, low, high, level, "stratified BCa bootstrap", covers)
     reach = error.reach(level) / (value * (1 - value))
     low, high = (float(expit(logit(value) + side * reach)) for side in (-1, 1))
     return Interval(value, low, high, level, "DeLong, logit scale", covers)

@@ -72,7 +72,7 @@ def _score(evidence: Evidence, rung: Rung) -> RungScores:
     )
     return RungScores(
         rung=rung,
-        auc=auc_interval(labels, probabilities, covers=covers, seed=evidence.seed),
+        auc=auc_interval(labels, probabilities, covers=covers),
         acc=acc_interval(labels, probabilities, covers=covers),
         auc_shots=_over_shots(rung, labels, metrics.auc, _smallest_step(labels)),
         acc_shots=_over_shots(rung, labels, metrics.accuracy, 1 / labels.size),
