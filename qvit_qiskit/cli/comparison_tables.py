@@ -9,10 +9,8 @@ from qvit_qiskit.cli import screen
 
 if TYPE_CHECKING:
     from qvit_qiskit.comparison import Comparison
-    from qvit_qiskit.comparison.evidence import Rung
     from qvit_qiskit.comparison.findings.scores import ModelDifference
-    from qvit_qiskit.comparison.findings.systematic import Hypothesis
-    from qvit_qiskit.statistics.differences import Difference
+    from qvit_qiskit.pages.table import Table
     from qvit_qiskit.statistics.intervals import Interval
 
 
@@ -39,88 +37,33 @@ def show(comparison: Comparison, *, details: bool = False) -> None:
             for s in scores
         ],
     )
-    if not details:
-        return
-    screen.table(
-        "Distance from the exact rung, with 95 % intervals over the same",
-        [
-            {
-                "rung": s.rung.name,
-                "KL, nats": _short(s.kl),
-                "RMS error of outputs": _short(s.error),
-                "AUC": _difference(s.auc_difference),
-                "ACC": _difference(s.acc_difference),
-            }
-            for s in scores[1:]
-        ],
+    if details:
+        for table in _details(comparison):
+            screen.report_table(table)
+        screen.lines([f"{name}: {text}" for name, text in comparison.facts.items()])
+
+
+def _details(comparison: Comparison) -> list[Table]:
+    """Those tables of the report that say what the scores rest on."""
+    from qvit_qiskit.comparison.sections.answers import change_tables
+    from qvit_qiskit.comparison.sections.ladder import (
+        cost_table,
+        difference_tables,
+        distance_tables,
     )
-    _changes(comparison)
-    paid = [s.rung for s in scores if s.rung.qpu_seconds is not None]
-    if paid:
-        _costs(paid)
-    _attributions(comparison)
+    from qvit_qiskit.comparison.sections.layers import share_table, test_tables
+
+    scores = comparison.scores
     recorded = {rung.name for rung in comparison.rungs if rung.kind == "hardware"}
-    known = [one.test for one in comparison.biases] + [one.test for one in comparison.drifts]
-    tests = [_test(one) for one in known if one and one.rung in recorded]
-    if tests:
-        screen.table("Bias and drift of outputs, chi-square tests", tests)
-    screen.lines([f"{name}: {text}" for name, text in comparison.facts.items()])
-
-
-def _changes(comparison: Comparison) -> None:
-    """The images that a rung answers otherwise than the exact one."""
-    from qvit_qiskit.comparison.sections.answers import listed_images
-
-    lines = [
-        {
-            "rung": rung.name,
-            "images": f"{len(comparison.by_image[rung.name].changed):,}",
-            "which": listed_images(comparison.by_image[rung.name].changed, 8),
-        }
-        for rung in comparison.rungs[1:]
+    tests = [one.test for one in comparison.biases] + [one.test for one in comparison.drifts]
+    return [
+        *difference_tables(scores),
+        *distance_tables(scores),
+        *change_tables(comparison, most=8),
+        cost_table(scores),
+        *([share_table(comparison)] if comparison.layer_shares else []),
+        *test_tables([one for one in tests if one and one.rung in recorded]),
     ]
-    if lines:
-        screen.table("Images answered otherwise", lines)
-
-
-def _attributions(comparison: Comparison) -> None:
-    for name in comparison.attributions:
-        screen.table(
-            f"What moved the logits of {name}, with 95 % intervals over test images",
-            [
-                {"quantum layer": one.part, "share": _fixed(one.share).replace("\n", " ")}
-                for one in comparison.layer_shares
-                if one.rung == name
-            ],
-        )
-
-
-def _test(hypothesis: Hypothesis) -> dict[str, str]:
-    return {
-        "rung": hypothesis.rung,
-        "quantum layer": str(hypothesis.layer),
-        "hypothesis": hypothesis.claim,
-        "χ² (degrees)": f"{hypothesis.chi_square:.1f} ({hypothesis.freedom})",
-        "p": f"{hypothesis.p:.2g}",
-    }
-
-
-def _costs(rungs: Sequence[Rung]) -> None:
-    from qvit_qiskit.comparison.rungs import PLAN
-    from qvit_qiskit.devices.prices import prices
-
-    screen.table(
-        "QPU time",
-        [
-            {
-                "rung": rung.name,
-                "seconds": f"{rung.qpu_seconds:,.1f}",
-                f"{prices()['currency']} ({PLAN}, {prices()['date']})": f"{rung.dollars:,.2f}",
-                "": rung.cost_basis,
-            }
-            for rung in rungs
-        ],
-    )
 
 
 def show_models(differences: Sequence[ModelDifference]) -> None:
@@ -144,16 +87,3 @@ def _fixed(interval: Interval | None) -> str:
     if interval is None:
         return "–"
     return f"{interval.value:.3f}\n[{interval.low:.3f}, {interval.high:.3f}]"
-
-
-def _short(interval: Interval | None) -> str:
-    """Two digits that count and limits below."""
-    if interval is None:
-        return "–"
-    return f"{interval.value:.2g}\n[{interval.low:.2g}, {interval.high:.2g}]"
-
-
-def _difference(difference: Difference | None) -> str:
-    if difference is None:
-        return "–"
-    return f"{_fixed(difference.interval)}\np = {difference.p:.2g}"

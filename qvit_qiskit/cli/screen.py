@@ -5,30 +5,48 @@ from __future__ import annotations
 import json
 import math
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from qvit_qiskit.files import finite
 
 if TYPE_CHECKING:
+    from qvit_qiskit.pages.table import Table
     from qvit_qiskit.runs import Status
     from qvit_qiskit.training.loop import Epoch
 
 
+LONGEST_NAME = 40
+"""Characters of a first column that is kept on one line, as names are."""
+
+
 def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Print rows with the same keys as a table."""
-    from rich.console import Console
-    from rich.table import Table
+    heads = {key: isinstance(value, int | float) for key, value in rows[0].items()}
+    _print_table(title, heads, ([_text(value) for value in row.values()] for row in rows))
 
-    shown = Table(title=title, title_justify="left")
-    for place, key in enumerate(rows[0]):
-        number = isinstance(rows[0][key], int | float)
+
+def report_table(shown: Table) -> None:
+    """Print a table of a report; intervals stand below their values."""
+    rows = [[f"{entry.text}\n{entry.interval}".strip() for entry in row] for row in shown.rows]
+    _print_table(shown.caption, dict.fromkeys(shown.heads, False), rows)
+
+
+def _print_table(title: str, heads: Mapping[str, bool], rows: Iterable[Iterable[str]]) -> None:
+    """Print cells below heads, each with whether it is a number's."""
+    from rich import table as rich_table
+    from rich.console import Console
+
+    cells = [list(row) for row in rows]
+    names = all(len(row[0]) <= LONGEST_NAME for row in cells)  # rather than sentences
+    printed = rich_table.Table(title=title, title_justify="left")
+    for place, (head, number) in enumerate(heads.items()):
         justify: Any = "right" if number else "left"
-        shown.add_column(key, justify=justify, overflow="fold", no_wrap=place == 0)
-    for row in rows:
-        shown.add_row(*(_text(value) for value in row.values()))
-    Console().print(shown)
+        printed.add_column(head, justify=justify, overflow="fold", no_wrap=place == 0 and names)
+    for row in cells:
+        printed.add_row(*row)
+    Console().print(printed)
 
 
 def lines(text: Sequence[str]) -> None:

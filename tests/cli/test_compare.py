@@ -64,8 +64,8 @@ def test_a_run_becomes_tables_and_files(
 ) -> None:
     """The same bytes from a copy of the folder that stands elsewhere."""
     text = answer(capsys, place / "run", "--draws", 4, "--details", "--out", tmp_path / "one")
-    for part in ("rehearsal on fake_torino", "AUC", "agrees with exact", "KL, nats", "USD",
-                 "interaction", "no bias of any", "a rehearsal costs"):  # fmt: skip
+    for part in ("rehearsal on fake_torino", "AUC", "agrees with exact", "KL divergence (nats)",
+                 "USD", "interaction", "no bias of any", "a rehearsal costs"):  # fmt: skip
         assert part in text
     assert "hardware" not in text
     assert f"report: {tmp_path / 'one' / 'report.html'}" in text

@@ -106,16 +106,26 @@ def confusion(comparison: Comparison) -> Section:
     text = ["Which classes are taken for which, rung by rung."]
     if several:
         text = ["Which labels are missed, rung by rung."]
-    return Section("confusion", "Confusion matrices", text, [drawn, table, *_changes(comparison)])
+    return Section(
+        "confusion", "Confusion matrices", text, [drawn, table, *change_tables(comparison)]
+    )
 
 
-def _changes(comparison: Comparison) -> list[Table]:
-    """Which images each rung answers otherwise than the exact one."""
+def change_tables(comparison: Comparison, most: int = MOST) -> list[Table]:
+    """Which images each rung answers otherwise than the exact one.
+
+    Args:
+        comparison: What is compared.
+        most: How many images are named.
+
+    Returns:
+        One table, or none where there is no rung but the exact one.
+    """
     rows = [
         (
             Entry(rung.name),
             Entry(f"{len(answers.changed):,}"),
-            Entry(listed_images(answers.changed, MOST)),
+            Entry(listed_images(answers.changed, most)),
         )
         for rung in comparison.rungs[1:]
         for answers in [comparison.by_image[rung.name]]

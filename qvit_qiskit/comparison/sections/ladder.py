@@ -52,7 +52,12 @@ def ladder(comparison: Comparison) -> Section:
             "known better than the overlap of two bars suggests."
         )
     drawn = Drawn(figure.draw(comparison), f"AUC and ACC of every rung. {said}", caption)
-    tables = [_scores(scores), *_differences(scores), *_distances(scores), _costs(scores)]
+    tables = [
+        _scores(scores),
+        *difference_tables(scores),
+        *distance_tables(scores),
+        cost_table(scores),
+    ]
     return Section("ladder", "The ladder", text, [drawn, *tables])
 
 
@@ -106,7 +111,8 @@ def over_shots(interval: Interval | None, rung: Rung) -> Entry:
     return Entry("", unchanged(interval, len(rung.draws)) or cell(interval).interval)
 
 
-def _differences(scores: Sequence[RungScores]) -> list[Table]:
+def difference_tables(scores: Sequence[RungScores]) -> list[Table]:
+    """Paired differences of AUC and ACC from the exact rung; no table where it stands alone."""
     rows = [
         (
             Entry(one.rung.name),
@@ -123,7 +129,8 @@ def _differences(scores: Sequence[RungScores]) -> list[Table]:
     return [Table(caption, heads, rows)] if rows else []
 
 
-def _distances(scores: Sequence[RungScores]) -> list[Table]:
+def distance_tables(scores: Sequence[RungScores]) -> list[Table]:
+    """How far answers, chances and outputs are from the exact rung's; no table if it is alone."""
     rows = [
         (Entry(one.rung.name), cell(one.agreement), cell(one.kl), cell(one.error))
         for one in scores[1:]
@@ -137,7 +144,8 @@ def _distances(scores: Sequence[RungScores]) -> list[Table]:
     return [Table(caption, heads, rows)] if rows else []
 
 
-def _costs(scores: Sequence[RungScores]) -> Table:
+def cost_table(scores: Sequence[RungScores]) -> Table:
+    """What every rung ran on, and what it cost where that is known."""
     paid = any(one.rung.qpu_seconds is not None for one in scores)
     heads: tuple[str, ...] = ("rung", "backend", "shots a row")
     heads += ("QPU seconds", "price (USD)") if paid else ()

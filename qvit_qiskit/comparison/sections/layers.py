@@ -45,22 +45,21 @@ def attribution(comparison: Comparison) -> Section | None:
         "Share of each quantum layer in what moved the logits. " + " ".join(said),
         caption,
     )
+    table = share_table(comparison)
+    return Section("attribution", "Which layer moved the logits", text, [drawn, table])
+
+
+def share_table(comparison: Comparison) -> Table:
+    """The share of every quantum layer of the recorded rungs."""
     rows = [
-        (
-            Entry(one.part),
-            Entry(one.rung),
-            cell(one.share),
-            cell(one.effect),
-        )
+        (Entry(one.part), Entry(one.rung), cell(one.share), cell(one.effect))
         for one in comparison.layer_shares
     ]
-    table = Table(
+    caption = (
         "Shares, and the root mean square by which each part alone moves the logits, with 95 % "
-        "intervals over the test images.",
-        ("part", "rung", "share", "effect on logits"),
-        rows,
+        "intervals over the test images."
     )
-    return Section("attribution", "Which layer moved the logits", text, [drawn, table])
+    return Table(caption, ("part", "rung", "share", "effect on logits"), rows)
 
 
 def _of(part: str) -> str:
@@ -160,7 +159,7 @@ def bias(comparison: Comparison) -> Section | None:
         "Mean error by output, physical qubit and copy on the chip",
         "Mean error of the outputs with 95 % intervals; outputs and copies are counted from 0.",
     )
-    tests = _tests([one.test for one in comparison.biases])
+    tests = test_tables([one.test for one in comparison.biases])
     return Section("bias", "Bias by output, qubit and copy", text, [drawn, *tests])
 
 
@@ -186,7 +185,7 @@ def drift(comparison: Comparison) -> Section | None:
         "Mean error of each job in the order of time",
         f"Mean error of the outputs by job with 95 % intervals, {over}{_when(comparison)}",
     )
-    tests = _tests([one.test for one in comparison.drifts])
+    tests = test_tables([one.test for one in comparison.drifts])
     return Section("drift", "Drift from job to job", [sentence], [drawn, *tests])
 
 
@@ -198,7 +197,8 @@ def _when(comparison: Comparison) -> str:
     return f" Jobs from {first} to {last} UTC."
 
 
-def _tests(hypotheses: Sequence[Hypothesis | None]) -> list[Table]:
+def test_tables(hypotheses: Sequence[Hypothesis | None]) -> list[Table]:
+    """Chi-square tests of bias and drift; no table without any."""
     rows = [
         (
             Entry(one.claim),
