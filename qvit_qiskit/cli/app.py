@@ -33,7 +33,7 @@ def _root(
 
 
 app.command("demo")(demo.demo)
-app.command("train")(train.train)
+app.command("train", cls=train.TrainCommand)(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("estimate")(estimate.estimate)
 app.command("submit")(runs.submit)

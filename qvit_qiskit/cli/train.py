@@ -1,41 +1,39 @@
-"""``qvit train``."""
+"""``qvit train``, whose options are the fields of its configurations."""
 
 from __future__ import annotations
 
+import inspect
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
+from typer.core import TyperCommand
 
 from qvit_qiskit.cli import screen
 from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot, Size
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from qvit_qiskit.data import MedImages
     from qvit_qiskit.models import ModelConfig
+    from qvit_qiskit.spec import Spec
     from qvit_qiskit.training import Distillation, FitResult, Teacher, TrainConfig
 
 DEFAULT_OUT = Path("checkpoints")
-SHAPE = {
-    "width": "width",
-    "heads": "heads",
-    "depth": "depth",
-    "patch": "patch_size",
-    "stem": "stem",
-    "stem_width": "stem_width",
-    "position": "position",
-    "pool": "pool",
-    "mlp_ratio": "mlp_ratio",
-    "circuit": "circuit",
-    "layers": "circuit_layers",
+ELSEWHERE = {
+    *("channels", "classes", "image_size", "projection", "distillation_token"),
+    *("dataset", "distill", "teacher"),
 }
-"""The model's options by their names in `ViTConfig`."""
+"""Fields of configurations that follow from other options, or have one below."""
+FLAGS = {"patch_size": "patch", "circuit_layers": "layers", "kind": "distill"}
+"""Options that are not called as their fields."""
 KINDS = {"qvit": "qnn", "vit": "linear", "vit-matched": "qnn"}
 RESNET = "resnet18"
 RESNET_TRAINING = {"epochs": 40, "batch_size": 64, "learning_rate": 1e-3, "contrast": 0.0}
 """What a training of the teacher has in the place of the defaults of `TrainConfig`."""
-DISTILLATION = ("distill", "temperature", "alpha", "pretrain_epochs", "pretrain_dataset")
 
 Dataset = Annotated[
     str,
@@ -47,102 +45,98 @@ Dataset = Annotated[
 Model = Annotated[
     str,
     typer.Option(
-        help="qvit, vit, vit-matched (as many parameters as the qvit), or resnet18 (a teacher)."
+        help="qvit, vit, vit-matched (as many parameters as the qvit), or resnet18 (a teacher, by "
+        "default of 40 epochs in batches of 64 at a rate of 1e-3, contrast unchanged)."
     ),
 ]
-Heads = Annotated[int, typer.Option(help="Attention heads; width/heads qubits each.")]
-Rate = Annotated[
-    float | None, typer.Option(help="Peak rate of the optimiser; 5e-3, of resnet18 1e-3.")
-]
-Weights = Annotated[
-    bool, typer.Option("--class-weights", help="Weight classes by inverse frequency.")
-]
-Augment = Annotated[
-    str | None,
-    typer.Option(help="modality (moves, and the flips that the set allows), shift or none."),
-]
-Patch = Annotated[
-    int | None,
-    typer.Option(help="Pixels on a side of a patch; a quarter of the image's, for 16 tokens."),
-]
-Subset = Annotated[int | None, typer.Option(help="Train on a stratified subset of this size.")]
 TeacherOption = Annotated[
     str | None,
     typer.Option(help="Distil from a checkpoint, a training folder, or hf:NAME_OR_FOLDER."),
 ]
-Distill = Annotated[
-    str | None,
-    typer.Option(help="soft (probabilities, the default) or hard (decisions, with a token)."),
-]
-Contrast = Annotated[
-    float | None, typer.Option(help="Change contrast by up to 1 ± this; 0.2, of resnet18 0.")
-]
-Alpha = Annotated[
-    float | None,
-    typer.Option(help="The teacher's share beside labels; 0.5, or 0 after pre-training."),
-]
-PretrainEpochs = Annotated[
-    int | None, typer.Option(help="Epochs on the teacher alone, before those with labels.")
-]
-PretrainDataset = Annotated[str | None, typer.Option(help="Another set for those epochs.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for checkpoints and history.")]
 Resume = Annotated[Path | None, typer.Option(help="Continue the training in this folder.")]
+FIRST: dict[str, tuple[Any, Any]] = {
+    "dataset": (Dataset, ""), "size": (Size, None), "model": (Model, "qvit"),
+}  # fmt: skip
+LAST: dict[str, tuple[Any, Any]] = {
+    "teacher": (TeacherOption, None), "out": (Out, None), "resume": (Resume, None),
+    "data_root": (DataRoot, None), "backends_dir": (BackendsDir, None), "json": (AsJson, False),
+}  # fmt: skip
+"""Options that are no fields, with their defaults; `FIRST` stand before the others in the help."""
 
 
-def train(
-    context: typer.Context,
-    dataset: Dataset = "",
-    size: Size = None,
-    model: Model = "qvit",
-    width: Annotated[int, typer.Option(help="Features of a token.")] = 8,
-    heads: Heads = 2,
-    depth: Annotated[int, typer.Option(help="Transformer blocks.")] = 1,
-    patch: Patch = None,
-    stem: Annotated[str, typer.Option(help="conv (two convolutions) or patch (one map).")] = "conv",
-    stem_width: Annotated[int, typer.Option(help="Channels between the convolutions.")] = 4,
-    position: Annotated[str, typer.Option(help="axial or learned.")] = "axial",
-    pool: Annotated[str, typer.Option(help="mean-max, mean or cls.")] = "mean-max",
-    mlp_ratio: Annotated[float, typer.Option(help="Hidden MLP units by width.")] = 1.0,
-    circuit: Annotated[str, typer.Option(help="Circuit family.")] = "ry-ring",
-    layers: Annotated[int, typer.Option(help="Circuit layers.")] = 2,
-    backend: Annotated[str, typer.Option(help="A profile of kind aer.")] = "aer-exact",
-    epochs: Annotated[int | None, typer.Option(help="Epochs; 60, of resnet18 40.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images per step; 32, of resnet18 64.")
-    ] = None,
-    optimizer: Annotated[str, typer.Option(help="adamw or sgd (with momentum).")] = "adamw",
-    learning_rate: Rate = None,
-    weight_decay: Annotated[float, typer.Option(help="Of the optimiser.")] = 1e-2,
-    class_weights: Weights = False,
-    augment: Augment = None,
-    contrast: Contrast = None,
-    ema: Annotated[float, typer.Option(help="Decay of the average of weights, e.g. 0.99.")] = 0.0,
-    select: Annotated[str, typer.Option(help="best epoch by validation AUC, or last.")] = "best",
-    subset: Subset = None,
-    teacher: TeacherOption = None,
-    distill: Distill = None,
-    temperature: Annotated[float | None, typer.Option(help="Of soft distillation; 4.")] = None,
-    alpha: Alpha = None,
-    pretrain_epochs: PretrainEpochs = None,
-    pretrain_dataset: PretrainDataset = None,
-    threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of weights, order and shots.")] = 0,
-    out: Out = None,
-    resume: Resume = None,
-    data_root: DataRoot = None,
-    backends_dir: BackendsDir = None,
-    json: AsJson = False,
-) -> None:
+def train(context: typer.Context) -> None:
     """Train a QViT (or ViT) on Aer, with or without a teacher; or the teacher.
 
     Example: qvit train --dataset breastmnist --data-root DIR --out checkpoints/breast
 
     Distilled: qvit train --dataset breastmnist --teacher checkpoints/breastmnist-resnet18-seed0
     """
-    result = _resume(context) if resume is not None else _fit(context)
-    _report(result, json, backends_dir)
+    given = context.params
+    result = _resume(context) if given["resume"] is not None else _fit(context)
+    _report(result, given["json"], given["backends_dir"])
     if result.interrupted:
         raise typer.Exit(130)
+
+
+class TrainCommand(TyperCommand):
+    """The command, which gets its options when it is called.
+
+    Configurations take seconds to import, which nobody waits for who calls another command.
+    """
+
+    def make_context(self, *arguments: Any, **extra: Any) -> Any:
+        """Parse the command line by the fields of the configurations."""
+        return _with_fields().make_context(*arguments, **extra)
+
+
+def _with_fields() -> TyperCommand:
+    """The command with an option for every field."""
+    from qvit_qiskit.models import ViTConfig
+    from qvit_qiskit.training import Distillation, TrainConfig
+
+    fields: dict[str, tuple[Any, Any]] = {
+        name: (_annotation(name, field), None)
+        for spec in (ViTConfig, TrainConfig, Distillation)
+        for name, field in spec.model_fields.items()
+        if name not in ELSEWHERE
+    }
+
+    def command(context: typer.Context, **_: Any) -> None:
+        train(context)
+
+    context, _ = inspect.signature(command).parameters.values()
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in (FIRST | fields | LAST).items()
+    ]
+    command.__doc__ = train.__doc__
+    command.__signature__ = inspect.Signature([context, *more])  # type: ignore[attr-defined]
+    command.__annotations__ |= {one.name: one.annotation for one in more}
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command("train")(command)
+    made = typer.main.get_command(app)
+    assert isinstance(made, TyperCommand)
+    return made
+
+
+def _annotation(name: str, field: FieldInfo) -> Any:
+    """A field as an option; without it the field's own default counts."""
+    parts = get_args(field.annotation) or (field.annotation,)
+    kinds = [kind for kind in parts if kind in (int, float, bool)]
+    words = [part for part in parts if isinstance(part, str)]  # of a Literal
+    text = " ".join((field.description or "").replace("`", "").split()).split(". ")[0].rstrip(".")
+    text += f": {', '.join(words)}." if words else "."
+    if name != "patch_size" and field.default not in (None, False):  # that one follows the image
+        text += f" [default: {field.default}]"
+    option = typer.Option(_option(name), help=text, show_default=False)
+    return Annotated[(kinds[0] if kinds else str) | NoneType, option]
+
+
+def _chosen(context: typer.Context, spec: type[Spec]) -> dict[str, Any]:
+    """The values of a configuration's fields that stand on the command line."""
+    given = {name: context.params.get(name) for name in spec.model_fields if name not in ELSEWHERE}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _given(context: typer.Context) -> list[str]:
@@ -152,7 +146,7 @@ def _given(context: typer.Context) -> list[str]:
 
 
 def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    return "--" + FLAGS.get(name, name).replace("_", "-")
 
 
 def _resume(context: typer.Context) -> FitResult:
@@ -192,7 +186,7 @@ def _fit(context: typer.Context) -> FitResult:
             "Expected --dataset with a MedMNIST name, e.g. --dataset breastmnist, the path of own "
             "images, or --dataset phantom for the synthetic set."
         )
-    options = _options(given)
+    options = _options(context)
     route = registry.open(options.backend, backends_dir=given["backends_dir"], training=True)
     if options.backend.endswith(".toml"):  # a resumed training may start elsewhere
         options = options.model_copy(update={"backend": str(route.path.resolve())})
@@ -213,40 +207,41 @@ def _fit(context: typer.Context) -> FitResult:
         )  # fmt: skip
 
 
-def _options(given: dict[str, Any]) -> TrainConfig:
+def _options(context: typer.Context) -> TrainConfig:
     """How to train, from the options."""
     from qvit_qiskit.training import TrainConfig
 
-    settings = {key: given.get(key) for key in TrainConfig.model_fields if key != "distill"}
-    said = {key: value for key, value in settings.items() if value is not None}
-    defaults = RESNET_TRAINING if given["model"] == RESNET else {}
-    return TrainConfig.create(**{**defaults, **said, "distill": _distillation(given)})
+    defaults = RESNET_TRAINING if context.params["model"] == RESNET else {}
+    return TrainConfig.create(
+        **{**defaults, **_chosen(context, TrainConfig)},
+        dataset=context.params["dataset"],
+        distill=_distillation(context),
+    )
 
 
-def _distillation(given: dict[str, Any]) -> Distillation | None:
+def _distillation(context: typer.Context) -> Distillation | None:
     """What to learn from the teacher, from the options."""
     from qvit_qiskit.exceptions import ConfigError
     from qvit_qiskit.training import Distillation
 
-    said = {key: given[key] for key in DISTILLATION if given[key] is not None}
-    if given["teacher"] is None:
+    said, place = _chosen(context, Distillation), context.params["teacher"]
+    if place is None:
         if said:
             raise ConfigError(
                 f"{_option(next(iter(said)))} has no effect without a teacher. Name one with "
                 "--teacher, or leave it out."
             )
         return None
-    kind = said.pop("distill", "soft")
-    if kind == "hard" and "temperature" in said:
+    if said.get("kind") == "hard" and "temperature" in said:
         raise ConfigError(
             "--temperature has no effect with --distill hard: decisions have none. Leave it out."
         )
-    hub, place = "hf:", given["teacher"]
+    hub = "hf:"
     prefix = hub if place.startswith(hub) else ""
     path = Path(place.removeprefix(prefix))
     if not prefix or path.exists():  # a resumed training may start elsewhere
         place = prefix + str(path.resolve())
-    return Distillation.create(teacher=place, kind=kind, **said)
+    return Distillation.create(teacher=place, **said)
 
 
 def _ask(
@@ -272,20 +267,18 @@ def _config(context: typer.Context, **data: int) -> ModelConfig:
     from qvit_qiskit.models import ResNetConfig, ViTConfig
     from qvit_qiskit.suggest import unknown
 
-    given = context.params
-    model = given["model"]
+    model, hard = context.params["model"], context.params["kind"] == "hard"
     if model == RESNET:
         for name in _given(context):
-            if name in {*SHAPE, "backend"}:
+            if name in ViTConfig.model_fields or name == "backend":
                 raise ConfigError(f"{_option(name)} has no effect on {RESNET}. Leave it out.")
-        if given["distill"] == "hard":
+        if hard:
             raise ConfigError(f"{RESNET} has no distillation token. Use --distill soft.")
         return ResNetConfig.create(**data)
     if model not in KINDS:
         raise ConfigError(unknown("model", model, (*KINDS, RESNET)))
-    shape = {key: given[option] for option, key in SHAPE.items() if given[option] is not None}
-    token = given["distill"] == "hard"
-    config = ViTConfig.create(projection=KINDS[model], distillation_token=token, **shape, **data)
+    shape = _chosen(context, ViTConfig) | data
+    config = ViTConfig.create(projection=KINDS[model], distillation_token=hard, **shape)
     return config.parameter_matched() if model == "vit-matched" else config
 
 

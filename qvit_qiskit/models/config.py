@@ -54,8 +54,8 @@ class ViTConfig(Spec):
     """Hidden units of a block's MLP by width."""
     stem: Literal["patch", "conv"] = "conv"
     """How patches become tokens: one linear map of each, or two overlapping convolutions with a
-    GELU between them (after Xiao et al., arXiv 2106.14881): 3 x 3 of stride 2, then 3 x 3 of
-    stride 2 for patches of 4, and else half a patch as kernel and stride: 4 x 4 for 7, 7 x 7 for
+    GELU between them (after Xiao et al., arXiv 2106.14881). They are 3 x 3 of stride 2, then 3 x 3
+    of stride 2 for patches of 4, and else half a patch as kernel and stride: 4 x 4 for 7, 7 x 7 for
     14, 8 x 8 for 16. Patches of an odd size need 4 x 4 of them."""
     stem_width: int = Field(default=4, ge=1, le=4096)
     """Channels between the two convolutions."""
@@ -68,9 +68,9 @@ class ViTConfig(Spec):
     projection: Literal["linear", "qnn"] = "qnn"
     """What Q, K and V of a head are: bias-free linear maps, or QNNs."""
     circuit: CircuitOption = "ry-ring"
-    """The QNNs' circuit family by its name, or a circuit of the user's own, which a registered
-    family becomes as well: it has an input for every feature of a head, and any number of outputs.
-    Files hold it as QPY, so that nobody needs the code that made it."""
+    """The QNNs' circuit family by its name; in Python also a circuit of one's own. A registered
+    family becomes one as well: it has an input for every feature of a head, and any number of
+    outputs. Files hold it as QPY, so that nobody needs the code that made it."""
     circuit_layers: int = Field(default=2, ge=1)
     """The layers of the family; of a circuit of the user's own what it says itself."""
 
