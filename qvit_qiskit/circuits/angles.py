@@ -84,7 +84,12 @@ class AngleTable:
         return len(self.offset)
 
     def select(self, rotations: Sequence[int], columns: Sequence[int]) -> AngleTable:
-        """The table of some rotations, which depend on some columns alone, renumbered."""
+        """The table of some rotations, which depend on some columns alone, renumbered.
+
+        Args:
+            rotations: Which rotations, in their new order.
+            columns: Which columns, in their new order; the rotations depend on no other.
+        """
         row = {index: k for k, index in enumerate(rotations)}
         column = {index: k for k, index in enumerate(columns)}
         curved = [

@@ -160,6 +160,10 @@ def rx_rz_ring(qubits: int, layers: int = 2) -> QNNCircuit:
     """RX encoding, then ``layers`` times [RX and RZ rotations, CNOT ring]: 2·L·n weights.
 
     Amplitudes are complex and the RZ angles matter from the second layer on.
+
+    Args:
+        qubits: n, one for each input.
+        layers: L, how often rotations and ring follow the encoding.
     """
     _check(qubits, layers)
     x, w = ParameterVector("x", qubits), ParameterVector("w", 2 * layers * qubits)
@@ -181,6 +185,10 @@ def reupload_ring(qubits: int, layers: int = 2) -> QNNCircuit:
 
     Re-uploading widens the frequencies that an output can have in its inputs (Pérez-Salinas et
     al., Quantum 4, 226, 2020; Schuld et al., Phys. Rev. A 103, 032430, 2021).
+
+    Args:
+        qubits: n, one for each input.
+        layers: How often encoding, rotations and ring follow each other.
     """
     _check(qubits, layers)
     x, w = ParameterVector("x", qubits), ParameterVector("w", layers * qubits)
@@ -199,6 +207,10 @@ def ry_chain(qubits: int, layers: int = 2) -> QNNCircuit:
 
     A line embeds in a heavy-hex lattice without SWAPs, and its CZs run in two moments. The CZs
     of a layer commute, so a last layer of RY follows: (L+1)·n weights.
+
+    Args:
+        qubits: n, one for each input.
+        layers: L, how often rotations and CZs follow the encoding.
     """
     moments = [[(q, q + 1) for q in range(k, qubits - 1, 2)] for k in (0, 1)]
     return _ry_cz("ry-chain", qubits, layers, moments)

@@ -25,7 +25,13 @@ class Memo(Generic[T]):
         self._made: dict[Any, tuple[QuantumCircuit, Content | None, T]] = {}
 
     def get(self, circuit: QuantumCircuit, key: K, make: Callable[[QuantumCircuit, K], T]) -> T:
-        """What ``make(circuit, key)`` returned the first time."""
+        """What ``make(circuit, key)`` returned the first time.
+
+        Args:
+            circuit: What something is made of; it counts as another once its content has changed.
+            key: What else it depends on.
+            make: Makes it, when it is asked for the first time.
+        """
         full = (id(circuit), key)
         known = self._made.get(full)
         if known is not None:

@@ -124,6 +124,10 @@ def pauli_strings(observable: Mapping[str, complex]) -> Mapping[str, complex]:
 def check_finite(values: np.ndarray, what: str) -> None:
     """Refuse NaN and infinite angles.
 
+    Args:
+        values: Shape (R, …).
+        what: What the values are called in the error.
+
     Raises:
         CircuitError: Naming the first bad row.
     """

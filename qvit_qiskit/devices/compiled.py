@@ -68,12 +68,22 @@ class Compiled:
         return f"qubits {where}, {gates}, expected fidelity {self.fidelity:.3f}"
 
     def narrow(self, copy: int, fold: int | None) -> QuantumCircuit:
-        """One copy on its own qubits, measured; its calibration if ``fold`` is None."""
+        """One copy on its own qubits, measured.
+
+        Args:
+            copy: Which copy, from 0.
+            fold: How many times its two-qubit gates are folded; None for the copy's calibration.
+        """
         placed = self.copies[copy]
         return placed.calibration() if fold is None else placed.measured(fold)
 
     def wide(self, fold: int | None, width: int) -> QuantumCircuit:
-        """All copies on a device of so many qubits."""
+        """All copies side by side on a device.
+
+        Args:
+            fold: How many times their two-qubit gates are folded; None for their calibrations.
+            width: Qubits of the device.
+        """
         circuits = [self.narrow(copy, fold) for copy in range(self.k)]
         return join(self.copies, circuits, width)
 
@@ -90,7 +100,12 @@ class Compiled:
 
     @classmethod
     def from_record(cls, record: dict[str, Any], circuits: Sequence[QuantumCircuit]) -> Compiled:
-        """The inverse of `record`, with the circuits of the copies."""
+        """Read back what `record` wrote.
+
+        Args:
+            record: What it wrote.
+            circuits: The circuits of the copies, which are stored beside it.
+        """
         terms = tuple((int(k), float(c), int(mask)) for k, c, mask in record["terms"])
         placed = zip(circuits, record["qubits"], record["outputs"], strict=True)
         return cls(
@@ -144,7 +159,13 @@ def compile_bases(
 
 
 def longest_timing(placed: Iterable[Placed], device: BackendV2, rep_delay: float | None) -> Timing:
-    """The timing of the longest of some circuits; side by side they take as long as that one."""
+    """The timing of the longest of some circuits; side by side they take as long as that one.
+
+    Args:
+        placed: The circuits on their qubits; at least one.
+        device: The device, which knows how long gates take.
+        rep_delay: Seconds between executions; None for the device's own.
+    """
     found = []
     for one in placed:
         # PERF: slicing a device's target takes 20 ms, and a new region has its own already

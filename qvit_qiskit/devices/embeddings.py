@@ -168,6 +168,12 @@ def shapes(
 
     Graphs are the circuit's interaction graph, trees (path, stars, spiders), and the cycles that
     close on the trees' qubits. All are tried with one seed, the best with `SHAPE_TRIALS`.
+
+    Args:
+        circuit: The circuit; its measurements are added later.
+        device: Where it is to lie.
+        costs: What errors and waits cost.
+        seed: Of the transpiler's trials.
     """
     state = np.random.SeedSequence(seed).generate_state(SHAPE_TRIALS, dtype=np.uint32)
     seeds = (state >> 1).tolist()

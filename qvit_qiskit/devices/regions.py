@@ -30,6 +30,10 @@ def bundled_names(min_qubits: int = 1, family: str | None = None) -> tuple[str, 
     """Names of the bundled snapshots of a family with at least so many qubits.
 
     Only their configurations are read: building a device takes a tenth of a second.
+
+    Args:
+        min_qubits: The fewest qubits.
+        family: A family of processors, such as ``"Heron"``, in any case; None for all.
     """
     from qiskit_ibm_runtime import fake_provider
 
@@ -270,6 +274,11 @@ def compile_region(circuit: QuantumCircuit, device: BackendV2, seed: int) -> Reg
     Parameters stay unbound. A global phase is dropped: it changes no measurement, and Aer mixes
     up parameterised ones when several bindings are given.
 
+    Args:
+        circuit: The circuit, without measurements.
+        device: Where it is to lie.
+        seed: Of the transpiler.
+
     Raises:
         RouteError: If the device has too few qubits.
     """
@@ -293,17 +302,32 @@ def compile_region(circuit: QuantumCircuit, device: BackendV2, seed: int) -> Reg
 
 
 def region_target(device: BackendV2, qubits: Sequence[int]) -> Target:
-    """A device's target restricted to some qubits, with both readout errors of each."""
+    """A device's target restricted to some qubits, with both readout errors of each.
+
+    Args:
+        device: The device.
+        qubits: Physical qubits; their order is that of the new target's.
+    """
     return _with_readout(slice_target(device.target, qubits), device, qubits)
 
 
 def region_backend(device: BackendV2, qubits: Sequence[int]) -> BackendV2:
-    """Some qubits of a device as a backend that `AerSimulator.from_backend` accepts."""
+    """Some qubits of a device as a backend that `AerSimulator.from_backend` accepts.
+
+    Args:
+        device: The device.
+        qubits: Physical qubits; their order is that of the backend's.
+    """
     return TargetDevice(region_target(device, qubits))
 
 
 def slice_target(target: Target, qubits: Sequence[int]) -> Target:
-    """A target restricted to some qubits, renumbered in the given order, errors kept."""
+    """A target restricted to some qubits, renumbered, errors kept.
+
+    Args:
+        target: The whole device's.
+        qubits: Physical qubits; their order is that of the new target's.
+    """
     place = {physical: wire for wire, physical in enumerate(qubits)}
     properties = target.qubit_properties
     small = Target(

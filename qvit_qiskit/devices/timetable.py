@@ -96,7 +96,13 @@ def gaps(
 
 
 def reported_length(target: Target, name: str, wires: tuple[int, ...]) -> float:
-    """Seconds that an instruction takes; 0 where the target does not say."""
+    """Seconds that an instruction takes; 0 where the target does not say.
+
+    Args:
+        target: The device's.
+        name: The instruction's.
+        wires: Its qubits, in its order.
+    """
     entries = target[name] if name in target.operation_names else None
     entry = entries.get(wires) if entries else None
     return float(entry.duration or 0.0) if entry else 0.0
@@ -130,7 +136,12 @@ def delay_seconds(delay: Delay, dt: float | None) -> float:
 
 
 def relaxation_times(target: Target, wire: int) -> tuple[float, float] | None:
-    """T1 and T2 of a qubit in seconds, T2 at most 2·T1; None if either is not reported."""
+    """T1 and T2 of a qubit in seconds, T2 at most 2·T1; None if either is not reported.
+
+    Args:
+        target: The device's.
+        wire: The qubit.
+    """
     known = target.qubit_properties[wire] if target.qubit_properties else None
     if known is None or not known.t1 or not known.t2:
         return None

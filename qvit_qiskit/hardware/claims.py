@@ -43,7 +43,12 @@ class Claims:
         self.journal, self.sender = bills.journal, bills.sender
 
     def seek(self, tag: str, seconds: float) -> list[Listed]:
-        """The jobs with a tag; where there are none yet, looked for again for so many seconds."""
+        """The jobs with a tag; where there are none yet, they are looked for again.
+
+        Args:
+            tag: What the jobs were sent with.
+            seconds: How long to look.
+        """
         end = time.monotonic() + seconds
         pause = 0.25
         while True:
@@ -55,6 +60,12 @@ class Claims:
 
     def adopt(self, task: Task, chunk: Chunk, tag: str, listed: Sequence[Listed]) -> None:
         """Take the oldest job under a tag for the chunk's own; further ones are surplus.
+
+        Args:
+            task: The stage that the chunk is of.
+            chunk: What was sent.
+            tag: What it was sent with.
+            listed: The jobs that the service lists under the tag, oldest first.
 
         Raises:
             JobError: If a copy of the folder sent something else under the tag.

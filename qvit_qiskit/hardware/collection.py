@@ -55,7 +55,15 @@ class Collection:
         return Progress(done, len(task.layout.chunks), running, waiting)
 
     def store(self, task: Task, chunk: Chunk) -> JobError | None:
-        """Store the result of a finished job; what is wrong with it, if anything."""
+        """Store the result of a finished job.
+
+        Args:
+            task: The stage that the chunk is of.
+            chunk: What was sent; its last job has finished.
+
+        Returns:
+            What is wrong with the result, if anything.
+        """
         sent = self.attempts.last(chunk, Submission)
         job = sent.job
         if not self.sender.local:

@@ -346,6 +346,10 @@ class Dispatcher:
     def wait(self, task: Task, tick: Callable[[Progress], None] | None = None) -> None:
         """Look again and again until a stage is finished; send what waits for the bills of others.
 
+        Args:
+            task: The stage.
+            tick: Called after every look.
+
         Raises:
             JobError: If a job failed, was cancelled or is lost.
             ServiceError: If the service does not answer, or does not bill what must be billed

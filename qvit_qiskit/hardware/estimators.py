@@ -103,7 +103,12 @@ class RehearsalEstimator(_MeasuringEstimator):
 
 
 def describe(programs: Sequence[Compiled], sender: LocalSender) -> str:
-    """One line for people: device, qubits, gates and expected fidelity of a compiled circuit."""
+    """One line for people: device, qubits, gates and expected fidelity of a compiled circuit.
+
+    Args:
+        programs: The circuit in every measurement basis.
+        sender: What it runs on.
+    """
     return (
         f"the IBM client's sampler at resilience level {sender.mitigation.level} on "
         f"{sender.device.name}, {programs[0].describe()}"
@@ -142,6 +147,11 @@ class JournaledEstimator(_MeasuringEstimator):
 
 def same_rows(stored: Rows, asked: Rows, run: HardwareRun) -> None:
     """Refuse to answer with another input's values.
+
+    Args:
+        stored: What the run's folder holds.
+        asked: What a call asks.
+        run: The run, which the error names.
 
     Raises:
         JobError: If a call asks something else than the run's folder holds in its place.

@@ -195,7 +195,14 @@ class Journal:
         return list(self._kinds.get(kind, []))
 
     def store(self, name: str, data: bytes) -> str:
-        """Write a file of the folder; return its SHA-256.
+        """Write a file of the folder.
+
+        Args:
+            name: The file's path within the folder.
+            data: Its content.
+
+        Returns:
+            The content's SHA-256.
 
         Raises:
             JobError: If it cannot be written.
@@ -216,6 +223,10 @@ class Journal:
 
     def load(self, name: str, sha256: str) -> bytes:
         """Read a file of the folder.
+
+        Args:
+            name: The file's path within the folder.
+            sha256: Of the content that was written.
 
         Raises:
             JobError: If it is missing or not what was written.

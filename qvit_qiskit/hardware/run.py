@@ -65,6 +65,11 @@ class HardwareRun:
     def at(cls, folder: Path, terms: Terms, patience: Patience | None = None) -> HardwareRun:
         """The run in a folder, or a new one.
 
+        Args:
+            folder: Where the run is, or is to be.
+            terms: What it may cost, and how it is measured.
+            patience: How long to wait for the service, and how often to ask again.
+
         Raises:
             JobError: If the folder is no run's, or of a run on other terms.
         """
@@ -217,7 +222,12 @@ class HardwareRun:
             )
 
     def wait(self, number: int, tick: Callable[[Progress], None] | None = None) -> None:
-        """Look again and again until a stage is finished."""
+        """Look again and again until a stage is finished.
+
+        Args:
+            number: The stage, counted from 0.
+            tick: Called after every look.
+        """
         self.dispatcher.wait(self._task(number), tick)
 
     def layout(self, number: int) -> Layout:

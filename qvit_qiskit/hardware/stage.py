@@ -130,7 +130,13 @@ class Layout:
         return {qubit for compiled in programs for copy in compiled.copies for qubit in copy.qubits}
 
     def items(self, chunk: Chunk, groups: Sequence[Group], mitigation: Mitigation) -> list[Item]:
-        """The PUBs of a chunk: its rows and anchors in every basis at every fold; calibrations."""
+        """The PUBs of a chunk: its rows and anchors in every basis at every fold; calibrations.
+
+        Args:
+            chunk: Which rows.
+            groups: The circuits of the stage with all rows.
+            mitigation: Says how often gates are folded, and whether readout is calibrated.
+        """
         parts = [
             (f"piece{p}", piece.group, self.seats[piece.group][piece.start : piece.stop])
             for p, piece in enumerate(chunk.pieces)

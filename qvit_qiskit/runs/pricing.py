@@ -192,7 +192,12 @@ def _dearer(profile: IbmProfile | FakeProfile) -> Readout:
 
 
 def price_circuit(circuit: QNNCircuit, profile: IbmProfile) -> tuple[Compiled, Estimate]:
-    """One circuit on the profile's snapshot, and the price of a job of 1,000 executions of it."""
+    """One circuit on the profile's snapshot, and the price of a job of 1,000 executions of it.
+
+    Args:
+        circuit: The circuit of a projection.
+        profile: Names the device, or the snapshot that stands for it.
+    """
     device = pricing_device(profile)
     programs, longest = _compiled([circuit], device, profile)
     return programs[0][0], estimate([1], 1000, longest, Mitigation(0))

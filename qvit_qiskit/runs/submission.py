@@ -304,6 +304,10 @@ def _tell(run: HardwareRun, tick: Callable[[Status], None], progress: Progress) 
 def cancel(run: Path | str, patience: Patience | None = None) -> int:
     """Cancel the jobs of a run that have not ended; the folder can be resumed.
 
+    Args:
+        run: The run's folder.
+        patience: How long to wait for the service, and how often to ask again.
+
     Returns:
         How many jobs were cancelled.
 

@@ -10,7 +10,12 @@ from qiskit.circuit import Parameter, QuantumCircuit
 
 
 def alike(circuits: Sequence[QuantumCircuit], observables: Sequence[Any]) -> list[list[int]]:
-    """Indices of the requests that share a circuit and an observable."""
+    """Indices of the requests that share a circuit and an observable.
+
+    Args:
+        circuits: Those of the requests.
+        observables: Theirs, in the same order.
+    """
     groups: dict[tuple[int, int], list[int]] = {}
     for k, pair in enumerate(zip(circuits, observables, strict=True)):
         groups.setdefault((id(pair[0]), id(pair[1])), []).append(k)

@@ -99,7 +99,12 @@ class RowEstimator(BaseEstimatorV2):
 
 
 def shots_for(precision: float | None, otherwise: int) -> int:
-    """Shots that have a standard error of at most ``precision``, whatever the value is."""
+    """Shots that have a standard error of at most ``precision``, whatever the value is.
+
+    Args:
+        precision: The largest standard error of an observable of ±1; None or 0 asks for none.
+        otherwise: The shots where no precision is asked.
+    """
     if not precision:
         return otherwise
     if precision < 1 / math.sqrt(MAX_SHOTS):

@@ -223,7 +223,15 @@ class SPSAGradient(ParameterShiftGradient):
 
 
 def estimate(estimator: BaseEstimatorV2, bundles: Sequence[Bundle]) -> list[list[Measurement]]:
-    """All circuits of all bundles in one estimator call, one PUB each."""
+    """Evaluate all circuits of all bundles in one estimator call, with a PUB for each.
+
+    Args:
+        estimator: What they run on.
+        bundles: Circuits with their weights, at rows (R, num_inputs) that they share.
+
+    Returns:
+        For each bundle and circuit what was measured.
+    """
     pubs = [
         circuit_pub(circuit, bundle.inputs, weights)
         for bundle in bundles

@@ -76,6 +76,10 @@ def varying_columns(circuit: QuantumCircuit, values: np.ndarray) -> Columns:
     """Columns to treat as row data: the inputs of a network, and whatever else is not constant.
 
     ``EstimatorQNN`` names its input parameters ``inputs``.
+
+    Args:
+        circuit: A circuit of P parameters.
+        values: Shape (R, P).
     """
     constant = (values == values[:1]).all(axis=0)
     named = [getattr(p, "vector", None) is not None for p in circuit.parameters]

@@ -125,7 +125,12 @@ def _depth(lowered: Lowered) -> int:
 
 
 def too_wide(qubits: int, cone: int) -> str:
-    """Why a circuit has no exact values, and what to choose instead."""
+    """Why a circuit has no exact values, and what to choose instead.
+
+    Args:
+        qubits: Those of the circuit.
+        cone: Those that its widest output depends on.
+    """
     families = ", ".join(LOCAL_FAMILIES[:-1]) + f" and {LOCAL_FAMILIES[-1]}"
     return (
         f"Expected at most {MAX_QUBITS} qubits, or outputs that depend on at most {MAX_QUBITS} "

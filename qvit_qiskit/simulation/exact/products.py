@@ -24,7 +24,12 @@ class ProductTree:
         return len(self._parents)
 
     def times(self, node: int, factor: int) -> int:
-        """The node of a product times one more factor."""
+        """The node of a product times one more factor.
+
+        Args:
+            node: The product.
+            factor: The index of the factor.
+        """
         key = (node, factor)
         if key not in self._nodes:
             self._nodes[key] = len(self._parents)

@@ -186,7 +186,12 @@ def _is_real(lowered: Lowered) -> bool:
 
 
 def torch_dtype(real: bool, single: bool) -> torch.dtype:
-    """The state's dtype for a program and a precision."""
+    """The state's dtype for a program and a precision.
+
+    Args:
+        real: Whether all amplitudes are real.
+        single: Whether 32 bits a number are enough.
+    """
     if real:
         return torch.float32 if single else torch.float64
     return torch.complex64 if single else torch.complex128

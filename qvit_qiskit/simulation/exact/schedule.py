@@ -106,7 +106,15 @@ T = TypeVar("T", bound=_OnQubits)
 def take(
     operations: Iterable[T], accept: Callable[[T], bool]
 ) -> tuple[tuple[T, ...], tuple[T, ...]]:
-    """All operations that are accepted and that nothing refused stands in front of; the rest."""
+    """All operations that are accepted and that nothing refused stands in front of; the rest.
+
+    Args:
+        operations: In their order.
+        accept: Says which may be taken.
+
+    Returns:
+        What is taken, which may run first, and the rest, each in its order.
+    """
     taken: list[T] = []
     left: list[T] = []
     blocked: set[int] = set()

@@ -51,16 +51,39 @@ class Stage(Protocol):
     """One step of a plan."""
 
     def forward(self, matrices: Any, angles: Angles, state: Tensor) -> tuple[Tensor, Any]:
-        """The next state, and what `pullback` needs to remember."""
+        """The next state, and what `pullback` needs to remember.
+
+        Args:
+            matrices: What `prepare` made of the angles that all rows share.
+            angles: The angles of all rotations.
+            state: Shape (H or G, 2**n, R).
+        """
 
     def pullback(
         self, matrices: Any, angles: Angles, memory: Any, cotangent: Tensor, sums: Any
     ) -> tuple[Tensor, Any]:
-        """The cotangent of the stage's input, and the running sums over rows."""
+        """The cotangent of the stage's input, and the running sums over rows.
+
+        Args:
+            matrices: What `prepare` made of the angles that all rows share.
+            angles: The angles of all rotations.
+            memory: What `forward` remembered.
+            cotangent: λ of the stage's output, shape (G, 2**n, R).
+            sums: What this returned for the rows before; None at first.
+        """
 
 
 def rotate(axis: str, trig: Trig, state: Tensor) -> Tensor:
-    """exp(−iφP/2) on axis 2 of a state viewed as (G, high, 2, low, R), φ/2 of shape (G, R)."""
+    """Apply exp(−iφP/2) to one qubit.
+
+    Args:
+        axis: P: ``"x"``, ``"y"`` or ``"z"``.
+        trig: cos φ/2 and sin φ/2, each of shape (G, R) or (G, 1).
+        state: Viewed as (G, high, 2, low, R), the qubit on axis 2.
+
+    Returns:
+        The new state in the same view.
+    """
     groups = max(len(state), len(trig[0]))
     rows = max(state.shape[-1], trig[0].shape[-1])
     state = spread(state, groups)
@@ -86,7 +109,16 @@ def _back(trig: Trig) -> Trig:
 
 
 def rotation_gradient(axis: str, cotangent: Tensor, out: Tensor) -> Tensor:
-    """½ Im ⟨λ|P|out⟩ for every row, from views (G, high, 2, low, R); shape (G, R)."""
+    """Derivative of a rotation's angle, ½ Im ⟨λ|P|out⟩, for every row.
+
+    Args:
+        axis: P: ``"x"``, ``"y"`` or ``"z"``.
+        cotangent: λ, viewed as (G, high, 2, low, R).
+        out: The rotated state in the same view.
+
+    Returns:
+        Shape (G, R).
+    """
     (la, lb), (a, b) = cotangent.unbind(2), out.unbind(2)
     if axis == "y":
         overlap = lb.conj() * a - la.conj() * b
@@ -96,7 +128,12 @@ def rotation_gradient(axis: str, cotangent: Tensor, out: Tensor) -> Tensor:
 
 
 def spread(tensor: Tensor, groups: int) -> Tensor:
-    """Repeat each of the H (or 1) leading entries for its weight sets."""
+    """Repeat each of the leading entries for its weight sets.
+
+    Args:
+        tensor: Shape (H, …), or (1, …) for all.
+        groups: G, a multiple of H.
+    """
     if len(tensor) == groups:
         return tensor
     if len(tensor) == 1:
@@ -105,7 +142,12 @@ def spread(tensor: Tensor, groups: int) -> Tensor:
 
 
 def reduce_to(grad: Tensor, shape: torch.Size) -> Tensor:
-    """Sum over what `spread` and broadcasting repeated."""
+    """Sum over what `spread` and broadcasting repeated.
+
+    Args:
+        grad: The derivative of the repeated tensor.
+        shape: Of the tensor before it was repeated.
+    """
     if len(grad) != shape[0]:
         grad = grad.reshape(shape[0], -1, *grad.shape[1:]).sum(1)
     for dim in range(1, grad.ndim):
@@ -225,7 +267,12 @@ class LocalStage:
         self.blocks = [b for b in blocks if any(q in layer.operations for q in b)]
 
     def prepare(self, shared: np.ndarray, dtype: torch.dtype) -> list[Tensor]:
-        """The Kronecker blocks, each (G, 2**k, 2**k)."""
+        """The Kronecker blocks, each (G, 2**k, 2**k).
+
+        Args:
+            shared: Angles that all rows share, shape (G, m).
+            dtype: The state's.
+        """
         return [_tensor(block_matrix(self.layer, b, shared), dtype) for b in self.blocks]
 
     def forward(self, matrices: list[Tensor], angles: Angles, state: Tensor) -> tuple[Tensor, Any]:
@@ -255,7 +302,14 @@ class LocalStage:
     def finish(
         self, matrices: list[Tensor], shared: np.ndarray, sums: Any, grads: np.ndarray
     ) -> None:
-        """Add ∂L/∂angles, once all rows have been summed."""
+        """Add ∂L/∂angles, once all rows have been summed.
+
+        Args:
+            matrices: What `prepare` returned.
+            shared: Angles that all rows share, shape (G, m).
+            sums: What the last `pullback` returned.
+            grads: ∂L/∂ shared angles, shape (G, m), which is added to.
+        """
         for block, matrix, outer in zip(self.blocks, matrices, sums, strict=True):
             overlap = torch.matmul(matrix, outer.mH).numpy()
             sweep_block(self.layer, block, shared, overlap, grads)

@@ -54,7 +54,15 @@ class AerUnitaries:
         return self._simulator.run(circuits, parameter_binds=binds)
 
     def collect(self, job: Any, requests: Sequence[tuple[Shared, np.ndarray]]) -> list[np.ndarray]:
-        """The unitaries of a job, for each request an array of shape (G, 2**n, 2**n)."""
+        """The unitaries of a job.
+
+        Args:
+            job: What was started for the requests.
+            requests: The shared operations with their angles, G of each.
+
+        Returns:
+            For each request an array of shape (G, 2**n, 2**n).
+        """
         result = job.result()
         if not result.success:
             raise RouteError(f"Aer could not simulate a shared unitary: {result.status}")

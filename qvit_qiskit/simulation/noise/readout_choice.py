@@ -42,7 +42,12 @@ COPIES = 3
 
 
 def has_tail(circuit: QuantumCircuit, terms: Terms) -> bool:
-    """Whether the two readouts of a circuit differ."""
+    """Whether the two readouts of a circuit differ.
+
+    Args:
+        circuit: The circuit.
+        terms: Its observables.
+    """
     for basis in measurement_bases(terms):
         whole, body = reading(circuit, basis), reading(circuit, basis, "parity")
         if len(body.circuit.data) < len(whole.circuit.data):
