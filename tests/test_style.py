@@ -30,6 +30,7 @@ MOST_PARAMETERS = 10
 ENTRY_POINTS = {
     "cli/compare.py: compare",
     "cli/evaluate.py: evaluate",
+    "comparison/assembly.py: compare",
     "runs/submission.py: submit",
 }
 """What people call by name, with an option for everything that they may want."""

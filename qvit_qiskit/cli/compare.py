@@ -46,6 +46,9 @@ Overwrite = Annotated[
 Tolerance = Annotated[
     float, typer.Option(help="The loss of AUC or ACC that does not matter, e.g. 0.01.")
 ]
+Corrected = Annotated[
+    bool, typer.Option("--corrected", help="Judge runs corrected by their repeated rows as well.")
+]
 Pictures = Annotated[
     bool, typer.Option("--pictures", help="Show pictures of own images in the report.")
 ]
@@ -63,6 +66,7 @@ def compare(
     overwrite: Overwrite = False,
     details: Annotated[bool, typer.Option("--details", help="Print every table.")] = False,
     tolerance: Tolerance = 0.005,
+    corrected: Corrected = False,
     pictures: Pictures = False,
     draws: Annotated[int, typer.Option(min=0, help="Redraws of the shot noise.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of subset, shots and redraws.")] = 0,
@@ -83,7 +87,7 @@ def compare(
     asked = {"dataset": dataset, "split": split, "subset": subset, "size": size}
     _check(runs or [], checkpoints, out, asked, overwrite=overwrite)
     options: dict[str, Any] = {"draws": draws, "seed": seed, "batch_size": batch_size}
-    options["tolerance"] = tolerance
+    options |= {"tolerance": tolerance, "corrected": corrected}
     options |= {"backends": backend or [], "backends_dir": backends_dir}
     if not runs:
         options["data"] = _source(

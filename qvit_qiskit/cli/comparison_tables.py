@@ -52,6 +52,7 @@ def _details(comparison: Comparison) -> list[Table]:
         distance_tables,
     )
     from qvit_qiskit.comparison.sections.layers import share_table, test_tables
+    from qvit_qiskit.comparison.sections.repeated_rows import gain_tables
 
     scores = comparison.scores
     recorded = {rung.name for rung in comparison.rungs if rung.kind == "hardware"}
@@ -60,6 +61,7 @@ def _details(comparison: Comparison) -> list[Table]:
         *difference_tables(scores),
         *distance_tables(scores),
         *change_tables(comparison, most=8),
+        *gain_tables(comparison.gains),
         cost_table(scores),
         *([share_table(comparison)] if comparison.layer_shares else []),
         *test_tables([one for one in tests if one and one.rung in recorded]),

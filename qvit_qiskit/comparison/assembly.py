@@ -13,7 +13,8 @@ from torch import nn
 
 from qvit_qiskit.comparison.builder import build as build_comparison
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.evidence import AnchorSeries, Attribution, Evidence, Rung
+from qvit_qiskit.comparison.correction import correction_of
+from qvit_qiskit.comparison.evidence import AnchorSeries, Attribution, Corrected, Evidence, Rung
 from qvit_qiskit.comparison.findings.attention import attention_of, has_attention, most_moved
 from qvit_qiskit.comparison.propagation import DRAWS
 from qvit_qiskit.comparison.provenance import (
@@ -55,6 +56,7 @@ def compare(
     seed: int = 0,
     batch_size: int = BATCH,
     tolerance: float = TOLERANCE,
+    corrected: bool = False,
     backends_dir: Path | None = None,
     tick: Tick | None = None,
 ) -> Comparison:
@@ -79,6 +81,8 @@ def compare(
         batch_size: Images per forward pass.
         tolerance: The loss of AUC or ACC that does not matter; a device whose loss is surely below
             it is called as good as the exact model.
+        corrected: Whether rungs that are corrected by anchors are judged beside those as measured.
+            They are shown in any case where a run repeated rows.
         backends_dir: A folder of profiles to search first.
         tick: Called before each step.
 
@@ -101,7 +105,8 @@ def compare(
     facts = common_facts(given, source)
     facts |= run_facts(records, list(build.attributions)) if records else checkpoint_facts(loaded)
     tell("scores")
-    return build_comparison(build.evidence(source, facts | build.notes))
+    evidence = build.evidence(source, facts | build.notes)
+    return build_comparison(replace(evidence, judge_corrected=corrected))
 
 
 def _subject(
@@ -144,6 +149,7 @@ class _Build:
     names: list[str] = field(default_factory=list)
     """Of the recorded rungs, taken before any other rung's."""
     notes: dict[str, str] = field(default_factory=dict)
+    corrections: list[Corrected] = field(default_factory=list)
 
     def climb(self, runs: Sequence[RunRecord], routes: Sequence[ProfileRoute]) -> None:
         """All rungs, from below."""
@@ -160,6 +166,8 @@ class _Build:
                 self._add(self._on(route))
         for run, name, estimator in zip(runs, self.names, noisy, strict=True):
             self._record(run, name, estimator)
+        for run, name, estimator in zip(runs, self.names, noisy, strict=True):
+            self._correct(run, name, estimator)
 
     def _on(self, route: ProfileRoute) -> Rung:
         self.tell(f"on {route.name}")
@@ -211,6 +219,29 @@ class _Build:
         self.attributions[name] = attribution
         self.anchors[name] = anchors_of(self.ladder.inner, run)
 
+    def _correct(self, run: RunRecord, name: str, noisy: RecordedNoise | None) -> None:
+        """The same run corrected by its anchors, where it has them and its noise is known."""
+        if noisy is None:
+            return  # a note says why
+        if not all(stage.anchors for stage in run.stages):
+            self.notes[f"{name}, corrected"] = (
+                "left out: the run repeated no rows, from which errors that nobody reported are "
+                "learned (anchor_rows in a job spec)"
+            )
+            return
+        self.tell(f"{name}, corrected")
+        if run.folder.terms.mitigation.level:
+            noisy = noise_of(run.stages, mitigated=True)
+        learned = [
+            correction_of(stage, self.ladder.inner, predicts)
+            for stage, predicts in zip(run.stages, noisy.layers, strict=True)
+        ]
+        measured = next(rung for rung in self.rungs if rung.name == name)
+        corrections = [one for one in learned if one is not None]
+        own = self._free(f"{name}, corrected")
+        self.rungs.append(self.ladder.corrected(own, measured, corrections, len(self.rungs)))
+        self.corrections.append(Corrected(own, name, tuple(one.common for one in corrections)))
+
     def _add(self, rung: Rung) -> None:
         self.rungs.append(replace(rung, name=self._free(rung.name)))
 
@@ -254,4 +285,5 @@ class _Build:
             tolerance=self.tolerance,
             subset=source.facts.get("subset") is not None,
             pictures=not source.own,
+            corrections=tuple(self.corrections),
         )

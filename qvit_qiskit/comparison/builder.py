@@ -10,6 +10,7 @@ from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.evidence import Evidence
 from qvit_qiskit.comparison.findings.attention import attention_maps
 from qvit_qiskit.comparison.findings.curves import band
+from qvit_qiskit.comparison.findings.gains import gains
 from qvit_qiskit.comparison.findings.image_answers import by_image, image_order
 from qvit_qiskit.comparison.findings.judgement import answers, device_differences, judged
 from qvit_qiskit.comparison.findings.parts import layer_errors
@@ -43,6 +44,7 @@ def build(evidence: Evidence) -> Comparison:
         scores=ladder,
         answers=answers(evidence, images, ladder, errors, largest, [*biases, *drifts]),
         device_differences=device_differences(evidence, images),
+        gains=gains(evidence, images, errors),
         layer_errors=errors,
         layer_shares=shares,
         largest_shares=largest,

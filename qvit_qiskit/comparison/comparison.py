@@ -9,6 +9,7 @@ from qvit_qiskit.comparison import tables
 from qvit_qiskit.comparison.evidence import Evidence
 from qvit_qiskit.comparison.findings.attention import AttentionMaps
 from qvit_qiskit.comparison.findings.curves import Band
+from qvit_qiskit.comparison.findings.gains import Gain
 from qvit_qiskit.comparison.findings.image_answers import ImageAnswers
 from qvit_qiskit.comparison.findings.judgement import Answer, Conclusion, DeviceDifference
 from qvit_qiskit.comparison.findings.parts import LayerError
@@ -40,6 +41,8 @@ class Comparison(Evidence):
     but the exact one."""
     device_differences: tuple[DeviceDifference, ...]
     """Every pair of devices."""
+    gains: tuple[Gain, ...]
+    """Of every rung that is corrected by anchors: what that changed."""
     layer_errors: tuple[LayerError, ...]
     """Of every noisy rung and quantum layer: the error of its outputs, and its parts."""
     layer_shares: tuple[Share, ...]
@@ -95,6 +98,10 @@ class Comparison(Evidence):
     def differences(self) -> pd.DataFrame:
         """Paired differences of AUC and ACC from the exact rung."""
         return tables.difference_frame(self.scores)
+
+    def corrections_gained(self) -> pd.DataFrame:
+        """What correction by anchors changed: errors of the outputs by layer, AUC and ACC."""
+        return tables.gain_frame(self.gains)
 
     def layers(self) -> pd.DataFrame:
         """The error of each quantum layer's outputs, and what it is made of."""

@@ -7,13 +7,14 @@ from typing import Literal
 
 import numpy as np
 
+from qvit_qiskit.comparison.correction import Common
 from qvit_qiskit.hardware.stage import Rows
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.hardware.values.readout_factors import Calibrated
 from qvit_qiskit.statistics.verdicts import TOLERANCE
 
-Kind = Literal["exact", "shot noise", "device noise", "hardware"]
-"""The rungs of the ladder, from below."""
+Kind = Literal["exact", "shot noise", "device noise", "hardware", "corrected"]
+"""The rungs of the ladder, from below; the last is a hardware rung corrected by its anchors."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,18 @@ class AnchorSeries:
 
 
 @dataclass(frozen=True)
+class Corrected:
+    """A recorded rung and the same corrected by its anchors."""
+
+    rung: str
+    """The corrected one."""
+    than: str
+    """The recorded one."""
+    layers: tuple[Common, ...]
+    """For each quantum layer what its anchors say of all outputs."""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """One model on the same images, rung by rung, before anything is worked out of it."""
 
@@ -144,6 +157,10 @@ class Evidence:
     """Whether the images are a part of their split, so that there are more."""
     pictures: bool = True
     """Whether pages show the images; of the user's own only on request."""
+    corrections: tuple[Corrected, ...] = ()
+    """Of the recorded rungs whose runs repeated rows."""
+    judge_corrected: bool = False
+    """Whether corrected rungs are judged like devices."""
 
     @property
     def multi_label(self) -> bool:

@@ -29,6 +29,7 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
         "between devices": _records(comparison.between_devices()),
         "rungs": _records(comparison.table()),
         "differences": _records(comparison.differences()),
+        "corrections": _records(comparison.corrections_gained()),
         "layers": _records(comparison.layers()),
         "attribution": _records(comparison.shares()),
         "bias": _records(comparison.bias()),
@@ -91,6 +92,8 @@ def write_tables(comparison: Comparison, folder: Path) -> list[Path]:
         "attribution.csv": csv(comparison.shares()),
         "predictions.csv": csv(comparison.predictions()),
     }
+    if comparison.gains:
+        texts["corrections.csv"] = csv(comparison.corrections_gained())
     return write_files(folder, texts)
 
 

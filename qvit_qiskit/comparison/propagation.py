@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
 from qvit_qiskit.circuits.readout import measurement_bases
+from qvit_qiskit.comparison.correction import Correction
 from qvit_qiskit.comparison.evidence import Executions
 from qvit_qiskit.hardware.stage import Group
 from qvit_qiskit.hardware.values.outputs import Outputs
@@ -109,6 +111,11 @@ class ShotNoise:
 
     def draw(self, rng: np.random.Generator) -> list[np.ndarray]:
         """One Gaussian draw: for each projection its error, shape (R, K)."""
+        errors = self.of_executed(rng)
+        return [errors[g][index] for g, index in self.pubs]
+
+    def of_executed(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """One Gaussian draw: for each group the errors of its executed rows, shape (U, K)."""
         errors = [
             np.einsum("ukl,ul->uk", factor, rng.standard_normal(factor.shape[:2]))
             for factor in self.factors
@@ -116,7 +123,34 @@ class ShotNoise:
         for one, root in self.shared:
             moved = root @ rng.standard_normal(len(root))
             errors[one.group][one.rows] += np.einsum("rtk,t->rk", one.pull, moved)
-        return [errors[g][index] for g, index in self.pubs]
+        return errors
+
+
+class Noise(Protocol):
+    """How the outputs of one quantum layer would have come out with other shots."""
+
+    def draw(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """For each projection its error, shape (R, K)."""
+
+
+@dataclass(frozen=True)
+class CorrectedNoise:
+    """The same for outputs that were corrected: with other shots the anchors differ as well."""
+
+    noise: ShotNoise
+    """Of the outputs as they were measured."""
+    correction: Correction
+    measured: list[np.ndarray]
+    """For each group the outputs of its executed rows, shape (U, K)."""
+
+    def draw(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """One draw: for each projection its error, shape (R, K)."""
+        errors = self.noise.of_executed(rng)
+        common, moved = self.correction.common.redrawn(rng), []
+        for g, (values, error) in enumerate(zip(self.measured, errors, strict=True)):
+            corrected = self.correction.corrected
+            moved.append(corrected(g, values + error, common) - corrected(g, values))
+        return [moved[g][index] for g, index in self.noise.pubs]
 
 
 def own_covariances(where: Executions, layer: Sequence[Outputs]) -> list[np.ndarray]:
@@ -152,7 +186,7 @@ def redraw(
     inner: BaseEstimatorV2,
     first: Layer,
     deltas: Sequence[Layer],
-    noise: Sequence[ShotNoise],
+    noise: Sequence[Noise],
     *,
     draws: int = DRAWS,
     seed: Sequence[int] = (0,),

@@ -12,14 +12,23 @@ from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
 from qvit_qiskit.comparison.attribution import attribute, residuals, unpredicted
+from qvit_qiskit.comparison.correction import Correction
 from qvit_qiskit.comparison.evidence import Attribution, Executions, Kind, Rung
-from qvit_qiskit.comparison.propagation import DRAWS, ShotNoise, redraw
+from qvit_qiskit.comparison.propagation import (
+    DRAWS,
+    CorrectedNoise,
+    Noise,
+    ShotNoise,
+    raised,
+    redraw,
+)
 from qvit_qiskit.comparison.run_record import REHEARSED, RunRecord, check_reproduced
 from qvit_qiskit.devices.prices import prices
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution.profile_route import ProfileRoute, open_route
 from qvit_qiskit.execution.recorded_noise import RecordedNoise
 from qvit_qiskit.hardware.values.outputs import Outputs
+from qvit_qiskit.hardware.values.readout_factors import Calibrated
 from qvit_qiskit.inference.passes import BATCH, Pass, run_pass
 from qvit_qiskit.models.cost import count_rows
 from qvit_qiskit.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
@@ -157,6 +166,11 @@ class Ladder:
             ShotNoise.of(where, layer, shots)
             for where, layer in zip(executions, layers, strict=True)
         ]
+        return self._redrawn(noise, deltas, number)
+
+    def _redrawn(
+        self, noise: Sequence[Noise], deltas: Sequence[Sequence[np.ndarray]], number: int
+    ) -> np.ndarray:
         return redraw(
             self.model,
             self.images,
@@ -168,6 +182,54 @@ class Ladder:
             seed=(self.seed, number),
             batch_size=self.batch_size,
             rest=len(self.exact.layers) - len(deltas),
+        )
+
+    def corrected(
+        self, name: str, rung: Rung, corrections: Sequence[Correction], number: int
+    ) -> Rung:
+        """A recorded rung with the outputs of its layers corrected by anchors.
+
+        A later layer was run at the angles that the earlier ones gave as they were measured; what
+        its corrected outputs still differ by from the exact ones there is taken along to the angles
+        that follow from the corrected ones.
+
+        Args:
+            name: Of the corrected rung.
+            rung: As it was measured.
+            corrections: One for each quantum layer.
+            number: See `simulated`.
+        """
+        assert rung.deltas is not None
+        assert rung.executions is not None
+        assert rung.shots is not None
+        layers, executions, noise = [], [], []
+        for where, layer, one in zip(rung.executions, rung.layers, corrections, strict=True):
+            layers.append(_corrected_outputs(where, layer, one, rung.shots))
+            executions.append(_stretched(where, one))
+            shots = ShotNoise.of(where, layer, rung.shots)
+            noise.append(CorrectedNoise(shots, one, _of_executed(where, layer)))
+        deltas = [
+            [delta + new.values - old.values for delta, new, old in zip(*each, strict=True)]
+            for each in zip(rung.deltas, layers, rung.layers, strict=True)
+        ]
+        done = run_pass(
+            self.model, self.images, self.inner, deltas, self.batch_size,
+            first=self.exact.values[0], notes=False,
+        )  # fmt: skip
+        return replace(
+            rung,
+            name=name,
+            kind="corrected",
+            backend=f"{rung.backend}, corrected by anchors",
+            logits=done.logits,
+            layers=layers,
+            draws=self._redrawn(noise, deltas, number) if self.draws else None,
+            qpu_seconds=None,
+            dollars=None,
+            cost_basis="",
+            deltas=deltas,
+            beyond=None,
+            executions=executions,
         )
 
     def on_backend(self, route: ProfileRoute, number: int) -> Rung:
@@ -202,6 +264,46 @@ class Ladder:
             readout=profile.readout,
             cost_basis=REHEARSED,
         )
+
+
+def _of_executed(where: Executions, layer: Sequence[Outputs]) -> list[np.ndarray]:
+    """For each group the outputs of its executed rows, (U, K)."""
+    outputs = [np.zeros((len(g.rows), len(g.terms))) for g in where.rows.groups]
+    for (g, index), out in zip(where.rows.pubs, layer, strict=True):
+        outputs[g][index] = out.values
+    return outputs
+
+
+def _corrected_outputs(
+    where: Executions, layer: Sequence[Outputs], correction: Correction, shots: int
+) -> list[Outputs]:
+    """The outputs of a layer corrected, with the covariances of their own noise."""
+    values = [
+        correction.corrected(g, measured) for g, measured in enumerate(_of_executed(where, layer))
+    ]
+    outputs = []
+    for (g, index), out in zip(where.rows.pubs, layer, strict=True):
+        stretch = correction.stretch(g)[index]
+        own = raised(out.covariances, where.rows.groups[g], shots)
+        covariances = own * stretch[:, :, None] * stretch[:, None, :]
+        outputs.append(replace(out, values=values[g][index], covariances=covariances))
+    return outputs
+
+
+def _stretched(where: Executions, correction: Correction) -> Executions:
+    """Where rows ran; the noise that rows share through a calibration grows with the outputs."""
+    if where.calibrated is None:
+        return where
+    stretches = [correction.stretch(g) for g in range(len(where.rows.groups))]
+    own = [
+        covariances * stretch[:, :, None] * stretch[:, None, :]
+        for covariances, stretch in zip(where.calibrated.own, stretches, strict=True)
+    ]
+    shared = [
+        replace(one, pull=one.pull * stretches[one.group][one.rows][:, None, :])
+        for one in where.calibrated.shared
+    ]
+    return replace(where, calibrated=Calibrated(own, shared))
 
 
 def _exact_estimator() -> BaseEstimatorV2:

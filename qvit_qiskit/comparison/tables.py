@@ -11,6 +11,7 @@ import pandas as pd
 from qvit_qiskit.devices.prices import prices
 
 if TYPE_CHECKING:
+    from qvit_qiskit.comparison.findings.gains import Gain
     from qvit_qiskit.comparison.findings.image_answers import ImageAnswers
     from qvit_qiskit.comparison.findings.judgement import Answer, DeviceDifference
     from qvit_qiskit.comparison.findings.parts import LayerError
@@ -145,6 +146,41 @@ def layer_frame(errors: Sequence[LayerError]) -> pd.DataFrame:
                 **columns_of("square from the rest", parts.rest if parts else None),
             }
         )
+    return pd.DataFrame(lines)
+
+
+def gain_frame(gains: Sequence[Gain]) -> pd.DataFrame:
+    """What correction by anchors changed: a line for each quantum layer, AUC and ACC."""
+    lines: list[dict[str, Any]] = []
+    for one in gains:
+        for layer in one.layers:
+            factor, shift = layer.common.applied
+            lines.append(
+                {
+                    "rung": one.rung,
+                    "than": one.than,
+                    "what": f"outputs of layer {layer.layer}",
+                    **columns_of("change", layer.change),
+                    **columns_of("before", layer.before),
+                    **columns_of("after", layer.after),
+                    **columns_of("change with shots", layer.change_with_shots),
+                    "anchors": layer.common.anchors,
+                    "factor": factor,
+                    "factor error": layer.common.errors[0],
+                    "shift": shift,
+                    "shift error": layer.common.errors[1],
+                }
+            )
+        lines += [
+            {
+                "rung": one.rung,
+                "than": one.than,
+                "what": difference.metric,
+                **columns_of("change", difference.interval),
+                "p": difference.p,
+            }
+            for difference in one.differences
+        ]
     return pd.DataFrame(lines)
 
 

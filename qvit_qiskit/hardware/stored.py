@@ -203,6 +203,8 @@ class StoredStage:
             np.stack([means[order] for means, _ in found]),
             np.stack([covariances[order] for _, covariances in found]),
             self.mitigation.calibration_rows > 0,
+            seats[order],
+            order % self.layout.anchors[group].shape[1],
         )
 
     @property

@@ -150,16 +150,18 @@ def test_no_number_is_worked_out_twice(
     again = sorted({name for (name, _), count in calls.items() if count > 1} - {*by_value})
     assert again == []
     asked = Counter(name for name, _ in calls)
-    rungs_compared = 4  # exact, shot noise, device noise, rehearsal
+    rungs_compared = 5  # exact, shot noise, device noise, rehearsal, rehearsal corrected
     for name in ("auc_interval", "acc_interval", "band", "reliability", "confusion"):
         assert asked[name] == rungs_compared, name
-    for name in ("auc_difference", "acc_difference", "points_of", "residuals"):
-        assert asked[name] == rungs_compared - 1, name
+    assert asked["points_of"] == rungs_compared - 1
+    assert asked["residuals"] == rungs_compared - 2  # a corrected rung's follow from its own
+    for name in ("auc_difference", "acc_difference"):
+        assert asked[name] == rungs_compared, name  # from exact; corrected from measured
     layers = len(json.loads((tmp_path / "out" / "comparison.json").read_text())["layers"])
     assert asked["errors_of"] == layers
     assert asked["layer_errors"] == 1
     drawn = sum(count for (name, _), count in calls.items() if name == "shots_interval")
-    assert drawn == 2 * 2  # AUC and ACC of the shot noise and of the rehearsal
+    assert drawn == 2 * 3  # AUC and ACC of the shot noise and of the rehearsal, also corrected
 
 
 def test_a_second_time_would_be_noticed(calls: Counter[tuple[str, str]]) -> None:

@@ -37,6 +37,7 @@ OF_KIND = {
     "shot noise": Look("#56B4E9", "s", (0, (5, 1.5))),
     "device noise": Look("#0072B2", "^", (0, (3, 1, 1, 1))),
     "hardware": Look("#D55E00", "D", "-"),
+    "corrected": Look("#009E73", "h", (0, (6, 1))),
 }
 SPARE = (
     Look("#009E73", "v", (0, (1, 1))),

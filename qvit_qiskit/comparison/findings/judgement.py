@@ -57,9 +57,13 @@ class Conclusion:
 
 
 def judged(evidence: Evidence) -> tuple[Rung, ...]:
-    """The rungs that are judged: the devices, or without one every rung but the exact one."""
-    devices = tuple(rung for rung in evidence.rungs if rung.kind == "hardware")
-    return devices or evidence.rungs[1:]
+    """The rungs that are judged: the devices, or without one every rung but the exact one.
+
+    What anchors make of a device is judged on request alone: whoever corrects after the fact has
+    two answers to choose from.
+    """
+    kinds = ("hardware", "corrected") if evidence.judge_corrected else ("hardware",)
+    return tuple(rung for rung in evidence.rungs if rung.kind in kinds) or evidence.rungs[1:]
 
 
 def answers(

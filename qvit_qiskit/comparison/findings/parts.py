@@ -67,10 +67,8 @@ def error_parts(rung: Rung, layer: int, images: int) -> Parts:
         layer: Counted from 0.
         images: How many.
     """
-    assert rung.deltas is not None
     covers = covered(rung)
-    total = _by_image(rung.deltas[layer], images)
-    shots = _by_image(_deviations(rung, layer), images)
+    total, shots = squares_of(rung, layer, images)
     beyond, reported = total, None
     if rung.beyond:
         beyond = _by_image(rung.beyond[layer], images)
@@ -80,6 +78,22 @@ def error_parts(rung: Rung, layer: int, images: int) -> Parts:
         reported,
         mean_interval(beyond - shots, scale="identity", covers=covers),
     )
+
+
+def squares_of(rung: Rung, layer: int, images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean square errors of a quantum layer's outputs, and what the shots explain of them.
+
+    Args:
+        rung: One with shots, ``deltas`` and ``executions``.
+        layer: Counted from 0.
+        images: How many.
+
+    Returns:
+        Two arrays of shape (images,).
+    """
+    assert rung.deltas is not None
+    whole = _by_image(rung.deltas[layer], images)
+    return whole, _by_image(_deviations(rung, layer), images)
 
 
 def _deviations(rung: Rung, layer: int) -> list[np.ndarray]:

@@ -9,6 +9,7 @@ from qvit_qiskit.comparison.sections.caveats import reading
 from qvit_qiskit.comparison.sections.images import images
 from qvit_qiskit.comparison.sections.ladder import ladder
 from qvit_qiskit.comparison.sections.layers import attribution, bias, drift, outputs, parts
+from qvit_qiskit.comparison.sections.repeated_rows import corrections
 
 __all__ = ["Drawn", "Section", "sections"]
 
@@ -18,6 +19,7 @@ ORDER = (
     attribution,
     parts,
     outputs,
+    corrections,
     bias,
     drift,
     roc,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -53,6 +53,10 @@ class Anchors:
     calibrated: bool
     """Whether readout was mitigated: the rows of a job then share the shot noise of its
     calibration, which is in the covariances of each."""
+    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    """Their places among the executed rows of the circuit, shape (A,)."""
+    copies: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    """The copy on the chip that each ran on, shape (A,)."""
 
     def drift(self) -> tuple[float, float]:
         """Mean square of the outputs' change between jobs beyond shot noise, and its error.
