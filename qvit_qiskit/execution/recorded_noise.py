@@ -22,8 +22,7 @@ from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.hardware.stage import Group
 from qvit_qiskit.hardware.stored import StoredStage
 from qvit_qiskit.simulation.exact.estimator import Columns, Compiler, ExactEstimator
-from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
-from qvit_qiskit.simulation.noise.noisy_program import NoisyProgram, compile_noisy
+from qvit_qiskit.simulation.noise.noisy_forms import NoisyForm, NoisyFormEngine, compile_values
 from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator
 
 
@@ -52,7 +51,7 @@ class AsCompiled:
         self.programs, self.device, self.waits = programs, device, waits
         self.copy, self.fold, self.mitigated = copy, fold, mitigated
 
-    def __call__(self, circuit: QuantumCircuit, basis: Basis, columns: Columns) -> NoisyProgram:
+    def __call__(self, circuit: QuantumCircuit, basis: Basis, columns: Columns) -> NoisyForm:
         """Compile a circuit of the stage for a basis.
 
         Raises:
@@ -70,10 +69,8 @@ class AsCompiled:
             waits = self.waits.of(compiled, self.copy, self.fold, region)
             region = replace(region, waits=waits)
         where = f"{region.describe(self.device.name)}, as a run compiled it"
-        program = compile_noisy(region, parameters, read, columns, where)
-        if self.mitigated:
-            program = replace(program, readout=np.stack([np.eye(2)] * len(region.outputs)))
-        return program
+        perfect = np.stack([np.eye(2)] * len(region.outputs)) if self.mitigated else None
+        return compile_values(region, parameters, read, columns, where, perfect)
 
     def _find(self, circuit: QuantumCircuit, basis: Basis) -> tuple[Compiled, Basis]:
         """The stage's program, and the basis as the bits that it measures give it."""
@@ -220,7 +217,9 @@ class _Predictor:
             AsCompiled(programs, self.device, copy, fold, self.waits, mitigated=self.perfect)
             for fold in self.factors
         ]
-        return Folded([ExactEstimator(NoisyEngine(), Compiler(c)) for c in compilers], self.factors)
+        return Folded(
+            [ExactEstimator(NoisyFormEngine(), Compiler(c)) for c in compilers], self.factors
+        )
 
     def tables(
         self, group: Group, picked: Sequence[int], copies: np.ndarray, programs: Sequence[Compiled]

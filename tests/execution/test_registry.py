@@ -16,7 +16,7 @@ from qvit_qiskit.simulation.bitstrings import BitstringEstimator
 from qvit_qiskit.simulation.exact.estimator import ExactEstimator
 from qvit_qiskit.simulation.exact.forms import FormEngine
 from qvit_qiskit.simulation.exact.gradient import AdjointGradient
-from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
+from qvit_qiskit.simulation.noise.noisy_forms import NoisyFormEngine
 from qvit_qiskit.simulation.shifts import ParameterShiftGradient, SPSAGradient
 
 SHIPPED = sorted((Path(registry.__file__).parents[2] / "backends").glob("*.toml"))
@@ -65,9 +65,9 @@ def test_what_shipped_profiles_are_made_of(here):
     assert isinstance(made["aer-shots"], BitstringEstimator)
     assert isinstance(made["aer-shots"].engine, FormEngine)
     assert isinstance(made["aer-boston"], BitstringEstimator)
-    assert isinstance(made["aer-boston"].engine, NoisyEngine)
+    assert isinstance(made["aer-boston"].engine, NoisyFormEngine)
     assert isinstance(made["aer-boston-exact"], ExactEstimator)
-    assert isinstance(made["aer-boston-exact"].engine, NoisyEngine)
+    assert isinstance(made["aer-boston-exact"].engine, NoisyFormEngine)
     assert "on fake_boston" in registry.open("aer-boston").describe(ry_ring(2, 1))
     assert isinstance(registry.open("fake-torino").estimator, RehearsalEstimator)
     assert registry.open("aer-boston").estimator.shots == 1024

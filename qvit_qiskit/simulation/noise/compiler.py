@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
 from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2
 
+from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.circuits.lowering import holds_delay
 from qvit_qiskit.circuits.memo import Memo
+from qvit_qiskit.circuits.prepared import prepare_with
 from qvit_qiskit.circuits.reading import Readout, reading
-from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.circuits.readout import Basis, measurement_bases
 from qvit_qiskit.devices.packing import place
 from qvit_qiskit.devices.regions import Region
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.simulation.exact.estimator import Columns, Compiler, ExactEstimator
-from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
+from qvit_qiskit.simulation.noise.noisy_forms import NoisyForm, NoisyFormEngine, compile_values
 from qvit_qiskit.simulation.noise.noisy_program import NoisyProgram, compile_noisy
 
 
@@ -40,6 +46,25 @@ class OnDevice:
             CircuitError: If it is too wide, holds more than unitary gates and delays, or delays
                 where waiting qubits do not decay.
         """
+        region, read, where = self._placed(circuit, basis)
+        return compile_noisy(region, circuit.parameters, read, columns, where)
+
+    def values(self, circuit: QuantumCircuit, basis: Basis, columns: Columns) -> NoisyForm:
+        """The same for values alone, which wide circuits have on their light cones.
+
+        Args:
+            circuit: The circuit, weights unbound.
+            basis: The measurement basis.
+            columns: Columns of the parameter values that differ from row to row.
+
+        Raises:
+            CircuitError: As above.
+        """
+        region, read, where = self._placed(circuit, basis)
+        return compile_values(region, circuit.parameters, read, columns, where)
+
+    def _placed(self, circuit: QuantumCircuit, basis: Basis) -> tuple[Region, Basis, str]:
+        """Where a circuit runs, the basis as the bits there give it, and where that is in words."""
         if not self.idle and any(holds_delay(item.operation) for item in circuit.data):
             raise CircuitError(
                 "Expected a circuit without delays, since waiting qubits do not decay with "
@@ -49,13 +74,34 @@ class OnDevice:
         where = region.describe(self.device.name)
         if self.readout == "parity":
             where += ", outputs read as parities"
-        return compile_noisy(region, circuit.parameters, read, columns, where)
+        return region, read, where
 
     def _place(self, circuit: QuantumCircuit, basis: Basis) -> tuple[Region, Basis]:
         """Where it runs, and the basis as the bits there give it."""
         read = reading(circuit, basis, self.readout)
         region = place(read.circuit, self.device, self.seed, read.reads, idle=self.idle)
         return region, read.basis
+
+
+class NoisyCompiler(Compiler[NoisyProgram]):
+    """Compiles circuits for bitstrings as whole states, and for values as they are cheaper."""
+
+    def __init__(self, device: OnDevice) -> None:
+        super().__init__(device)
+        self.device = device
+
+    def describe_values(self, circuit: QNNCircuit) -> str:
+        """One line: the form that a circuit's values have when its inputs vary by row."""
+        columns = tuple(range(circuit.num_inputs))
+        prepared, terms = prepare_with(circuit.canonical, circuit.pauli_terms)
+        return self.passes(prepared.circuit, terms, columns)[0][0].describe()
+
+    def _make_passes(
+        self, circuit: QuantumCircuit, observables: Sequence[Mapping[str, Any]], columns: Columns
+    ) -> list[tuple[Any, np.ndarray]]:
+        bases = measurement_bases(observables)
+        programs = [self.device.values(circuit, basis, columns) for basis in bases]
+        return [(program, program.diagonals(len(observables))) for program in programs]
 
 
 def noisy(
@@ -69,4 +115,6 @@ def noisy(
         readout: Whether a circuit's last gates run, or are done on the bits.
         idle: Whether waiting qubits decay.
     """
-    return ExactEstimator(NoisyEngine(), Compiler(OnDevice(device, seed, readout, idle=idle)))
+    return ExactEstimator(
+        NoisyFormEngine(), NoisyCompiler(OnDevice(device, seed, readout, idle=idle))
+    )

@@ -38,20 +38,20 @@ class NoisyEngine:
 
     def values(self, requests: Sequence[Request[NoisyProgram]]) -> list[np.ndarray]:
         """Expectation values of every request, each of shape (G, observables, R)."""
-        return [_Task(request).run() for request in requests]
+        return [Task(request).run() for request in requests]
 
     def probabilities(self, request: Request[NoisyProgram]) -> np.ndarray:
         """Probabilities of the basis states as they are read, shape (G, 2**n, R)."""
         states = 2**request.program.num_qubits
         everything = request.program.read(np.eye(states))
         whole = Request(request.program, request.rows, request.shared, everything)
-        return _Task(whole).run()
+        return Task(whole).run()
 
     def linearize(
         self, requests: Sequence[Request[NoisyProgram]]
     ) -> tuple[list[np.ndarray], Pullback]:
         """Values and their vector–Jacobian product, as `Engine.linearize`."""
-        tasks = [_Task(request, differentiate=True) for request in requests]
+        tasks = [Task(request, differentiate=True) for request in requests]
         values = [task.run() for task in tasks]
 
         def pullback(cotangents: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -70,7 +70,7 @@ class _Kept:
     out: Tensor  # shape: (H, S, r, K)
 
 
-class _Task:
+class Task:
     """One request on its way."""
 
     def __init__(self, request: Request[NoisyProgram], differentiate: bool = False) -> None:
@@ -84,20 +84,25 @@ class _Task:
             index: torch.from_numpy(a.reshape(self.heads, -1, 1)).requires_grad_(differentiate)
             for index, a in zip(self.angles.shared_rotations, found, strict=True)
         }
+        self.kept: list[_Kept] = []
+        self.prepare()
+        with torch.set_grad_enabled(differentiate):
+            self.observables = self.evolved()
+
+    def prepare(self) -> None:
+        """What the observables are made of, and which way they go."""
+        request = self.request
         self.coefficients = torch.from_numpy(z_coefficients(request.diagonal))  # (2**n, K)
         # Whatever are fewer go through the last segment: observables backwards, or rows; but
         # rows come in chunks, and observables all at once.
         size = 8 * len(request.shared) * request.diagonal.shape[1] * 4**self.program.wires
         self.backwards = request.diagonal.shape[1] <= request.num_rows and size <= MAX_BYTES
-        self.kept: list[_Kept] = []
-        with torch.set_grad_enabled(differentiate):
-            self.observables = self._observables()
 
     def run(self) -> np.ndarray:
         """Values of all rows, shape (G, observables, R)."""
         groups, count = len(self.request.shared), self.request.diagonal.shape[1]
         out = np.empty((groups, count, self.request.num_rows))
-        chunks = self._chunks()
+        chunks = self.chunks()
         for chunk in chunks:
             kept = self._forward(chunk)
             found = kept.out.detach().expand(self.heads, groups // self.heads, -1, -1)
@@ -113,7 +118,7 @@ class _Task:
         leaves = list(self.shared.values())
         sums = [torch.zeros_like(leaf) for leaf in leaves]
         by_observables = torch.zeros_like(self.observables)
-        for k, chunk in enumerate(self._chunks()):
+        for k, chunk in enumerate(self.chunks()):
             kept = self.kept[k] if self.kept else self._forward(chunk)
             by_value = np.ascontiguousarray(cotangent[:, :, chunk].swapaxes(1, 2))
             wanted = torch.from_numpy(by_value).unflatten(0, (self.heads, -1))
@@ -131,7 +136,7 @@ class _Task:
             by_shared[k] += pulled
         return by_row, by_shared.T
 
-    def _observables(self) -> Tensor:
+    def evolved(self) -> Tensor:
         """What is multiplied with the states, shape (H, S, K, 4**m); Z strings only if forwards."""
         program = self.program
         if not self.backwards:
@@ -151,20 +156,20 @@ class _Task:
         observables = self.observables.detach().requires_grad_(self.differentiate)
         with torch.set_grad_enabled(self.differentiate):
             angles = {**self.shared, **dict(zip(self.angles.row_rotations, rows, strict=True))}
-            out = self._expectations(angles, observables, chunk.stop - chunk.start)
+            out = self.expectations(angles, observables, chunk.stop - chunk.start)
         return _Kept(values, rows, observables, out)
 
-    def _expectations(self, angles: Angles, observables: Tensor, rows: int) -> Tensor:
+    def expectations(self, angles: Angles, observables: Tensor, rows: int) -> Tensor:
         """Values of some rows, shape (H, S, r, K)."""
         program = self.program
         bloch = {
-            wire: evolve(steps, _ground(), 1, angles, backwards=False)
+            wire: evolve(steps, ground(), 1, angles, backwards=False)
             for wire, steps in program.prefix.items()
         }
         if self.backwards and len(program.parts) == 1:
             out = product_values(bloch, observables, program.wires)
             return out.expand(-1, -1, rows, -1)
-        state = _kron([bloch.get(w, _ground()) for w in range(program.wires - 1, -1, -1)])
+        state = kron([bloch.get(w, ground()) for w in range(program.wires - 1, -1, -1)])
         state = state.expand(-1, -1, rows, -1)
         for part in program.parts[: -1 if self.backwards else None]:
             state = evolve(part.steps, state, program.wires, angles, backwards=False)
@@ -172,7 +177,8 @@ class _Task:
             state = state[..., program.z_strings()]
         return state @ observables.transpose(-1, -2)
 
-    def _chunks(self) -> list[slice]:
+    def chunks(self) -> list[slice]:
+        """Slices of rows whose tensors stay near a size."""
         program, rows, groups = self.program, self.request.num_rows, len(self.request.shared)
         if self.backwards and len(program.parts) == 1:
             halves = 4 ** -(-len(program.prefix) // 2)
@@ -208,7 +214,7 @@ def product_values(bloch: Mapping[int, Tensor], observables: Tensor, wires: int)
     present = sorted(bloch, reverse=True)
     half = (len(present) + 1) // 2
     high, low = (
-        _kron([bloch[w] for w in part]) for part in (present[:half], present[half:])
+        kron([bloch[w] for w in part]) for part in (present[:half], present[half:])
     )  # (H, S, R, 4**a), (H, S, R, 4**b)
     table = rest.reshape(*shape[:2], -1, low.shape[-1])  # (H, S, K * 4**a, 4**b)
     partial = (low @ table.transpose(-1, -2)).unflatten(-1, (shape[2], -1))  # (H, S, R, K, 4**a)
@@ -232,11 +238,12 @@ def z_coefficients(diagonal: np.ndarray) -> np.ndarray:
     return out / states
 
 
-def _ground() -> Tensor:
+def ground() -> Tensor:
+    """|0⟩ of one wire, shape (1, 1, 1, 4)."""
     return torch.tensor([1.0, 0.0, 0.0, 1.0], dtype=torch.float64).view(1, 1, 1, 4)
 
 
-def _kron(vectors: Sequence[Tensor]) -> Tensor:
+def kron(vectors: Sequence[Tensor]) -> Tensor:
     """Kronecker products along the last dimension, the first vector most significant."""
     one = torch.ones(1, 1, 1, 1, dtype=torch.float64)
     return reduce(lambda a, b: (a[..., :, None] * b[..., None, :]).flatten(-2), vectors, one)

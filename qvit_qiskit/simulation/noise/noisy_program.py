@@ -55,6 +55,7 @@ class NoisyProgram:
     readout: np.ndarray  # shape: (n, 2, 2), [qubit, read, prepared]
     basis: Basis
     text: str
+    form: str = "state"
 
     @property
     def num_qubits(self) -> int:
@@ -100,6 +101,7 @@ def compile_noisy(
     basis: Basis,
     row_columns: Collection[int],
     text: str,
+    readout: np.ndarray | None = None,
 ) -> NoisyProgram:
     """Put the errors of a region into its circuit, and separate rows from what they share.
 
@@ -109,6 +111,7 @@ def compile_noisy(
         basis: The measurement basis.
         row_columns: Columns whose values differ from row to row.
         text: Where it runs, for people.
+        readout: Shape (n, 2, 2), [qubit, read, prepared]; by default the region's.
 
     Raises:
         CircuitError: If the circuit is too wide or holds more than unitary gates.
@@ -121,22 +124,30 @@ def compile_noisy(
     noisy = with_errors(region.circuit, region.target, parameters, region.waits)
     angles = SplitAngles.of(noisy.lowered, row_columns)
     row = set(angles.row_rotations)
-    prefix, parts = _split(noisy, row)
+    prefix, parts = split(noisy, row)
     return NoisyProgram(
         wires=noisy.num_qubits,
         prefix=prefix,
         parts=parts,
         angles=angles,
         outputs=region.outputs,
-        readout=region.readout(),
+        readout=region.readout() if readout is None else readout,
         basis=basis,
         text=text,
     )
 
 
-def _split(
-    noisy: NoisyCircuit, row: set[int]
+def split(
+    noisy: NoisyCircuit, row: set[int], *, fused: bool = True
 ) -> tuple[dict[int, tuple[Step, ...]], tuple[Segment | RowTurns, ...]]:
+    """What each wire does before it is entangled, and the parts that follow.
+
+    Args:
+        noisy: The circuit.
+        row: Rotations whose angles differ from row to row.
+        fused: Whether neighbouring channels of a segment are joined.
+    """
+
     def varies(step: Step) -> bool:
         return isinstance(step, Rotation) and step.index in row
 
@@ -153,7 +164,7 @@ def _split(
     parts: list[Segment | RowTurns] = []
     while rest:
         shared, rest = take(rest, lambda step: not varies(step))
-        parts.append(Segment(tuple(fuse(shared))))
+        parts.append(Segment(tuple(fuse(shared)) if fused else shared))
         turns, rest = take(rest, varies)
         if turns:
             parts.append(RowTurns(tuple(t for t in turns if isinstance(t, Rotation))))

@@ -1,0 +1,140 @@
+"""Values and gradients of noisy circuits that are many small ones (see `NoisyConeProgram`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qvit_qiskit.simulation.noise.evolve import Angles, evolve
+from qvit_qiskit.simulation.noise.noisy_cones import ConeBatch, ConeStep, NoisyConeProgram
+from qvit_qiskit.simulation.noise.noisy_engine import Task, ground, kron
+
+CHUNK_BYTES = 2**25
+"""Bytes of the rows' products of one shape: rows are processed in chunks of about this size."""
+
+
+class ConeTask(Task):
+    """One request on its way, cone by cone; its observables lie behind each other in one vector."""
+
+    program: NoisyConeProgram  # type: ignore[assignment]
+
+    def prepare(self) -> None:
+        """Nothing but where each shape's observables lie."""
+        groups = len(self.request.shared)
+        sizes = [groups * len(b.outputs) * b.coefficients for b in self.program.batches]
+        edges = np.concatenate([[0], np.cumsum(sizes)]).tolist()
+        self.places = [slice(a, b) for a, b in pairwise(edges)]
+
+    def evolved(self) -> Tensor:
+        """Every string followed backwards, one after the other, shape (entries,)."""
+        groups = len(self.request.shared)
+        place = {index: k for k, index in enumerate(self.shared)}
+        flat = [angle.flatten() for angle in self.shared.values()]  # each (G,)
+        angles = torch.stack(flat) if flat else torch.zeros(0, groups, dtype=torch.float64)
+        found = [_backwards(batch, angles, place, groups).flatten()
+                 for batch in self.program.batches]  # fmt: skip
+        return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)
+
+    def expectations(self, angles: Angles, observables: Tensor, rows: int) -> Tensor:
+        """Values of some rows, shape (H, S, r, K)."""
+        groups = len(self.request.shared)
+        bloch = self._bloch(angles, groups, rows)
+        out = torch.zeros(self.request.diagonal.shape[1], groups, rows, dtype=torch.float64)
+        for batch, place in zip(self.program.batches, self.places, strict=True):
+            shape = (len(batch.outputs), groups, *map(len, batch.letters))
+            values = _products(batch, observables[place].view(shape), bloch)  # (C, G, r)
+            values = values.expand(-1, -1, rows) * torch.from_numpy(batch.weights)[:, None, None]
+            out = out.index_add(0, torch.from_numpy(batch.outputs), values)
+        return out.permute(1, 2, 0).unflatten(0, (self.heads, -1))
+
+    def _bloch(self, angles: Angles, groups: int, rows: int) -> Tensor:
+        """I, X, Y and Z of every wire's product state, shape (m, G, r, 4)."""
+        shape = (self.heads, groups // self.heads, rows, 4)
+        found = [
+            evolve(self.program.prefix.get(wire, ()), ground(), 1, angles, backwards=False)
+            for wire in range(self.program.wires)
+        ]
+        return torch.stack([state.expand(shape).flatten(0, 1) for state in found])
+
+    def chunks(self) -> list[slice]:
+        """Slices of rows whose products stay near `CHUNK_BYTES`."""
+        rows, groups = self.request.num_rows, len(self.request.shared)
+        most = max(
+            (len(b.outputs) * sum(map(math.prod, _halves(b))) for b in self.program.batches),
+            default=1,
+        )
+        count = min(max(1, math.ceil(8 * rows * groups * most / CHUNK_BYTES)), max(1, rows))
+        edges = [rows * k // count for k in range(count + 1)]
+        return [slice(a, b) for a, b in pairwise(edges)]
+
+
+def _backwards(batch: ConeBatch, angles: Tensor, place: dict[int, int], groups: int) -> Tensor:
+    """Strings followed backwards, shape (C, G, letters of each wire).
+
+    Args:
+        batch: The strings.
+        angles: Of all shared rotations, shape (P, G).
+        place: By a rotation's index its place among them.
+        groups: G.
+    """
+    start = [[0.0, 1.0] if own else [1.0] for own in batch.string]
+    vector = torch.ones(1, 1, dtype=torch.float64)
+    for own in start:
+        vector = vector[..., None] * torch.tensor(own, dtype=torch.float64)
+    vector = vector.expand(len(batch.outputs), groups, *vector.shape[2:])
+    for step in batch.steps:
+        axes = [2 + wire for wire in step.wires]
+        last = list(range(-len(axes), 0))
+        moved = vector.movedim(axes, last)
+        rest = moved.shape[2 : -len(axes)]
+        matrix = _matrix(step, angles, place)  # (C or 1, G or 1, before, after)
+        out = moved.reshape(*moved.shape[:2], -1, matrix.shape[-2]) @ matrix
+        vector = out.unflatten(-1, step.after).reshape(*out.shape[:2], *rest, *step.after)
+        vector = vector.movedim(last, axes)
+    return vector
+
+
+def _matrix(step: ConeStep, angles: Tensor, place: dict[int, int]) -> Tensor:
+    constant = torch.from_numpy(step.constant)[:, None]
+    if step.rotations is None or step.cosine is None or step.sine is None:
+        return constant
+    index = torch.tensor([place[int(r)] for r in step.rotations])
+    own = angles.index_select(0, index)[..., None, None]  # (C, G, 1, 1)
+    cosine, sine = torch.from_numpy(step.cosine), torch.from_numpy(step.sine)
+    return constant + own.cos() * cosine + own.sin() * sine
+
+
+def _halves(batch: ConeBatch) -> tuple[list[int], list[int]]:
+    """The sizes of a cone's wires in two parts, whose products are about equally large."""
+    sizes = [len(own) for own in batch.letters]
+    return sizes[: (len(sizes) + 1) // 2], sizes[(len(sizes) + 1) // 2 :]
+
+
+def _products(batch: ConeBatch, vectors: Tensor, bloch: Tensor) -> Tensor:
+    """Values of product states, shape (C, G, r).
+
+    Args:
+        batch: The strings.
+        vectors: Followed backwards, shape (C, G, letters of each wire).
+        bloch: Shape (m, G, r, 4).
+    """
+    parts = []
+    for wire, letters in enumerate(batch.letters):
+        own = bloch.index_select(0, torch.from_numpy(batch.qubits[:, wire].copy()))
+        parts.append(own[..., list(letters)])  # (C, G, r, letters)
+    first, second = _halves(batch)
+    high, low = _joint(parts[: len(first)]), _joint(parts[len(first) :])
+    table = vectors.reshape(*vectors.shape[:2], math.prod(first), math.prod(second))
+    if low is None:
+        return (high @ table).squeeze(-1) if high is not None else table[..., 0]
+    assert high is not None
+    return ((low @ table.transpose(-1, -2)) * high).sum(-1)
+
+
+def _joint(parts: Sequence[Tensor]) -> Tensor | None:
+    return kron(parts) if parts else None

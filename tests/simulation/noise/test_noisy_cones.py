@@ -1,0 +1,135 @@
+"""Values under noise from light cones: equal to those of the whole state."""
+
+import numpy as np
+import pytest
+from qiskit.circuit import ParameterVector, QuantumCircuit
+from qiskit.circuit import library as gates
+from qiskit.quantum_info import SparsePauliOp
+from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel
+from reference import aer_noise
+from reference.shots import data
+
+from qvit_qiskit.circuits import QNNCircuit, build_circuit
+from qvit_qiskit.circuits.readout import measurement_bases
+from qvit_qiskit.devices.packing import place
+from qvit_qiskit.devices.regions import bundled_device
+from qvit_qiskit.exceptions import CircuitError
+from qvit_qiskit.simulation.exact.engine import Request
+from qvit_qiskit.simulation.noise.compiler import noisy
+from qvit_qiskit.simulation.noise.noisy_cones import compile_noisy_cones
+from qvit_qiskit.simulation.noise.noisy_forms import NoisyFormEngine, compile_values
+from qvit_qiskit.simulation.noise.noisy_program import compile_noisy
+from qvit_qiskit.simulation.shifts import circuit_pub
+
+SAMPLE = [("ry-chain", 5, "fake_fez"), ("cz-ring", 3, "fake_torino"), ("ry-ring", 3, "fake_fez")]
+GRID = [(family, n, name) for family in ("ry-chain", "cz-ring", "lattice", "ry-ring")
+        for n in (6, 8, 9) for name in ("fake_fez", "fake_torino")] + [
+    ("ry-chain", 10, "fake_boston"), ("lattice", 10, "fake_kingston"),
+]  # fmt: skip
+
+
+def both(circuit, rng, name):
+    """One program for the whole state and one of cones for each basis, and requests of each."""
+    device, columns = bundled_device(name), tuple(range(circuit.num_inputs))
+    rows = rng.uniform(-np.pi, np.pi, (circuit.num_inputs, 2, 3))
+    shared = rng.uniform(-np.pi, np.pi, (4, circuit.num_weights))
+    for basis in measurement_bases(circuit.pauli_terms):
+        region = place(circuit.canonical.compose(basis.rotation()), device, seed=1)
+        parts = region, circuit.canonical.parameters, basis, columns, ""
+        programs = compile_noisy(*parts), compile_noisy_cones(*parts)
+        yield [Request(p, rows, shared, p.diagonals(circuit.num_outputs)) for p in programs]
+
+
+def equal(circuit, rng, name):
+    for requests in both(circuit, rng, name):
+        values, pull = NoisyFormEngine().linearize(requests)
+        np.testing.assert_allclose(values[1], values[0], atol=1e-12)
+        cotangent = rng.normal(size=values[0].shape)
+        whole, cones = pull([cotangent, cotangent])
+        for expected, found in zip(whole, cones, strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("family", "n", "name"), SAMPLE)
+def test_values_and_gradients_equal_those_of_the_whole_state(rng, family, n, name):
+    equal(build_circuit(family, n, 2), rng, name)
+
+
+@pytest.mark.check
+@pytest.mark.parametrize(("family", "n", "name"), GRID)
+def test_they_do_so_up_to_ten_qubits(rng, family, n, name):
+    equal(build_circuit(family, n, 2), rng, name)
+
+
+def mixed_circuit(rng):
+    """Inputs in front; then gates of every kind; observables of several bases."""
+    x, w = ParameterVector("x", 3), ParameterVector("w", 4)
+    circuit = QuantumCircuit(3)
+    for qubit in range(3):
+        circuit.h(qubit) if rng.integers(2) else circuit.ry(0.3, qubit)
+        circuit.rx(x[qubit] * w[0] + 0.2 if qubit else x[0], qubit)
+    kinds = [gates.CRXGate, gates.RXXGate, gates.CPhaseGate, gates.RZXGate]
+    for weight in w:
+        pair = rng.permutation(3)[:2].tolist()
+        circuit.append(kinds[rng.integers(4)](weight.sin() + 0.1), pair)
+        circuit.append(gates.CHGate(), rng.permutation(3)[:2].tolist())
+        circuit.rz(2 * weight - 1, int(rng.integers(3)))
+    observables = [SparsePauliOp(["ZII", "XXI"], [0.5, -1.5]), SparsePauliOp(["IYZ", "IIZ"]),
+                   SparsePauliOp(["ZZZ", "III"], [2.0, 0.3])]  # fmt: skip
+    return QNNCircuit(circuit, tuple(x), tuple(w), tuple(observables))
+
+
+@pytest.mark.parametrize("case", range(2))
+def test_circuits_and_observables_of_any_kind(rng, case):
+    equal(mixed_circuit(rng), rng, ("fake_torino", "fake_fez")[case])
+
+
+def test_data_between_entangling_gates_have_no_cones(rng):
+    with pytest.raises(CircuitError, match="data enter before its first entangling gate"):
+        equal(build_circuit("reupload-ring", 3, 2), rng, "fake_fez")
+
+
+def test_chunks_of_rows_change_nothing(rng, monkeypatch):
+    monkeypatch.setattr("qvit_qiskit.simulation.noise.cone_engine.CHUNK_BYTES", 2**11)
+    equal(build_circuit("ry-chain", 4, 2), rng, "fake_fez")
+
+
+def test_wide_circuits_take_cones_and_narrow_ones_do_not(rng):
+    device = bundled_device("fake_fez")
+    for qubits, form in ((4, "state"), (9, "cones")):
+        circuit = build_circuit("ry-chain", qubits, 1)
+        (basis,) = measurement_bases(circuit.pauli_terms)
+        region = place(circuit.canonical, device)
+        parameters = circuit.canonical.parameters
+        program = compile_values(region, parameters, basis, tuple(range(qubits)), "")
+        assert program.form == form
+
+
+@pytest.mark.check
+def test_outputs_that_depend_on_too_much_are_refused():
+    circuit = build_circuit("ry-chain", 16, 14)
+    with pytest.raises(CircuitError, match=r"narrow light cones \(ry-chain, cz-ring, lattice or"):
+        noisy(bundled_device("fake_fez")).describe(circuit)
+
+
+@pytest.mark.check
+def test_a_chain_of_24_qubits_equals_sampled_trajectories(rng):
+    """Aer's matrix_product_state with the device's noise, one trajectory a shot."""
+    circuit, device, shots = build_circuit("ry-chain", 24, 2), bundled_device("fake_fez"), 4000
+    rows = rng.uniform(-np.pi, np.pi, (2, 24))
+    pub = circuit_pub(circuit, rows, rng.uniform(-np.pi, np.pi, circuit.num_weights))
+    values = data(noisy(device), *pub).evs  # (24, 2)
+    region = place(circuit.canonical, device)
+    order = [list(circuit.canonical.parameters).index(p) for p in region.circuit.parameters]
+    noise = NoiseModel.from_backend(region.backend())
+    simulator = AerSimulator(method="matrix_product_state", noise_model=noise, seed_simulator=7)
+    prepared = aer_noise.with_delays(region)
+    bound = [prepared.assign_parameters(row[order]) for row in pub[2]]
+    result = simulator.run(bound, shots=shots, memory=True).result()
+    for row in range(2):
+        memory = result.get_memory(row)
+        bits = np.array([[bit == "1" for bit in shot[::-1]] for shot in memory])
+        means = (1 - 2 * bits).mean(axis=0)
+        errors = np.sqrt((1 - values[:, row] ** 2) / shots)
+        assert np.abs((means - values[:, row]) / errors).max() < 5
