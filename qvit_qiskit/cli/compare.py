@@ -228,7 +228,12 @@ def _write(
     out: Path,
 ) -> list[Path]:
     """Files of every comparison, what needs no drawing first; the reports."""
-    from qvit_qiskit.comparison.export import write_models, write_report, write_tables
+    from qvit_qiskit.comparison.export import (
+        write_figures,
+        write_models,
+        write_report,
+        write_tables,
+    )
     from qvit_qiskit.comparison.tables import model_frame
     from qvit_qiskit.files import close_to_others
 
@@ -241,7 +246,10 @@ def _write(
         write_models(model_frame(between), out)
     for one, folder in zip(comparisons, folders, strict=True):
         write_tables(one, folder)
-    return [write_report(one, folder) for one, folder in zip(comparisons, folders, strict=True)]
+    reports = [write_report(one, folder) for one, folder in zip(comparisons, folders, strict=True)]
+    for one, folder in zip(comparisons, folders, strict=True):
+        write_figures(one, folder)
+    return reports
 
 
 def _as_json(comparisons: Sequence[Comparison], between: Sequence[ModelDifference]) -> None:

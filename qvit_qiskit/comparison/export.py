@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
     """Write a comparison into a folder; files of an earlier one are replaced.
 
-    ``report.html`` needs nothing else: no other file, no network.
+    ``report.html`` needs nothing else: no other file, no network. Its figures are in the folder
+    ``figures`` besides, as SVG and PDF.
 
     Args:
         comparison: What to write.
@@ -68,7 +70,8 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
         DataError: If the folder cannot be written, or the page not be drawn; the other files
             are written first.
     """
-    return [*write_tables(comparison, folder), write_report(comparison, folder)]
+    written = [*write_tables(comparison, folder), write_report(comparison, folder)]
+    return [*written, *write_figures(comparison, folder)]
 
 
 def write_tables(comparison: Comparison, folder: Path) -> list[Path]:
@@ -112,15 +115,34 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
     """
     from qvit_qiskit.comparison.page import page
 
-    try:
+    with _drawing(folder):
         text = page(comparison)
-    except Exception as error:  # matplotlib raises many kinds, some from the user's own style
+    return write_files(folder, {"report.html": text})[0]
+
+
+def write_figures(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write a comparison's figures into the folder ``figures`` of a folder, as SVG and PDF.
+
+    Raises:
+        DataError: If one cannot be drawn, or the folder cannot be written.
+    """
+    with _drawing(folder):
+        return comparison.save_figures(folder / "figures")
+
+
+@contextmanager
+def _drawing(folder: Path) -> Iterator[None]:
+    """Say what cannot be drawn: matplotlib raises many kinds, some from the user's own style."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
             f"Cannot draw the report in {folder}: {reason}. The tables beside it are whole; try "
             "again with matplotlib's default style."
         ) from error
-    return write_files(folder, {"report.html": text})[0]
 
 
 def write_models(frame: pd.DataFrame, folder: Path) -> Path:

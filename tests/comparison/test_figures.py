@@ -94,7 +94,7 @@ def test_every_figure_draws_with_labels_and_changes_nothing_global(name, two):
     figure = draw(name, two)
     figure.canvas.draw()
     assert LABELLED[name] in " ".join(text.get_text() for text in texts(figure))
-    assert figure.get_figwidth() <= style.WIDTH + 0.4
+    assert figure.get_figwidth() <= style.width()
     assert dict(mpl.rcParams) == before
     assert plt.get_fignums() == []
 

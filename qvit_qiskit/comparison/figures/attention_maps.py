@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.evidence import Rung
-from qvit_qiskit.comparison.figures.style import WIDTH, canvas, folded, short
+from qvit_qiskit.comparison.figures.style import canvas, folded, short, width
 
 GREATEST = 6
 """Maps in a line."""
@@ -47,7 +47,7 @@ def draw(comparison: Comparison, place: int = 0, rung: Rung | None = None) -> Fi
         for maps_of_rung in maps
     ]
     columns = len(flat[0]) + 1
-    cell = min((WIDTH - 1.35) / columns, 1.35)
+    cell = min((width() - 1.35) / columns, 1.35)
     figure = canvas(cell * len(flat) + 0.6, cell * columns + 1.35)
     axes = figure.subplots(len(flat), columns, squeeze=False)
     image = comparison.images[comparison.shown[place]]

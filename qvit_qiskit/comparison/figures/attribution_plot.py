@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.figures.style import WIDTH, canvas, looks, short
+from qvit_qiskit.comparison.figures.style import abreast, canvas, looks, short
 
 
 def draw(comparison: Comparison) -> Figure:
@@ -21,9 +21,13 @@ def draw(comparison: Comparison) -> Figure:
     parts = list(frame["part"].unique())
     style = looks(comparison)
     foreground = mpl.rcParams["text.color"]
-    figure = canvas(0.3 * len(parts) + 0.95, min(WIDTH, 2.9 * len(rungs) + 1.2))
-    axes = figure.subplots(1, len(rungs), squeeze=False, sharey=True, sharex=True)[0]
-    for panel, rung in zip(axes, rungs, strict=True):
+    columns = abreast(len(rungs), 2.0)
+    rows = -(-len(rungs) // columns)
+    figure = canvas((0.3 * len(parts) + 0.35) * rows + 0.6, 2.9 * columns + 1.2)
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=True, sharex=True).ravel()
+    for panel in axes[len(rungs) :]:
+        panel.set_axis_off()
+    for panel, rung in zip(axes, rungs, strict=False):
         mine = frame[frame["rung"] == rung]
         share = mine["share"].to_numpy()
         look = style.get(rung)

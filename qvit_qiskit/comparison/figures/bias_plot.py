@@ -9,10 +9,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.figures.style import Look, canvas, looks, short
+from qvit_qiskit.comparison.figures.style import ERROR, Look, abreast, canvas, looks, short
 
 AXES = {"output": "output", "qubit": "physical qubit", "copy": "copy on the chip"}
 WIDTHS = {"output": 1.0, "qubit": 2.4, "copy": 1.2}
+TICKS = {"output": 6, "qubit": 13, "copy": 6}
+"""How many categories are named at most."""
 
 
 def draw(comparison: Comparison) -> Figure:
@@ -25,42 +27,45 @@ def draw(comparison: Comparison) -> Figure:
     kinds = [by for by in AXES if (frame["by"] == by).any()]
     layers = sorted(frame["layer"].unique())
     style = looks(comparison)
-    figure = canvas(1.75 * len(layers) + 0.55)
+    stacked = abreast(len(kinds), 2.0) < len(kinds)
+    rows, columns = (len(layers) * len(kinds), 1) if stacked else (len(layers), len(kinds))
+    figure = canvas(1.75 * rows + 0.55)
     axes = figure.subplots(
-        len(layers),
-        len(kinds),
+        rows,
+        columns,
         squeeze=False,
-        sharex="col",
         sharey=True,
-        width_ratios=[WIDTHS[by] for by in kinds],
+        width_ratios=None if stacked else [WIDTHS[by] for by in kinds],
     )
-    for row, layer in enumerate(layers):
-        for column, by in enumerate(kinds):
-            panel = axes[row, column]
+    panels = axes.reshape(len(layers), len(kinds))
+    for layer, line in zip(layers, panels, strict=True):
+        for by, panel in zip(kinds, line, strict=True):
             part = frame[(frame["layer"] == layer) & (frame["by"] == by)]
-            series(panel, part, "number", "rung", style)
-            if row == len(layers) - 1:
+            numbers = sorted(part["number"].unique())
+            series(panel, part.assign(place=part["number"].map(numbers.index)), "place", style)
+            every = -(-len(numbers) // (TICKS[by] // 2 if stacked and by != "qubit" else TICKS[by]))
+            panel.set_xticks(range(0, len(numbers), every), [str(n) for n in numbers[::every]])
+            if layer == layers[-1] or stacked:
                 panel.set_xlabel(AXES[by])
-            panel.locator_params(axis="x", integer=True, nbins=5 if by != "qubit" else 9)
-        axes[row, 0].set_ylabel(f"mean error\nquantum layer {layer}")
+            if stacked or by == kinds[0]:
+                panel.set_ylabel(f"{ERROR}\nquantum layer {layer}")
     legend(figure, axes)
     return figure
 
 
-def series(panel: Any, part: pd.DataFrame, across: str, group: str, style: dict[str, Look]) -> None:
-    """Draw biases with error bars, one rung beside the other.
+def series(panel: Any, part: pd.DataFrame, across: str, style: dict[str, Look]) -> None:
+    """Draw mean errors with error bars, one rung beside the other.
 
     Args:
-        panel: The axes to draw into.
-        part: The lines of a bias frame that belong into the panel.
-        across: The column of the horizontal axis.
-        group: The column that names the series.
-        style: How each series is drawn, by its name.
+        panel: Axes.
+        part: Lines of `Comparison.bias`.
+        across: The column that says where each stands.
+        style: The look of every rung by its name.
     """
     panel.axhline(0, color="0.5", linewidth=0.8, zorder=0)
-    names = [name for name in style if (part[group] == name).any()]
+    names = [name for name in style if (part["rung"] == name).any()]
     for place, name in enumerate(names):
-        mine = part[part[group] == name]
+        mine = part[part["rung"] == name]
         value = mine["bias"].to_numpy()
         offset = (place - (len(names) - 1) / 2) * 0.16
         panel.errorbar(
@@ -91,7 +96,7 @@ def legend(figure: Figure, axes: np.ndarray) -> None:
         list(handles.values()),
         list(handles),
         loc="outside upper right",
-        ncols=3,
+        ncols=abreast(3, 2.0),
         fontsize="small",
         frameon=False,
     )

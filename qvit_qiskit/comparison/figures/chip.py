@@ -34,10 +34,11 @@ def draw_chip(
     figure = Figure(figsize=(0.62 * width + 1.6, 0.62 * height + 0.6), layout="constrained")
     axes = figure.subplots()
     couplers = _draw_couplers(axes, device, places)
-    _rings(axes, places, regions, fidelities)
+    rings = _rings(axes, places, regions, fidelities)
     dots = _draw_qubits(axes, device, places)
     figure.colorbar(dots, ax=axes, label="readout error", shrink=0.6, pad=0.01)
     figure.colorbar(couplers, ax=axes, label="two-qubit error", shrink=0.6, pad=0.01)
+    figure.colorbar(rings, ax=axes, label="copy: expected success", shrink=0.6, pad=0.01)
     axes.set_title(
         f"{device.name}: {len(regions)} copies on {sum(map(len, regions))} of "
         f"{device.num_qubits} qubits, expected success {np.mean(fidelities):.3f} (worst "
@@ -87,10 +88,13 @@ def _rings(
     places: np.ndarray,
     regions: Sequence[Sequence[int]],
     fidelities: Sequence[float],
-) -> None:
+) -> Any:
     spread = mpl.colors.Normalize(min(fidelities) - 1e-9, max(fidelities))
+    colours = mpl.colors.LinearSegmentedColormap.from_list(
+        "copies", mpl.colormaps["autumn"](np.linspace(0, 0.9, 256))
+    )
     for qubits, fidelity in zip(regions, fidelities, strict=True):
-        colour = mpl.colormaps["autumn"](0.9 * spread(fidelity))
+        colour = colours(spread(fidelity))
         inside = places[list(qubits)]
         pairs = [
             (a, b)
@@ -102,6 +106,7 @@ def _rings(
             LineCollection(pairs, colors=[colour], linewidths=13, zorder=0, capstyle="round")
         )
         axes.scatter(*inside.T, s=190, color=colour, zorder=0.5)
+    return mpl.cm.ScalarMappable(spread, colours)
 
 
 def _places(device: BackendV2) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.figures.style import canvas, folded
+from qvit_qiskit.comparison.figures.style import abreast, canvas, folded
 from qvit_qiskit.comparison.findings.predictions import Confusion
 
 MANY = 7
@@ -23,9 +23,9 @@ def draw(comparison: Comparison) -> Figure:
     """
     names = comparison.class_names
     small = len(names) <= 3
-    columns = min(len(comparison.rungs), 4 if small else 2)
-    rows = -(-len(comparison.rungs) // columns)
     side = 1.45 if small else 2.7
+    columns = abreast(len(comparison.rungs), side, 4 if small else 2)
+    rows = -(-len(comparison.rungs) // columns)
     titles = [folded(rung.name, 16 if small else 30) for rung in comparison.rungs]
     head = 0.45 if any("\n" in title for title in titles) else 0.25
     foot = 0.6 if _level(names) else 0.9

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from qvit_qiskit.comparison.comparison import Comparison
 from qvit_qiskit.comparison.figures.bias_plot import legend
-from qvit_qiskit.comparison.figures.style import Look, canvas, looks, short
+from qvit_qiskit.comparison.figures.style import ERROR, Look, abreast, canvas, looks, short
 
 COLUMNS = 3
 
@@ -26,7 +26,7 @@ def draw(comparison: Comparison) -> Figure:
     """
     frame = comparison.drift()
     layers = sorted(frame["layer"].unique())
-    columns = min(len(layers), COLUMNS)
+    columns = abreast(len(layers), 2.3, COLUMNS)
     rows = -(-len(layers) // columns)
     style = looks(comparison)
     figure = canvas(2.0 * rows + 0.75)
@@ -44,7 +44,7 @@ def draw(comparison: Comparison) -> Figure:
     for panel in axes[len(layers) :]:
         panel.set_axis_off()
     figure.supxlabel("job, in the order of time", fontsize="medium")
-    figure.supylabel("mean error", fontsize="medium")
+    figure.supylabel(ERROR, fontsize="medium")
     legend(figure, axes)
     return figure
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.figures.style import canvas, folded, looks
+from qvit_qiskit.comparison.figures.style import abreast, canvas, folded, looks
 
 if TYPE_CHECKING:
     from qvit_qiskit.comparison.findings.parts import LayerError
@@ -33,10 +33,14 @@ def draw(comparison: Comparison) -> Figure:
     rungs = list(dict.fromkeys(rung for rung, _ in known))
     layers = sorted({layer for _, layer in known})
     style = looks(comparison)
-    figure = canvas(0.27 * len(PARTS) * len(layers) + 0.95)
-    axes = figure.subplots(1, len(rungs), squeeze=False, sharey=True, sharex=True)[0]
+    columns = abreast(len(rungs), 2.0)
+    lines = -(-len(rungs) // columns)
+    figure = canvas((0.27 * len(PARTS) * len(layers) + 0.35) * lines + 0.6)
+    axes = figure.subplots(lines, columns, squeeze=False, sharey=True, sharex=True).ravel()
+    for panel in axes[len(rungs) :]:
+        panel.set_axis_off()
     rows = [(layer, k) for layer in layers for k in range(len(PARTS))]
-    for panel, rung in zip(axes, rungs, strict=True):
+    for panel, rung in zip(axes, rungs, strict=False):
         look = style[rung]
         for row, (layer, k) in enumerate(rows):
             layer_error = known.get((rung, layer))  # none where a run did not get so far

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.figures.style import Look, canvas, folded, looks, short
+from qvit_qiskit.comparison.figures.style import Look, abreast, canvas, folded, looks, short
 from qvit_qiskit.comparison.findings.predictions import Reliability
 
 
@@ -23,7 +23,7 @@ def draw(comparison: Comparison) -> Figure:
     """
     style = looks(comparison)
     reliabilities = comparison.reliabilities
-    columns = min(len(reliabilities), 4)
+    columns = abreast(len(reliabilities), 1.75, 4)
     blocks = -(-len(reliabilities) // columns)
     figure = canvas(2.75 * blocks + 0.3, 1.75 * columns + 0.5)
     axes = figure.subplots(

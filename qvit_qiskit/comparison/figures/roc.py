@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.figures.style import Look, canvas, folded, looks, short
+from qvit_qiskit.comparison.figures.style import Look, abreast, canvas, folded, looks, short
 from qvit_qiskit.comparison.findings.curves import GRID, Band
 
 SIDE = 2.25
@@ -24,7 +24,7 @@ def draw(comparison: Comparison) -> Figure:
     style = looks(comparison)
     exact = comparison.exact
     shown = comparison.rungs[1:] or (exact,)
-    columns = min(len(shown), 3)
+    columns = abreast(len(shown), SIDE, 3)
     rows = -(-len(shown) // columns)
     figure = canvas(SIDE * rows + 0.7, SIDE * columns + 0.5)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.figures.style import Look, canvas, looks, short
+from qvit_qiskit.comparison.figures.style import Look, abreast, canvas, looks, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +30,12 @@ def draw(comparison: Comparison) -> Figure:
     style = looks(comparison)
     others = scores[1:]
     heights = [len(scores) + 0.5, len(others) + 0.5] if others else [1]
-    figure = canvas(0.27 * sum(heights) + (1.75 if others else 0.9))
-    axes = figure.subplots(len(heights), 2, squeeze=False, sharey="row", height_ratios=heights)
+    columns = abreast(2, 3.0)
+    lines = [height for height in heights for _ in range(2 // columns)]
+    figure = canvas(0.27 * sum(lines) + (0.85 if others else 0.6) * 2 / columns + 0.2)
+    axes = figure.subplots(
+        len(lines), columns, squeeze=False, sharey="row", height_ratios=lines
+    ).reshape(len(heights), 2)
     for panel, name, values in (
         (axes[0, 0], "AUC", [(one.auc, one.auc_shots) for one in scores]),
         (axes[0, 1], "ACC", [(one.acc, one.acc_shots) for one in scores]),
@@ -80,7 +84,7 @@ def _explain(figure: Figure) -> None:
         lines,
         ["95 % over test images and their shots", "95 % over shots alone"],
         loc="outside upper right",
-        ncols=2,
+        ncols=abreast(2, 3.0),
         fontsize="small",
         frameon=False,
     )

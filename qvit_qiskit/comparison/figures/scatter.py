@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.figures.style import Look, canvas, folded, looks
+from qvit_qiskit.comparison.figures.style import Look, abreast, canvas, folded, looks, wrapped
 from qvit_qiskit.comparison.findings.points import VALUES, Points
 
 MANY = 1500
@@ -30,7 +30,7 @@ def draw(comparison: Comparison, layer: int = 0) -> Figure:
     """
     style = looks(comparison)
     shown = [rung for rung in comparison.errors_known if layer < len(rung.layers)]
-    columns = min(len(shown), COLUMNS)
+    columns = abreast(len(shown), 2.25, COLUMNS)
     blocks = -(-len(shown) // columns)
     points = [comparison.points[rung.name][layer] for rung in shown]
     reach = max((float(np.abs(p.error).max()) for p in points), default=0.0) * 1.05 or 1.0
@@ -59,7 +59,7 @@ def draw(comparison: Comparison, layer: int = 0) -> Figure:
         axes[2 * row, column].set_axis_off()
         axes[2 * row + 1, column].set_axis_off()
     figure.supxlabel(
-        f"expectation value, exact at the same angles (quantum layer {layer + 1})",
+        wrapped(f"expectation value, exact at the same angles (quantum layer {layer + 1})"),
         fontsize="medium",
     )
     return figure

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -19,8 +22,13 @@ from matplotlib.figure import Figure
 
 from qvit_qiskit.comparison.comparison import Comparison
 
-WIDTH = 7.2
-"""Inches, of every figure: the text width of a page."""
+WIDTHS = {1: 3.5, 2: 7.2}
+"""Inches of a figure that is as wide as one column of a paper of two, or as both."""
+_WIDTH = ContextVar("width", default=WIDTHS[2])
+
+
+ERROR = "mean error of ⟨P⟩"
+"""Of outputs: expectation values of observables with eigenvalues ±1, without a unit."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +69,44 @@ def looks(comparison: Comparison) -> dict[str, Look]:
     return looks_of_rungs
 
 
-def canvas(height: float, width: float = WIDTH) -> Figure:
+@contextmanager
+def of_columns(columns: int) -> Iterator[None]:
+    """Draw figures as wide as one column of a paper or as two; without it, as two.
+
+    Args:
+        columns: 1 or 2.
+    """
+    token = _WIDTH.set(WIDTHS[columns])
+    try:
+        yield
+    finally:
+        _WIDTH.reset(token)
+
+
+def width() -> float:
+    """Inches that a figure may be wide."""
+    return _WIDTH.get()
+
+
+def abreast(count: int, side: float, most: int = 99) -> int:
+    """How many panels stand side by side.
+
+    Args:
+        count: How many panels there are, at least one.
+        side: Inches of a panel.
+        most: How many there may be at the greatest width.
+    """
+    return max(1, min(count, most, int((width() + 0.1) / side)))
+
+
+def canvas(height: float, wide: float | None = None) -> Figure:
     """An empty figure that belongs to no window and changes nothing global.
 
     Args:
-        height: In inches.
-        width: In inches.
+        height: Inches.
+        wide: Inches, at most `width`, which it is by default.
     """
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(min(wide or width(), width()), height), layout="constrained")
 
 
 def plain(text: str) -> str:
@@ -99,6 +137,11 @@ def folded(text: str, width: int = 14, lines: int = 2) -> str:
         lines: The most lines.
     """
     return plain_lines(textwrap.wrap(text, width, max_lines=lines, placeholder="…"))
+
+
+def wrapped(text: str) -> str:
+    """`plain`, in as many lines as a figure's width asks for."""
+    return plain_lines(textwrap.wrap(text, int(12 * width())))
 
 
 def plain_lines(lines: list[str]) -> str:
