@@ -24,20 +24,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from service.handle import Service, start_service
+from service_tests.fault_matrix import every_trial, job_trials, outcomes
 from service_tests.spending import trial
-from service_tests.victim import (
-    CALL_FAULTS,
-    CALLS,
-    JOB_FAULTS,
-    MOMENTS,
-    Audit,
-    End,
-    Order,
-    Victims,
-    ordeal,
-    outputs,
-    split_jobs,
-)
+from service_tests.victim import MOMENTS, Audit, End, Order, Victims, outputs, split_jobs
 
 from qvit_qiskit.devices import prices
 
@@ -65,7 +54,7 @@ def main() -> int:
         failures = kills(service, Path(name), draws(asked.kills, seed, asked.part))
         failures += budgets(service, Path(name), draws(asked.budgets, seed, asked.part))
         if not asked.no_faults:
-            failures += faults(service, Path(name), asked.part)
+            failures += faults(asked.part)
     print(f"{len(failures)} failed" if failures else "all passed", *failures, sep="\n")
     return min(1, len(failures))
 
@@ -184,27 +173,14 @@ def killed(
     return ""
 
 
-def faults(service: Service, folder: Path, part: tuple[int, int]) -> list[str]:
-    """Strike runs with every fault at every call; what failed."""
-    from urllib3.util.retry import Retry
-
-    Retry.sleep = lambda self, response=None: None  # the client's pauses
+def faults(part: tuple[int, int]) -> list[str]:
+    """Strike runs with every fault at every call and moment; what failed."""
+    trials = [trial for mode in MODES for trial in (*every_trial(mode), *job_trials(mode))]
     failed: list[str] = []
-    pairs: Iterable[tuple[str, dict[str, object]]] = [
-        *((kind, {"call": call} | options) for call in CALLS for kind, options in CALL_FAULTS),
-        *JOB_FAULTS,
-    ]
-    for number, (kind, options) in list(enumerate(pairs))[part[0] - 1 :: part[1]]:
-        for mode in ("session", "batch") if kind in dict(JOB_FAULTS) else ("session",):
-            what = f"fault {kind} {options} in {mode} mode"
-            run = folder / f"fault{number}-{mode}"
-            try:
-                told = ordeal(service, run, profile(folder, mode), kind, options)
-                print(f"{what}: ok", *told, sep="\n    ", flush=True)
-            except Exception as error:
-                service.clear()
-                failed.append(f"{what}: {type(error).__name__}: {error}"[:1000])
-                print(failed[-1], flush=True)
+    for outcome in outcomes(trials[part[0] - 1 :: part[1]]):
+        told = ["not called"] if outcome.errors is None else [str(e) for e in outcome.errors]
+        print(f"{outcome.trial}: {outcome.failure or 'ok'}", *told, sep="\n    ", flush=True)
+        failed += [f"{outcome.trial}: {outcome.failure}"] if outcome.failure else []
     return failed
 
 

@@ -17,8 +17,8 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import import_module
@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from service.handle import Service
+
+    from qvit_qiskit.exceptions import QvitError
 
 MOMENTS = ("before", "within", "after")
 
@@ -50,24 +52,22 @@ CALLS = (
 )
 """Every call that a run makes in session mode."""
 
-CALL_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
-    *(("status", {"code": code}) for code in (400, 401, 403, 404, 408, 409, 429, 500, 503)),
-    ("status", {"code": 502, "count": None}),
-    ("status", {"code": 429, "count": None}),
+_KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
+    *(("status", {"code": code}) for code in (400, 401, 403, 404, 408, 409, 429, 500, 502, 503)),
     ("drop", {"when": "before"}),
     ("drop", {"when": "after"}),
-    ("drop", {"when": "before", "count": None}),
     ("stall", {"when": "before", "seconds": 5.0}),
     ("stall", {"when": "after", "seconds": 5.0}),
     ("slow", {"seconds": 0.2}),
     ("truncate", {}),
-    ("truncate", {"count": None}),
     ("garble", {}),
-    ("garble", {"count": None}),
     ("empty", {}),
-    ("empty", {"count": None}),
 )
-"""Faults of one call."""
+ONCE, FOR_EVER = {"count": 1}, {"count": None}
+CALL_FAULTS = tuple(
+    (kind, options | count) for count in (ONCE, FOR_EVER) for kind, options in _KINDS
+)
+"""Faults of one call, all once and all for ever."""
 
 JOB_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("job_failure", {"charged": 1.5}),
@@ -313,52 +313,94 @@ class Audit:
 
 
 def ordeal(
-    service: Service, folder: Path, profile: str, fault: str, options: Mapping[str, Any]
-) -> list[str]:
+    service: Service,
+    folder: Path,
+    profile: str,
+    fault: str,
+    options: Mapping[str, Any],
+    moment: str = "before",
+    layers: int = 1,
+) -> list[QvitError] | None:
     """Strike a run with a fault; go on with it once the fault is over, until it is finished.
 
+    Args:
+        service: What answers, and whose fault it is.
+        folder: Of the run.
+        profile: Path of a profile.
+        fault: A kind of `service.faults`.
+        options: The fault's.
+        moment: When the fault begins: ``"before"`` anything is asked, ``"within"`` the first stage
+            (its job was accepted) or ``"after"`` it (its results are stored).
+        layers: Quantum layers, each a stage.
+
     Returns:
-        What the user was told, one error after the other.
+        The errors that ended commands, one after the other; None if nothing was struck, because
+        the call is not made after that moment or in that mode.
 
     Raises:
         AssertionError: If an error is no single sentence, a job is not accounted for, or a program
             was executed twice.
     """
     from qvit_qiskit.exceptions import JobError, RouteError, ServiceError
+    from qvit_qiskit.hardware.events import Finish, Submission
     from qvit_qiskit.ibm.calls import Patience
     from qvit_qiskit.runs import resume, submit
 
     short = Patience(deadline=6.0, outage=3.0, settle=0.2, poll=0.1)
     audit = Audit(service)
-    told: list[str] = []
+    told: list[QvitError] = []
     struck = 0
-    service.inject(fault, **options)
     state = ""
-    while state != "finished":
-        try:
-            if not told:
-                data = images(3)
-                state = submit(
-                    network(), data, profile, folder, budget_seconds=60, wait=True, patience=short
-                ).state
-            else:
-                again = "uncertain" in told[-1]
-                state = resume(
-                    folder, network(), wait=True, resubmit=again, patience=patience()
-                ).state
-        except (JobError, RouteError, ServiceError) as error:
-            told.append(str(error))
-            assert "\n" not in told[-1]
-            assert told[-1].endswith(".")
+    with ExitStack() as stack:
+        if moment == "before":
+            service.inject(fault, **options)
+        else:
+            kind = Submission if moment == "within" else Finish
+            stack.enter_context(at_event(kind, lambda: service.inject(fault, **options)))
+        while state != "finished":
+            try:
+                if not told:
+                    data, model = images(3), network(layers)
+                    state = submit(
+                        model, data, profile, folder, budget_seconds=60, wait=True, patience=short
+                    ).state
+                else:
+                    again = "uncertain" in str(told[-1])
+                    state = resume(
+                        folder, network(layers), wait=True, resubmit=again, patience=patience()
+                    ).state
+            except (JobError, RouteError, ServiceError) as error:
+                told.append(error)
+            assert all("\n" not in str(error) for error in told)
+            assert all(str(error).endswith(".") for error in told)
             assert len(told) < 3, told
-        struck += sum(found["hits"] for found in service.faults())
-        service.clear()
-    assert struck, told
+            struck += sum(found["hits"] for found in service.faults())
+            service.clear()
     executed = audit.programs()
-    assert len(executed) == 1
+    assert len(executed) == layers
     assert fault == "surplus" or set(executed.values()) == {1}
     audit.check(folder)
-    return told
+    return told if struck else None
+
+
+@contextmanager
+def at_event(kind: type[Any], action: Callable[[], object]) -> Iterator[None]:
+    """Do something once, when an event of a kind has been written to a journal."""
+    from qvit_qiskit.hardware.journal import Journal
+
+    append, pending = Journal.append, [action]
+
+    def watched(journal: Journal, event: Any) -> Any:
+        result = append(journal, event)
+        if isinstance(event, kind) and pending:
+            pending.pop()()
+        return result
+
+    Journal.append = watched  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Journal.append = append  # type: ignore[method-assign]
 
 
 class Victims:
