@@ -20,15 +20,19 @@ install: $(STAMP)  ## create .venv and install the project with the tested versi
 demo: $(STAMP)  ## train a small QViT on Aer; evaluate it exactly, with shots and with device noise
 	$(BIN)/qvit demo
 
+# Two processes of one thread each: two cores.
+test check soak: export OMP_NUM_THREADS = 1
+PYTEST := $(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
+
 test: $(STAMP)  ## run the tests with coverage
-	$(BIN)/python -m pytest -q --numprocesses 2 --cov --cov-report term
+	$(PYTEST) --cov --cov-report term
 
 check: $(STAMP)  ## run what is slower but must hold (half an hour or so)
-	$(BIN)/python -m pytest -q --numprocesses 2 -m check
+	$(PYTEST) -m check
 
 PART ?= 1/1
 soak: $(STAMP)  ## kill 1,000 runs, draw the bills of 300, strike others with faults (hours; PART=2/5 does a fifth)
-	OMP_NUM_THREADS=1 $(BIN)/python tests/soak.py --part $(PART)
+	$(BIN)/python tests/soak.py --part $(PART)
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

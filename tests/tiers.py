@@ -24,7 +24,11 @@ FOLDER = Path(__file__).parent
 LIST = FOLDER / "slower.txt"
 KEPT = (
     "tests/service_tests/test_budget.py::test_what_is_billed_never_exceeds_the_budget",
-    "tests/cli/test_commands.py",
+    "tests/cli/test_commands.py::test_demo_climbs",
+    "tests/cli/test_commands.py::test_train",
+    "tests/cli/test_commands.py::test_every",
+    "tests/cli/test_commands.py::test_an_interrupt",
+    "tests/cli/test_commands.py::test_profiles",
     "tests/cli/test_estimate.py",
     "tests/cli/test_overrides.py",
     "tests/cli/test_study.py",
@@ -47,10 +51,6 @@ KEPT = (
     "tests/service_tests/test_run_faults.py::test_submissions",
     "tests/service_tests/test_run_folder.py",
     "tests/study/test_running.py",
-    "tests/simulation/noise/test_parities.py::test_auto",
-    "tests/devices/test_packing.py::test_how_many_fit[fake_torino-4-1-23]",
-    "tests/service_tests/test_packed_runs.py::test_show_packing",
-    "tests/study/test_pool.py::test_a_worker_s_death",
 )
 """Tests that stay in `make test` however long they take: promises that each change must keep, and
 the doors by which users come in."""
