@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qvit_qiskit.card import Card, Facts
 from qvit_qiskit.exceptions import DataError
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Scores:
+@dataclass(frozen=True, repr=False)
+class Scores(Card):
     """Both metrics of one set of predictions."""
 
     auc: float
@@ -27,6 +28,10 @@ class Scores:
     acc: float
     n: int
     """How many images were scored."""
+
+    def card(self) -> tuple[str, Facts]:
+        """What a shell and a notebook show."""
+        return "Scores", {"AUC": f"{self.auc:.3f}", "ACC": f"{self.acc:.3f}", "images": self.n}
 
 
 def score(labels: ArrayLike, logits: ArrayLike) -> Scores:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -158,26 +158,6 @@ def cancel(run: Run, patience: PatienceSeconds = 300.0, json: AsJson = False) ->
 
 
 def _show(status: Status, json: bool) -> None:
-    facts: dict[str, Any] = {
-        "run": str(status.run),
-        "state": status.state,
-        "device": status.device,
-        "quantum layer": f"{status.stage} of {status.stages}",
-        "jobs done": f"{status.jobs_done} of {status.jobs} of this layer",
-        "executions sent": f"{status.executions:,}",
-        "QPU seconds": _seconds(status),
-    }
-    if status.overcharged:
-        facts["billed above a limit"] = "; ".join(status.overcharged)
-    if status.anchor_rows:
-        facts["anchor rows"] = f"{status.anchor_rows} of each circuit, again in every job"
-    if status.scores is not None:
-        facts |= {"images": str(status.scores.n)}
-        facts |= {"AUC": f"{status.scores.auc:.3f}", "ACC": f"{status.scores.acc:.3f}"}
-        facts |= _repeats(status.run)
-        facts["next"] = f"qvit compare {status.run} --out report"
-    else:
-        facts["next"] = f"qvit resume {status.run} --wait"
     if json:
         scores = status.scores
         screen.as_json(
@@ -201,18 +181,10 @@ def _show(status: Status, json: bool) -> None:
             }
         )
     else:
-        screen.facts(str(status.run), facts)
-
-
-def _seconds(status: Status) -> str:
-    """What the run has cost; what is an estimate is called one."""
-    text = f"{status.billed_seconds:.1f} billed"
-    if status.estimated_seconds:
-        text += (
-            f", {status.estimated_seconds:.1f} estimated for jobs without a bill (at most "
-            f"{status.reserved_seconds:.0f}, their limits)"
-        )
-    return f"{text}, of a budget of {status.budget_seconds:g}"
+        facts = dict(status.card()[1])
+        following = facts.pop("next")
+        repeats = _repeats(status.run) if status.scores is not None else {}
+        screen.facts(str(status.run), {**facts, **repeats, "next": following})
 
 
 def _repeats(run: Path) -> dict[str, str]:

@@ -20,6 +20,8 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2
 from qiskit.transpiler import Target
 
+from qvit_qiskit.card import Card, Facts
+
 SUBJOB_SECONDS = 2.0
 MAX_EXECUTIONS = 10_000_000
 """Per job, for jobs that return bitstrings (IBM's job limits)."""
@@ -110,8 +112,8 @@ def extrapolation(factors: Sequence[int]) -> np.ndarray:
     return np.asarray(np.linalg.pinv(design)[0])
 
 
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, repr=False)
+class Estimate(Card):
     """What an evaluation costs."""
 
     rows: int
@@ -136,6 +138,20 @@ class Estimate:
     def open_plan_share(self) -> float:
         """The share of the Open plan's allowance in 28 days; above 1 it does not fit."""
         return self.seconds / float(prices()["open_plan_seconds"])
+
+    def card(self) -> tuple[str, Facts]:
+        """What a shell and a notebook show."""
+        table = prices()
+        money = ", ".join(f"{plan} {self.money(plan):.2f}" for plan in table["per_second"])
+        facts = {
+            "device": self.timing.device,
+            "rows": f"{self.rows:,} in {self.stages} stage(s), {self.shots:,} shots each",
+            "executions": f"{self.executions:,} in {self.jobs} job(s)",
+            "QPU time": f"{self.seconds:,.1f} s, estimated",
+            "of the Open plan's ten minutes": f"{self.open_plan_share:.1%}",
+            f"price, {table['currency']} as of {table['date']}": money,
+        }
+        return "Estimate", facts
 
 
 def estimate(

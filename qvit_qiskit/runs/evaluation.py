@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from qvit_qiskit import metrics
+from qvit_qiskit.card import Card, Facts
 from qvit_qiskit.data.arrays import as_split, check_channels_first
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.binding import bindable
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from qvit_qiskit.data.arrays import Given
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Card):
     """A model's answers on one backend."""
 
     backend: str
@@ -34,6 +35,11 @@ class Evaluation:
     scores: metrics.Scores
     seconds: float
     """Wall time on this machine."""
+
+    def card(self) -> tuple[str, Facts]:
+        """What a shell and a notebook show."""
+        _, facts = self.scores.card()
+        return f"Evaluation on {self.backend}", {**facts, "took": f"{self.seconds:.1f} s"}
 
     @property
     def routed(self) -> bool:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qvit_qiskit import metrics
+from qvit_qiskit.card import Card, Facts
 from qvit_qiskit.hardware.reader import RunReader
 
 
-@dataclass(frozen=True)
-class Status:
+@dataclass(frozen=True, repr=False)
+class Status(Card):
     """How far a run is, as its folder and, where it was asked, the service say."""
 
     run: Path
@@ -45,6 +46,44 @@ class Status:
     """Rows of each circuit that every job runs besides."""
     queue: int = 0
     """Jobs that wait for the device; told while waiting only."""
+
+    @property
+    def seconds(self) -> str:
+        """What the run has cost in words; what is an estimate is called one."""
+        text = f"{self.billed_seconds:.1f} billed"
+        if self.estimated_seconds:
+            text += (
+                f", {self.estimated_seconds:.1f} estimated for jobs without a bill (at most "
+                f"{self.reserved_seconds:.0f}, their limits)"
+            )
+        return f"{text}, of a budget of {self.budget_seconds:g}"
+
+    @property
+    def next_command(self) -> str:
+        """The command that goes on with the run, or reads it."""
+        if self.scores is not None:
+            return f"qvit compare {self.run} --out report"
+        return f"qvit resume {self.run} --wait"
+
+    def card(self) -> tuple[str, Facts]:
+        """What a shell and a notebook show; `qvit status` shows the same."""
+        facts: dict[str, object] = {
+            "run": self.run,
+            "state": self.state,
+            "device": self.device,
+            "quantum layer": f"{self.stage} of {self.stages}",
+            "jobs done": f"{self.jobs_done} of {self.jobs} of this layer",
+            "executions sent": f"{self.executions:,}",
+            "QPU seconds": self.seconds,
+        }
+        if self.overcharged:
+            facts["billed above a limit"] = "; ".join(self.overcharged)
+        if self.anchor_rows:
+            facts["anchor rows"] = f"{self.anchor_rows} of each circuit, again in every job"
+        if self.scores is not None:
+            facts["images"] = self.scores.n
+            facts |= {"AUC": f"{self.scores.auc:.3f}", "ACC": f"{self.scores.acc:.3f}"}
+        return f"Run {self.run.name}", facts | {"next": self.next_command}
 
 
 def status(run: Path | str) -> Status:

@@ -27,6 +27,7 @@ def draw(comparison: Comparison) -> Figure:
     kinds = [by for by in AXES if (frame["by"] == by).any()]
     layers = sorted(frame["layer"].unique())
     style = looks(comparison)
+    # beside each other the panels of one column would be narrower than their labels
     stacked = abreast(len(kinds), 2.0) < len(kinds)
     rows, columns = (len(layers) * len(kinds), 1) if stacked else (len(layers), len(kinds))
     figure = canvas(1.75 * rows + 0.55)

@@ -53,6 +53,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
     """
     kind = path.suffix[1:]
     try:
+        # text stays text, so that a paper's editor can change it; identifiers depend on the name
         with mpl.rc_context(
             {"svg.fonttype": "none", "svg.hashsalt": path.stem, "pdf.fonttype": 42}
         ):

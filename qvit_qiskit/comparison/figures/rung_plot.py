@@ -31,6 +31,7 @@ def draw(comparison: Comparison) -> Figure:
     others = scores[1:]
     heights = [len(scores) + 0.5, len(others) + 0.5] if others else [1]
     columns = abreast(2, 3.0)
+    # where AUC and ACC do not fit side by side, each gets a line of its own
     lines = [height for height in heights for _ in range(2 // columns)]
     figure = canvas(0.27 * sum(lines) + (0.85 if others else 0.6) * 2 / columns + 0.2)
     axes = figure.subplots(
