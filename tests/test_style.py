@@ -21,7 +21,7 @@ TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for p
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 PARTICIPLES = ("found", "told")
-PARTICIPLES_LEFT = 115  # the aim is 20
+PARTICIPLES_LEFT = 21  # the aim is 20
 ARGUMENTS_EXPLAINED = 0.95
 COMMENTS_PER_HUNDRED = 1.67  # the aim is 2.5
 

@@ -93,14 +93,14 @@ def circuit_digest(circuit: QNNCircuit) -> str:
     Two processes that build a circuit in the same way get the same digest, and so does whoever
     reads it from a file. Gates that are made of others count as those; names do not count.
     """
-    told = [
+    ingredients = [
         circuit.num_inputs,
         circuit.num_weights,
         circuit.num_qubits,
         list(_gates(circuit.canonical, range(circuit.num_qubits))),
         [sorted((k, v.real) for k, v in one.items()) for one in circuit.pauli_terms],
     ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()
 
 
 def _gates(circuit: QuantumCircuit, wires: Sequence[int]) -> Iterator[list[Any]]:

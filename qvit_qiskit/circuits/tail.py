@@ -88,8 +88,8 @@ def affine(operation: Operation) -> Affine | None:
     width = len(operation.qubits)
     images = [int(target[1 << k] ^ target[0]) for k in range(width)]
     masks = tuple(sum((images[k] >> q & 1) << k for k in range(width)) for q in range(width))
-    found = Affine(masks, int(target[0]))
-    return found if np.array_equal(found.order(), operation.source) else None
+    candidate = Affine(masks, int(target[0]))
+    return candidate if np.array_equal(candidate.order(), operation.source) else None
 
 
 _ZERO = 1e-14

@@ -50,9 +50,9 @@ def device_of(calibration: bytes, source: str) -> CalibratedDevice:
         RouteError: If it holds no properties of a device.
     """
     try:
-        told = json.loads(calibration)
-        FORMAT.check(told.pop("format", None), source)
-        properties = BackendProperties.from_dict(told)
+        record = json.loads(calibration)
+        FORMAT.check(record.pop("format", None), source)
+        properties = BackendProperties.from_dict(record)
     except (ValueError, KeyError, TypeError, AttributeError, BackendPropertyError) as error:
         raise _no_calibration(source) from error
     try:
@@ -83,8 +83,10 @@ def _target(properties: BackendProperties) -> Target:
     names = {gate.gate for gate in properties.gates} - _FRACTIONAL - {"measure"}
     for name in sorted(names & set(kinds)):
         entries = {
-            qubits: InstructionProperties(_value(found, "gate_length"), _value(found, "gate_error"))
-            for qubits, found in properties.gate_property(name).items()
+            qubits: InstructionProperties(
+                _value(values, "gate_length"), _value(values, "gate_error")
+            )
+            for qubits, values in properties.gate_property(name).items()
             if properties.is_gate_operational(name, qubits)
         }
         target.add_instruction(kinds[name], entries)

@@ -95,12 +95,12 @@ def twirled_waits(
     """
     sent = template(compiled.wide(fold, target.num_qubits or 0), mitigation)
     whole = between(sent, waits(sent, target))
-    found = []
+    by_copy = []
     for copy in compiled.copies:
         wires = {qubit: wire for wire, qubit in enumerate(copy.qubits)}
         mine = {(wires[q], count): s for (q, count), s in whole.items() if q in wires}
-        found.append(mine)
-    return found
+        by_copy.append(mine)
+    return by_copy
 
 
 def between(circuit: QuantumCircuit, pauses: tuple[Wait, ...]) -> Between:
@@ -114,15 +114,15 @@ def between(circuit: QuantumCircuit, pauses: tuple[Wait, ...]) -> Between:
     """
     ended: dict[tuple[int, int], float] = {(w.before, w.wire): w.seconds for w in pauses}
     seen: Counter[int] = Counter()
-    found: defaultdict[tuple[int, int], float] = defaultdict(float)
+    waits_between: defaultdict[tuple[int, int], float] = defaultdict(float)
     for place, item in enumerate(circuit.data):
         wires = [circuit.find_bit(qubit).index for qubit in item.qubits]
         for wire in wires:
             if (place, wire) in ended:
-                found[wire, seen[wire]] += ended[place, wire]
+                waits_between[wire, seen[wire]] += ended[place, wire]
         if len(wires) == 2 and item.operation.name != "barrier":
             seen.update(wires)
-    return dict(found)
+    return dict(waits_between)
 
 
 def placed(circuit: QuantumCircuit, pauses: Between) -> tuple[Wait, ...]:
@@ -136,7 +136,7 @@ def placed(circuit: QuantumCircuit, pauses: Between) -> tuple[Wait, ...]:
     """
     seen: Counter[int] = Counter()
     left = dict(pauses)
-    found = []
+    waits_placed = []
     begun: set[int] = set()
     for place, item in enumerate(circuit.data):
         wires = [circuit.find_bit(qubit).index for qubit in item.qubits]
@@ -144,9 +144,9 @@ def placed(circuit: QuantumCircuit, pauses: Between) -> tuple[Wait, ...]:
         for wire in wires:
             seconds = left.pop((wire, seen[wire]), None) if wire in begun else None
             if seconds is not None:
-                found.append(Wait(place, wire, seconds))
+                waits_placed.append(Wait(place, wire, seconds))
         if not barrier:
             begun.update(wires)
         if len(wires) == 2 and not barrier:
             seen.update(wires)
-    return tuple(found)
+    return tuple(waits_placed)

@@ -137,11 +137,11 @@ def compile_bases(
         RouteError: If the device is too small.
     """
     order = {parameter: k for k, parameter in enumerate(circuit.parameters)}
-    found = []
+    programs = []
     for basis in measurement_bases(terms):
         read = reading(circuit, basis, readout)
         regions = placement.regions(read.circuit, device, read.reads)
-        found.append(
+        programs.append(
             Compiled(
                 read.basis,
                 tuple(regions),
@@ -150,11 +150,11 @@ def compile_bases(
                 readout,
             )
         )
-    fewest = min(c.k for c in found)  # one row stands in one place in all bases
+    fewest = min(c.k for c in programs)  # one row stands in one place in all bases
     return [
         replace(c, copies=c.copies[:fewest], columns=c.columns[:fewest],
                 fidelities=c.fidelities[:fewest])
-        for c in found
+        for c in programs
     ]  # fmt: skip
 
 
@@ -166,12 +166,12 @@ def longest_timing(placed: Iterable[Placed], device: BackendV2, rep_delay: float
         device: The device, which knows how long gates take.
         rep_delay: Seconds between executions; None for the device's own.
     """
-    found = []
+    timings = []
     for one in placed:
         # PERF: slicing a device's target takes 20 ms, and a new region has its own already
         target = one.target if isinstance(one, Region) else region_target(device, one.qubits)
-        found.append(timing(one.measured(), target, device, rep_delay))
-    return max(found, key=lambda t: t.execution)
+        timings.append(timing(one.measured(), target, device, rep_delay))
+    return max(timings, key=lambda t: t.execution)
 
 
 def to_qpy(circuits: Sequence[QuantumCircuit]) -> bytes:

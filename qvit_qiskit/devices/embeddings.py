@@ -135,14 +135,14 @@ def embed(
             f"The calibration of {device.name} reports no qubit with a readout error below "
             f"{WORST_READOUT}. Choose another device or another calibration."
         )
-    found = [lay(shape, costs, reads) for shape in shapes(circuit, device, costs, seed)]
-    if not any(len(each) for each in found):
+    candidates = [lay(shape, costs, reads) for shape in shapes(circuit, device, costs, seed)]
+    if not any(len(each) for each in candidates):
         raise RouteError(
             f"The circuit fits nowhere on {device.name}: it needs {circuit.num_qubits} connected "
             f"qubits whose gate errors are below {WORST_GATE} and readout errors below "
             f"{WORST_READOUT}. Choose another device or a narrower model."
         )
-    return best_places(found)
+    return best_places(candidates)
 
 
 def _check(circuit: QuantumCircuit, device: BackendV2) -> None:
@@ -236,7 +236,7 @@ def _compile(
         )
         wires = outputs_of(isa)
         tries.append((plain(isa), tuple(wires[end] for end in ends)))
-    gates, outputs = min(tries, key=lambda found: costs.typical(found[0]))
+    gates, outputs = min(tries, key=lambda candidate: costs.typical(candidate[0]))
     used = graph.copy()
     pairs = {frozenset(gates.find_bit(q).index for q in item.qubits) for item in gates.data}
     used.remove_edges_from([e for e in graph.edge_list() if frozenset(e) not in pairs])
@@ -264,7 +264,7 @@ def _graphs(circuit: QuantumCircuit, costs: Costs) -> list[Graph]:
         if item.operation.name != "barrier":
             wires = [circuit.find_bit(q).index for q in item.qubits]
             own.add_edges_from([(a, b, 0.0) for a, b in combinations(wires, 2)])
-    found = [own] if rx.is_connected(own) and embeds(own, costs.lattice) else []
+    first = [own] if rx.is_connected(own) and embeds(own, costs.lattice) else []
     trees = _trees(circuit.num_qubits, costs.lattice)
     cyclic: list[Graph] = []
     for tree in trees:
@@ -273,7 +273,7 @@ def _graphs(circuit: QuantumCircuit, costs: Costs) -> list[Graph]:
             if corner.num_edges() > tree.num_edges() and _is_new(corner, cyclic):
                 cyclic.append(corner)
     every = [*trees, *cyclic[:MAX_GRAPHS]]
-    return found + [graph for graph in every if _is_new(graph, found)]
+    return first + [graph for graph in every if _is_new(graph, first)]
 
 
 def edgeless(size: int) -> Graph:
@@ -371,14 +371,14 @@ def _rows(lattice: Graph, graph: Graph, limit: int) -> np.ndarray:
     return names[rows[:count]]
 
 
-def best_places(found: Sequence[Embeddings]) -> Embeddings:
+def best_places(candidates: Sequence[Embeddings]) -> Embeddings:
     """One list, best first: of each set of qubits the best, on each qubit `MAX_PER_QUBIT`."""
     every = Embeddings(
-        tuple(shape for each in found for shape in each.shapes),
-        np.repeat(np.arange(len(found)), [len(each) for each in found]),
-        np.concatenate([each.qubits for each in found]),
-        np.concatenate([each.cost for each in found]),
-        np.concatenate([each.loss for each in found]),
+        tuple(shape for each in candidates for shape in each.shapes),
+        np.repeat(np.arange(len(candidates)), [len(each) for each in candidates]),
+        np.concatenate([each.qubits for each in candidates]),
+        np.concatenate([each.cost for each in candidates]),
+        np.concatenate([each.loss for each in candidates]),
     )
     every = every.only(np.argsort(every.cost, kind="stable"))
     _, first = np.unique(np.sort(every.qubits, axis=1), axis=0, return_index=True)

@@ -96,12 +96,12 @@ def pack(
         RouteError: If fewer than k copies fit, or none, or an argument is out of range.
     """
     _check(k, buffer, min_fidelity)
-    found = embeddings or _wide(circuit, device, seed, reads, idle)
-    found = found or embed(circuit, device, seed, reads, idle=idle)
+    places = embeddings or _wide(circuit, device, seed, reads, idle)
+    places = places or embed(circuit, device, seed, reads, idle=idle)
     neighbours = _neighbours(device.target)
-    best = float(np.exp(-found.loss.min()))
+    best = float(np.exp(-places.loss.min()))
     while True:
-        good = found.only(np.exp(-found.loss) >= min_fidelity)
+        good = places.only(np.exp(-places.loss) >= min_fidelity)
         if not len(good):
             raise RouteError(
                 f"No region of {device.name} reaches a fidelity of {min_fidelity:g}; the best "
@@ -117,7 +117,7 @@ def pack(
             order = np.argsort(-fidelities, kind="stable")
             kept = tuple(regions[i] for i in order)
             return Packing(kept, tuple(fidelities[order].tolist()), buffer)
-        found = good.only(np.delete(np.arange(len(good)), chosen[low]))
+        places = good.only(np.delete(np.arange(len(good)), chosen[low]))
 
 
 def place(

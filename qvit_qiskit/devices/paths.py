@@ -121,9 +121,9 @@ class PathSearch:
                     path = path[::-1]
                     kept = self._part(path[: max(1, int(share * len(path)))])
                     *_, ends = self._grow([kept], len(path), WIDE_BEAM)
-                    found = min(ends, key=lambda end: end.cost, default=None)
-                    if found is not None and found.cost < best - 1e-9:
-                        best, path = found.cost, found.nodes()
+                    end_of_path = min(ends, key=lambda end: end.cost, default=None)
+                    if end_of_path is not None and end_of_path.cost < best - 1e-9:
+                        best, path = end_of_path.cost, end_of_path.nodes()
             if best >= before:
                 return path
 

@@ -47,7 +47,7 @@ class Placement:
         """
         if not self.packs:
             return [place(circuit, device, self.seed, reads, idle=self.idle)]
-        found = pack(
+        packing = pack(
             circuit,
             device,
             k=self.k,
@@ -57,4 +57,4 @@ class Placement:
             reads=reads,
             idle=self.idle,
         )
-        return list(found.regions)
+        return list(packing.regions)

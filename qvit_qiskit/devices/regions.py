@@ -37,7 +37,7 @@ def bundled_names(min_qubits: int = 1, family: str | None = None) -> tuple[str, 
     """
     from qiskit_ibm_runtime import fake_provider
 
-    found = []
+    names = []
     for name, attribute in _bundled_classes().items():
         kind = getattr(fake_provider, attribute)
         folder, file = getattr(kind, "dirname", None), getattr(kind, "conf_filename", None)
@@ -46,8 +46,8 @@ def bundled_names(min_qubits: int = 1, family: str | None = None) -> tuple[str, 
             processor = known.get("processor_type") or {}
             fits = family is None or processor.get("family", "").lower() == family.lower()
             if fits and known.get("n_qubits", 0) >= min_qubits:
-                found.append(f"fake_{name}")
-    return tuple(sorted(found))
+                names.append(f"fake_{name}")
+    return tuple(sorted(names))
 
 
 @lru_cache(maxsize=1)

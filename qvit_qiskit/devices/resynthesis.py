@@ -109,7 +109,7 @@ def _take(
 def _shortest(n: int, edges: Pairs) -> dict[Matrix, Pairs]:
     """The shortest CNOT sequence for every invertible matrix that the graph reaches."""
     start = tuple(1 << i for i in range(n))
-    found: dict[Matrix, Pairs] = {start: ()}
+    sequences: dict[Matrix, Pairs] = {start: ()}
     front = [start]
     moves = [*edges, *((b, a) for a, b in edges)]
     while front:
@@ -119,11 +119,11 @@ def _shortest(n: int, edges: Pairs) -> dict[Matrix, Pairs]:
                 rows = list(matrix)
                 rows[target] ^= rows[control]
                 key = tuple(rows)
-                if key not in found:
-                    found[key] = (*found[matrix], (control, target))
+                if key not in sequences:
+                    sequences[key] = (*sequences[matrix], (control, target))
                     fresh.append(key)
         front = fresh
-    return found
+    return sequences
 
 
 @lru_cache(maxsize=64)

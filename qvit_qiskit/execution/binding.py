@@ -42,7 +42,7 @@ def bindable(model: nn.Module) -> list[Bindable]:
     Raises:
         RouteError: If a part runs circuits on an estimator of its own; its name is told.
     """
-    found: dict[int, Bindable] = {}
+    parts: dict[int, Bindable] = {}
     for place in places(model):
         part = place.held
         network = part.neural_network if isinstance(part, TorchConnector) else None
@@ -50,8 +50,8 @@ def bindable(model: nn.Module) -> list[Bindable]:
             raise _refusal(place.name, part)
         target: Any = part if network is None else network
         if isinstance(target, _ROUTED) and _routed(target):
-            found[id(target)] = target
-    return list(found.values())
+            parts[id(target)] = target
+    return list(parts.values())
 
 
 _ROUTED: Any = (nn.Module, NeuralNetwork)

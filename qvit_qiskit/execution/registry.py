@@ -87,7 +87,7 @@ def find(name: str, backends_dir: Path | None = None) -> Found:
         if not path.is_file():
             raise ProfileError(f"The profile file {name} does not exist.")
         return Found(path.stem, path)
-    known = {found.name: found for found in available(backends_dir)}
+    known = {entry.name: entry for entry in available(backends_dir)}
     if name not in known:
         raise ProfileError(unknown("backend profile", name, known))
     return known[name]
@@ -108,8 +108,8 @@ def open(name: str, *, backends_dir: Path | None = None, training: bool = False)
     """
     from qvit_qiskit.execution.profile_route import open_route
 
-    found = find(name, backends_dir)
-    opened = open_route(found.name, found.load(), found.path)
+    entry = find(name, backends_dir)
+    opened = open_route(entry.name, entry.load(), entry.path)
     if training and not opened.trainable:
         raise opened.refusal()
     return opened
@@ -124,25 +124,25 @@ def _open_run(
         raise RouteError("Expected a profile's name with budget_seconds and run, not a route.")
     if not budget > 0:
         raise RouteError(f"Expected budget_seconds above 0, but got {budget}.")
-    found = find(name, backends_dir)
-    refuse_shadow(found, backends_dir)
-    return run_route(found.name, found.load(), found.path, budget, run)
+    entry = find(name, backends_dir)
+    refuse_shadow(entry, backends_dir)
+    return run_route(entry.name, entry.load(), entry.path, budget, run)
 
 
-def refuse_shadow(found: Found, backends_dir: Path | None) -> None:
+def refuse_shadow(entry: Found, backends_dir: Path | None) -> None:
     """A profile in a downloaded folder must not pass for a packaged one that costs money.
 
     Args:
-        found: The profile and the files of the same name that it hides.
+        entry: The profile and the files of the same name that it hides.
         backends_dir: The folder that the user named, if any.
 
     Raises:
         ProfileError: If it hides another file and no folder was named.
     """
-    if backends_dir is None and found.shadows and found.load().kind == "ibm":
+    if backends_dir is None and entry.shadows and entry.load().kind == "ibm":
         raise ProfileError(
-            f"The profile {found.path} costs QPU time and hides {found.shadows[0]} of the same "
-            f"name. Rename it, or say that you mean it with --backends-dir {found.path.parent}."
+            f"The profile {entry.path} costs QPU time and hides {entry.shadows[0]} of the same "
+            f"name. Rename it, or say that you mean it with --backends-dir {entry.path.parent}."
         )
 
 

@@ -146,10 +146,10 @@ class Claims:
             begun = _moment(opening)
             end = begun + timedelta(seconds=self.patience.deadline)
             try:
-                found = self.sender.empty_workloads(begun - CLOCKS, end + CLOCKS)
+                empty = self.sender.empty_workloads(begun - CLOCKS, end + CLOCKS)
             except RouteError:  # some accounts may not list them
                 return []
-            listed |= dict.fromkeys(one for one in found if one not in known)
+            listed |= dict.fromkeys(one for one in empty if one not in known)
         return list(listed)
 
     def look_for_given_up(self) -> None:

@@ -77,8 +77,8 @@ class Collection:
         except Unusable as error:
             return self.lose(chunk, sent, str(error))
         arrays: dict[str, np.ndarray] = {}
-        for item, found in zip(items, result.bits, strict=True):
-            counts = Counts.of(found)
+        for item, bits in zip(items, result.bits, strict=True):
+            counts = Counts.of(bits)
             arrays |= {
                 f"{item.name}/row": counts.row,
                 f"{item.name}/state": counts.state,
@@ -95,9 +95,9 @@ class Collection:
 
     def _store_timings(self, chunk: Chunk, items: Sequence[Item], result: Result) -> dict[str, str]:
         """Write how the service scheduled the circuits of a job; where that is."""
-        told = {item.name: timing for item, timing in zip(items, result.timings, strict=True)}
+        timings = {item.name: timing for item, timing in zip(items, result.timings, strict=True)}
         name = f"results/{chunk.name}.timing.json"
-        return {"file": name, "sha256": self.journal.store(name, json.dumps(told).encode())}
+        return {"file": name, "sha256": self.journal.store(name, json.dumps(timings).encode())}
 
     def fail(self, chunk: Chunk, sent: Submission, look: Look) -> JobError:
         """Write down that a job failed or was cancelled.

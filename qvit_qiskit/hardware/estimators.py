@@ -98,8 +98,8 @@ class RehearsalEstimator(_MeasuringEstimator):
         items = layout.items(chunk, groups, mitigation)
         bits = self.sender.run(items, shots or self.sender.profile.shots, seed)
         counted = {i.name: Counts.of(b) for i, b in zip(items, bits, strict=True)}
-        found = values_of(layout, [counted], groups, mitigation)
-        return [(found[g][0][k], found[g][1][k]) for g, k in rows.pubs]
+        answers = values_of(layout, [counted], groups, mitigation)
+        return [(answers[g][0][k], answers[g][1][k]) for g, k in rows.pubs]
 
 
 def describe(programs: Sequence[Compiled], sender: LocalSender) -> str:

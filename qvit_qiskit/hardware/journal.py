@@ -318,7 +318,7 @@ def unpack_arrays(data: bytes) -> dict[str, np.ndarray]:
         JobError: If it holds anything else.
     """
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error):
         raise JobError("A file of the run holds no arrays. Restore it from a copy.") from None

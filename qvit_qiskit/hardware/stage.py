@@ -53,16 +53,16 @@ class Rows:
             terms = json.dumps([sorted(o.items()) for o in _real(pub.observables)])
             keys.setdefault((id(pub.circuit), terms), []).append(k)
         groups: list[Group] = []
-        found: dict[int, tuple[int, np.ndarray]] = {}
+        places: dict[int, tuple[int, np.ndarray]] = {}
         for members in keys.values():
             first = pubs[members[0]]
             stacked = np.concatenate([pubs[k].values for k in members])
             rows, inverse = np.unique(stacked, axis=0, return_inverse=True)
             edges = np.cumsum([len(pubs[k].values) for k in members])[:-1]
             for k, own in zip(members, np.split(inverse.ravel(), edges), strict=True):
-                found[k] = (len(groups), own)
+                places[k] = (len(groups), own)
             groups.append(Group(first.circuit, _real(first.observables), rows))
-        return cls(groups, [found[k] for k in range(len(pubs))])
+        return cls(groups, [places[k] for k in range(len(pubs))])
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything numerical, by name."""
@@ -169,13 +169,13 @@ class Layout:
         Returns:
             Means (M·k, K) and covariances (M·k, K, K).
         """
-        found = []
+        parts = []
         for b, compiled in enumerate(self.programs[group]):
             calibration = counts.get(f"group{group}-basis{b}-calibration")
             folds = [counts[f"{name}-basis{b}-fold{fold}"] for fold in mitigation.factors]
             each = [moments(compiled.basis, outputs, c, calibration) for c in folds]
-            found.append(extrapolate(each, mitigation.factors))
-        return np.sum([m for m, _ in found], axis=0), np.sum([c for _, c in found], axis=0)
+            parts.append(extrapolate(each, mitigation.factors))
+        return np.sum([m for m, _ in parts], axis=0), np.sum([c for _, c in parts], axis=0)
 
 
 @dataclass(frozen=True)
@@ -336,9 +336,9 @@ def values_of(
     for chunk, counts in zip(layout.chunks, counted, strict=True):
         for p, piece in enumerate(chunk.pieces):
             means, covariances = out[piece.group]
-            found = layout.measured(f"piece{p}", piece.group, counts, means.shape[1], mitigation)
+            values = layout.measured(f"piece{p}", piece.group, counts, means.shape[1], mitigation)
             seats = layout.seats[piece.group][piece.start : piece.stop].ravel()
             taken = seats >= 0
-            means[seats[taken]] = found[0][taken]
-            covariances[seats[taken]] = found[1][taken]
+            means[seats[taken]] = values[0][taken]
+            covariances[seats[taken]] = values[1][taken]
     return out

@@ -70,12 +70,12 @@ def with_deadline(seconds: float, call: Callable[[], T]) -> T:
 
     threading.Thread(target=work, daemon=True).start()
     try:
-        fine, found = box.get(timeout=seconds)
+        fine, answer = box.get(timeout=seconds)
     except queue.Empty:
         raise Stalled(f"no answer within {seconds:g} s") from None
     if not fine:
-        raise found
-    result: T = found
+        raise answer
+    result: T = answer
     return result
 
 

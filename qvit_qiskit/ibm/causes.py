@@ -254,19 +254,19 @@ def service_words(text: str) -> tuple[int | None, str]:
     """
     for place in (match.start() for match in re.finditer(r"\{", text)):
         try:
-            found, _ = json.JSONDecoder().raw_decode(text[place:])
+            record, _ = json.JSONDecoder().raw_decode(text[place:])
         except ValueError:
             continue
-        if isinstance(found, dict) and (entry := _entry(found)):
+        if isinstance(record, dict) and (entry := _entry(record)):
             code = entry.get("code", entry.get("errorCode"))
             words = str(entry.get("message", entry.get("errorMessage", "")))
             return _number(code), one_line(words).rstrip(".")
     return None, ""
 
 
-def _entry(found: dict[str, Any]) -> dict[str, Any] | None:
+def _entry(record: dict[str, Any]) -> dict[str, Any] | None:
     """The first error of the service's JSON, in one of its shapes."""
-    errors = found.get("errors", found.get("error", found if "errorMessage" in found else None))
+    errors = record.get("errors", record.get("error", record if "errorMessage" in record else None))
     entry = errors[0] if isinstance(errors, list) and errors else errors
     return entry if isinstance(entry, dict) else None
 

@@ -105,7 +105,7 @@ class LocalSender:
         circuit, values = item.compiled.narrow(copy, item.fold), item.of_copy(copy)
         starts = range(0, len(values), ROWS_AT_ONCE)
         each = math.prod(self.mitigation.split(shots))
-        found = []
+        bits = []
         for start, own in zip(starts, seed.generate_state(len(starts)) >> 1, strict=True):
             part = values[start : start + ROWS_AT_ONCE]
             options = sampler_options(self.profile, self.mitigation)
@@ -113,8 +113,8 @@ class LocalSender:
             options["simulator"] = {"seed_simulator": int(own)}
             sampler = Sampler(mode=simulators[key], options=options)
             result = sampler.run([item.pub(circuit, part)], shots=shots).result()
-            found += bits_of(result, [(len(part), circuit.num_clbits)], each)
-        return np.concatenate(found)
+            bits += bits_of(result, [(len(part), circuit.num_clbits)], each)
+        return np.concatenate(bits)
 
     def _held_up(self, item: Item) -> bool:
         """Whether copies wait for each other, since the client twirls gates."""

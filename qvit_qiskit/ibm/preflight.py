@@ -54,8 +54,8 @@ def allowance(service: QiskitRuntimeService, ask: Ask) -> Allowance:
     if remaining is None:
         return Allowance(None, 0.0, 0)
     client = service._get_api_client()  # noqa: SLF001 - its list of jobs leaves their limits out
-    found = ask("listing pending jobs", lambda: client.jobs_get(limit=200, pending=True))
-    jobs = found.get("jobs", [])
+    listing = ask("listing pending jobs", lambda: client.jobs_get(limit=200, pending=True))
+    jobs = listing.get("jobs", [])
     limits = [float(j.get("cost") or j.get("estimated_running_time_seconds") or 0) for j in jobs]
     return Allowance(float(remaining), sum(limits), len(jobs))
 
@@ -122,26 +122,28 @@ def check_qubits(faulty: Collection[int], device: str) -> None:
         )
 
 
-def check_allowance(found: Allowance, seconds: float, instance: str) -> None:
+def check_allowance(allowance: Allowance, seconds: float, instance: str) -> None:
     """Refuse jobs for which the instance has no time left.
 
     Args:
-        found: What the instance may still use.
+        allowance: What the instance may still use.
         seconds: Estimated QPU seconds of what is to be sent.
         instance: Its name, for the message.
 
     Raises:
         RouteError: If it is too little.
     """
-    if found.free is None or seconds <= found.free:
+    if allowance.free is None or seconds <= allowance.free:
         return
     pending = (
-        f", {found.pending:.0f} of them for {found.jobs} pending jobs" if found.pending else ""
+        f", {allowance.pending:.0f} of them for {allowance.jobs} pending jobs"
+        if allowance.pending
+        else ""
     )
     raise RouteError(
-        f"The instance {instance} has {found.remaining:.0f} QPU seconds left{pending}, but what is "
-        f"to be sent is estimated at {seconds:.1f}. Nothing was sent; wait for the next period, "
-        "cancel pending jobs, name another instance, or ask for fewer shots or images."
+        f"The instance {instance} has {allowance.remaining:.0f} QPU seconds left{pending}, but "
+        f"what is to be sent is estimated at {seconds:.1f}. Nothing was sent; wait for the next "
+        "period, cancel pending jobs, name another instance, or ask for fewer shots or images."
     )
 
 

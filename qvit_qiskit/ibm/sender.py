@@ -230,8 +230,8 @@ def bits_of(result: Any, shapes: Sequence[tuple[int, int]], shots: int) -> list[
         got = "none" if result is None else len(result)
         raise JobError(f"Expected results of {len(shapes)} circuits, but got {got}.")
     out = []
-    for (rows, width), found in zip(shapes, result, strict=True):
-        data = getattr(found.data, "meas", None)
+    for (rows, width), pub in zip(shapes, result, strict=True):
+        data = getattr(pub.data, "meas", None)
         if data is None:
             raise JobError("Expected a register 'meas' in the result, but it has none.")
         bits = data.to_bool_array(order="little")  # (..., shots, bits)
@@ -246,8 +246,8 @@ def bits_of(result: Any, shapes: Sequence[tuple[int, int]], shots: int) -> list[
 
 def timings_of(result: Any) -> tuple[dict[str, Any], ...]:
     """How the service scheduled each circuit, from a sampler's result; see `Result`."""
-    found = [one.metadata.get("compilation", {}).get("scheduler_timing") for one in result]
-    return tuple(found) if all(found) else ()
+    timings = [one.metadata.get("compilation", {}).get("scheduler_timing") for one in result]
+    return tuple(timings) if all(timings) else ()
 
 
 def properties_json(device: BackendV2) -> str:

@@ -132,9 +132,9 @@ class ServiceSender:
         def close() -> None:
             if workload is None and not self._accepts_jobs(identifier):
                 return
-            found = workload or kind.from_id(session_id=identifier, service=self.service)
-            found.close()  # the client takes a 404 for success
-            if (found.details() or {}).get("accepting_jobs"):
+            session = workload or kind.from_id(session_id=identifier, service=self.service)
+            session.close()  # the client takes a 404 for success
+            if (session.details() or {}).get("accepting_jobs"):
                 raise Unanswered("it still takes jobs")
 
         self._repeat("closing the " + self.profile.mode, close)
@@ -144,14 +144,14 @@ class ServiceSender:
         client = self.service._get_api_client()  # noqa: SLF001 - the service class lists none
 
         def ask() -> list[str]:
-            found = client._api.workloads_get(  # noqa: SLF001 - for the same reason
+            listing = client._api.workloads_get(  # noqa: SLF001 - for the same reason
                 user="me",
                 mode=self.profile.mode,
                 created_after=after,
                 created_before=before,
                 limit=50,
             )
-            known = [str(each["id"]) for each in found["workloads"] if each.get("accepting_jobs")]
+            known = [str(each["id"]) for each in listing["workloads"] if each.get("accepting_jobs")]
             return [one for one in known if not client.jobs_get(limit=1, session_id=one)["jobs"]]
 
         return self._repeat(f"listing {self.profile.mode}s", ask)
@@ -162,8 +162,8 @@ class ServiceSender:
             return 0.0
 
         def ask() -> float | None:
-            found = self._details(identifier)
-            return float(found["elapsed_time"] or 0.0) if found["state"] == "closed" else None
+            details = self._details(identifier)
+            return float(details["elapsed_time"] or 0.0) if details["state"] == "closed" else None
 
         return self._repeat("reading the session's usage", ask)
 
@@ -202,11 +202,11 @@ class ServiceSender:
 
     def find(self, tag: str) -> list[Listed]:
         """See `Sender`."""
-        found = self._repeat(
+        jobs = self._repeat(
             "listing jobs",
             lambda: self.service.jobs(limit=None, job_tags=[tag], descending=False),
         )
-        return [Listed(str(job.job_id()), tuple(job.tags)) for job in found]
+        return [Listed(str(job.job_id()), tuple(job.tags)) for job in jobs]
 
     def look(self, job: str) -> Look:
         """See `Sender`."""
@@ -223,12 +223,12 @@ class ServiceSender:
         return Look("lost", "IBM's service no longer knows the job.")
 
     def _look(self, job: str) -> Look:
-        found = self.service.job(job)
-        state = _STATES[str(found.status())]
+        sent = self.service.job(job)
+        state = _STATES[str(sent.status())]
         if state != "failed":
             return Look(state, "it was cancelled." if state == "cancelled" else "")
-        code, words = found._reason_code, found._reason  # noqa: SLF001 - nothing shows them alone
-        cause = cause_of_job(code, str(words or found.error_message() or ""))
+        code, words = sent._reason_code, sent._reason  # noqa: SLF001 - nothing shows them alone
+        cause = cause_of_job(code, str(words or sent.error_message() or ""))
         return Look(state, str(cause), cause.sentence == CODES[1305][1], cause.remedy)
 
     def fetch(self, job: str, items: Sequence[Item], shots: int) -> Result:
@@ -237,10 +237,10 @@ class ServiceSender:
         shapes = [(item.rows, item.compiled.k * len(item.compiled.basis.axes)) for item in items]
 
         def ask() -> Result:
-            found = self.service.job(job)
-            if found.backend().name != self.profile.device:
+            sent = self.service.job(job)
+            if sent.backend().name != self.profile.device:
                 raise RouteError(f"The job {job} ran on another device than the run asked for.")
-            result = found.result()
+            result = sent.result()
             bits = bits_of(result, shapes, executed)
             each = [item.split(b) for item, b in zip(items, bits, strict=True)]
             return Result(each, timings_of(result))
@@ -321,8 +321,8 @@ class ServiceSender:
 
     def queue(self) -> int:
         """See `Sender`; the client tells no job's own position."""
-        found = self._repeat("reading the queue", self.device.status)
-        return int(found.pending_jobs)
+        state = self._repeat("reading the queue", self.device.status)
+        return int(state.pending_jobs)
 
     def calibration(self) -> str:
         """See `Sender`."""
@@ -335,10 +335,10 @@ def _unreadable(error: BaseException | None) -> bool:
     return isinstance(error, kinds) and status_code(error) is None
 
 
-def _moment(told: Any) -> str | None:
+def _moment(text: Any) -> str | None:
     """A time of the service in UTC; None if it is none."""
     try:
-        moment = datetime.fromisoformat(told)
+        moment = datetime.fromisoformat(text)
     except (TypeError, ValueError):
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()

@@ -40,5 +40,5 @@ class WaitingSimulator(AerSimulator):
         if self.waiting is None:
             return circuit
         target, pauses = self.waiting
-        found = waits(circuit, target) if pauses is None else placed(circuit, pauses)
-        return padded(circuit, found)
+        delays = waits(circuit, target) if pauses is None else placed(circuit, pauses)
+        return padded(circuit, delays)

@@ -28,12 +28,12 @@ def find_measured(
         ProfileError: If the profile is missing, malformed, or hides a packaged one.
         RouteError: If it is of kind ``aer``.
     """
-    found = registry.find(backend, backends_dir)
-    registry.refuse_shadow(found, backends_dir)
-    profile = found.load()
+    entry = registry.find(backend, backends_dir)
+    registry.refuse_shadow(entry, backends_dir)
+    profile = entry.load()
     if not isinstance(profile, FakeProfile | IbmProfile):
         raise RouteError(
             f"The profile {backend!r} is of kind 'aer' and costs no QPU time, so it needs no run. "
             "Use `qvit evaluate`, or name a profile of kind 'ibm' or 'fake'."
         )
-    return found, changed(profile, settings or {})
+    return entry, changed(profile, settings or {})

@@ -27,18 +27,18 @@ def read_settings(given: Sequence[str]) -> dict[str, Any]:
     Raises:
         JobError: If one is not of that form, or a key is given twice.
     """
-    found: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     for text in given:
         key, equals, value = (part.strip() for part in text.partition("="))
         if not (key.isidentifier() and equals and value):
             raise JobError(f"Expected KEY=VALUE, such as shots=2048, but got {text!r}.")
-        if key in found:
+        if key in changes:
             raise JobError(f"The setting {key} is given twice. Give it once.")
         try:
-            found[key] = tomllib.loads(f"value = {value}")["value"]
+            changes[key] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
-            found[key] = value
-    return found
+            changes[key] = value
+    return changes
 
 
 def divided(
@@ -78,5 +78,5 @@ def changed(written: Written, settings: Mapping[str, Any]) -> Written:
     try:
         return type(written).create(**written.model_dump(exclude_unset=True) | dict(settings))
     except ConfigError as error:
-        told = " ".join(f"--set {key}={value}" for key, value in settings.items())
-        raise JobError(f"{told}: {error}") from error
+        options = " ".join(f"--set {key}={value}" for key, value in settings.items())
+        raise JobError(f"{options}: {error}") from error

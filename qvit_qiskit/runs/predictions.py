@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def prediction_frame(
-    found: Evaluation, class_names: Sequence[str], images: np.ndarray | None = None
+    evaluation: Evaluation, class_names: Sequence[str], images: np.ndarray | None = None
 ) -> pd.DataFrame:
     """One line for each image: what it is, what the model answers, and its probabilities.
 
     Args:
-        found: The evaluation of n images.
+        evaluation: The evaluation of n images.
         class_names: Of the classes or labels.
         images: The number of each image in its split, shape (n,); by default 0, 1, …
 
@@ -30,17 +30,17 @@ def prediction_frame(
     """
     import pandas as pd
 
-    several = found.labels.ndim == 2
-    chances = metrics.probabilities(found.logits, multi_label=several)
+    several = evaluation.labels.ndim == 2
+    chances = metrics.probabilities(evaluation.logits, multi_label=several)
     columns: dict[str, object] = {
         "image": np.arange(len(chances)) if images is None else np.asarray(images)
     }
     if not several:
-        columns["class"] = [class_names[k] for k in found.labels]
-        columns["answer"] = [class_names[k] for k in found.predicted]
+        columns["class"] = [class_names[k] for k in evaluation.labels]
+        columns["answer"] = [class_names[k] for k in evaluation.predicted]
     for k, name in enumerate(class_names):
         if several:
-            columns[name] = found.labels[:, k]
-            columns[f"answer {name}"] = found.predicted[:, k]
+            columns[name] = evaluation.labels[:, k]
+            columns[f"answer {name}"] = evaluation.predicted[:, k]
         columns[f"probability of {name}"] = chances[:, k]
     return pd.DataFrame(columns)

@@ -45,11 +45,13 @@ def check_job(job: Job, patience: Patience, device: str | None = None) -> Readin
         )
     sender = ServiceSender(job.profile, job.profile.mitigation, patience, device=device)
     price = job.price_on(sender.device)
-    found = price.estimate
+    estimate = price.estimate
     problem: RouteError | JobError | None = None
     try:
         replace(job, price=price).check_budget()
-        sender.preflight(Need(found.seconds, price.request_bytes))
+        sender.preflight(Need(estimate.seconds, price.request_bytes))
     except (RouteError, JobError) as error:
         problem = error
-    return Readiness(found.seconds, found.executions, found.jobs, price.request_bytes, problem)
+    return Readiness(
+        estimate.seconds, estimate.executions, estimate.jobs, price.request_bytes, problem
+    )

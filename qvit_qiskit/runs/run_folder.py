@@ -46,10 +46,10 @@ class Source:
             DataError: If the images or labels are no such.
         """
         split = as_split(data)
-        told: dict[str, Any] = {} if split.own or "dataset" in facts else {"own": False}
+        more: dict[str, Any] = {} if split.own or "dataset" in facts else {"own": False}
         if split.own and split.class_names:  # of published sets they are known by the name
-            told["class_names"] = list(split.class_names)
-        return cls(split.tensors()[0], split.labels, told | facts)
+            more["class_names"] = list(split.class_names)
+        return cls(split.tensors()[0], split.labels, more | facts)
 
     @property
     def own(self) -> bool:

@@ -84,7 +84,7 @@ def _look(
     problem = ""
     error: QvitError | None = None
     try:
-        found = resume(folder, wait=False, retry=False, patience=patience)
+        state = resume(folder, wait=False, retry=False, patience=patience)
         failing.pop(folder, None)
     except ServiceError as caught:
         problem, error = str(caught), caught
@@ -95,13 +95,13 @@ def _look(
     except QvitError as caught:
         problem, error = str(caught), caught
     try:
-        found = status(folder)
+        state = status(folder)
     except JobError as caught:
         return Watched(folder, None, caught)
-    if found.state == "uncertain" and error and not isinstance(error, ServiceError):
+    if state.state == "uncertain" and error and not isinstance(error, ServiceError):
         since = uncertain.setdefault(folder, time.monotonic())
         error = error if time.monotonic() - since > UNCERTAIN_SECONDS else None
     if tick:
-        tick(folder, found, problem)
-    finished = found.state == "finished"
-    return Watched(folder, found, error) if finished or error else None
+        tick(folder, state, problem)
+    finished = state.state == "finished"
+    return Watched(folder, state, error) if finished or error else None

@@ -86,8 +86,8 @@ class AerEstimator(RowEstimator):
         place = {p: k for k, p in enumerate(flat.circuit.parameters)}
         values = flat.values[:, [place[p] for p in circuit.parameters]]
         rows = values if circuit.num_parameters else values[:1]  # Aer wants a row at least
-        found = self._aer.run([(circuit, [[o] for o in observables], rows)]).result()[0].data.evs
-        table = np.asarray(found).reshape(len(observables), len(rows))
+        out = self._aer.run([(circuit, [[o] for o in observables], rows)]).result()[0].data.evs
+        table = np.asarray(out).reshape(len(observables), len(rows))
         return np.broadcast_to(table, (len(observables), len(flat.values)))
 
 

@@ -70,8 +70,8 @@ class _Shiftable:
 
     def shifted(self, values: np.ndarray) -> np.ndarray:
         """All angles, all shifts: (2m, R, m) for parameter values (R, P)."""
-        found = self.table.evaluate(list(values.T))
-        angles = np.stack([found[k] for k in self.order], axis=-1)  # (R, m)
+        columns = self.table.evaluate(list(values.T))
+        angles = np.stack([columns[k] for k in self.order], axis=-1)  # (R, m)
         steps = np.eye(angles.shape[1]) * (np.pi / 2)
         return np.concatenate([angles + steps[:, None], angles - steps[:, None]])
 
@@ -110,9 +110,11 @@ class ParameterShiftGradient(BaseEstimatorGradient):
                     angles = shiftable.shifted(_parameters(bundle.inputs, weights))
                     observables = [[[shiftable.observable(o)]] for o in circuit.pauli_terms]
                     pubs.append((shiftable.circuit, observables, angles))
-            found = iter(self._estimator.run(pubs).result())
+            results = iter(self._estimator.run(pubs).result())
             return [
-                _join(bundle, self._bundle_gradient(bundle, made, one, [next(found) for _ in one]))
+                _join(
+                    bundle, self._bundle_gradient(bundle, made, one, [next(results) for _ in one])
+                )
                 for bundle, made, one in zip(bundles, shiftables, cotangents, strict=True)
             ]
 
@@ -199,10 +201,10 @@ class SPSAGradient(ParameterShiftGradient):
                     observables = [[[o]] for o in circuit.observables]
                     pubs.append((circuit.canonical, observables, points))
                     directions.append(delta)
-            found = iter(zip(directions, self._estimator.run(pubs).result(), strict=True))
+            results = iter(zip(directions, self._estimator.run(pubs).result(), strict=True))
             grads = []
             for bundle, one in zip(bundles, cotangents, strict=True):
-                by_row = [self._slope(*next(found), cotangent) for cotangent in one]
+                by_row = [self._slope(*next(results), cotangent) for cotangent in one]
                 grads.append(_join(bundle, by_row))
             return grads
 

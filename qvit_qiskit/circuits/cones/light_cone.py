@@ -134,8 +134,8 @@ def _through(
     for letters in product(*((0, *sorted(before[q])) for q in operation.qubits)):
         image = images.image(letters)
         commutes = commutes and image[0][0] == letters and len(image) == 1 and image[0][1] > 0
-        for found, _ in image:
-            for standing, letter in zip(after, found, strict=True):
+        for strings, _ in image:
+            for standing, letter in zip(after, strings, strict=True):
                 standing |= {letter} if letter else set()
     if commutes:
         return None

@@ -31,11 +31,11 @@ class Counts:
             bits: Shape (R, shots, n), bool, virtual qubit 0 first.
         """
         weights = 1 << np.arange(bits.shape[-1], dtype=np.int64)
-        found = [np.unique(shots @ weights, return_counts=True) for shots in bits]
+        states = [np.unique(shots @ weights, return_counts=True) for shots in bits]
         return cls(
-            np.repeat(np.arange(len(bits)), [len(state) for state, _ in found]),
-            np.concatenate([state for state, _ in found]),
-            np.concatenate([count for _, count in found]).astype(np.int64),
+            np.repeat(np.arange(len(bits)), [len(state) for state, _ in states]),
+            np.concatenate([state for state, _ in states]),
+            np.concatenate([count for _, count in states]).astype(np.int64),
             len(bits),
         )
 
@@ -107,17 +107,17 @@ def _signs(states: np.ndarray, basis: Basis) -> np.ndarray:
 
 
 def extrapolate(
-    found: Sequence[tuple[np.ndarray, np.ndarray]], factors: Sequence[int]
+    by_factor: Sequence[tuple[np.ndarray, np.ndarray]], factors: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Values and covariances at zero noise, by a straight line through the noise factors.
 
     Args:
-        found: (means, covariances) at every factor.
+        by_factor: (means, covariances) at every factor.
         factors: How often each gate was run.
     """
     if len(factors) == 1:
-        return found[0]
+        return by_factor[0]
     weights = extrapolation(factors)
-    mean = sum(w * m for w, (m, _) in zip(weights, found, strict=True))
-    covariance = sum(w * w * c for w, (_, c) in zip(weights, found, strict=True))
+    mean = sum(w * m for w, (m, _) in zip(weights, by_factor, strict=True))
+    covariance = sum(w * w * c for w, (_, c) in zip(weights, by_factor, strict=True))
     return np.asarray(mean), np.asarray(covariance)

@@ -103,12 +103,12 @@ def take_apart(
     for place, (output, coefficient, _) in enumerate(basis.terms):
         weights[place, output] = coefficient
     scale, spread = moments(terms, len(weights), calibration, None)  # (k, T), (k, T, T)
-    found = []
+    by_factor = []
     for counts in folds:
         copy = np.arange(counts.rows) % calibration.rows
         ratio, _ = moments(terms, len(weights), counts, calibration)  # (R, T)
         pull = -(ratio / scale[copy])[:, :, None] * weights  # (R, T, K)
         _, whole = moments(basis, outputs, counts, calibration)
-        found.append((pull, whole - np.einsum("rtk,rtu,rul->rkl", pull, spread[copy], pull)))
-    pull, own = extrapolate(found, factors)
+        by_factor.append((pull, whole - np.einsum("rtk,rtu,rul->rkl", pull, spread[copy], pull)))
+    pull, own = extrapolate(by_factor, factors)
     return pull, own, spread

@@ -201,8 +201,8 @@ class ConeEngine:
     def values(self, requests: Sequence[Request[ConeProgram]]) -> list[np.ndarray]:
         """Expectation values of every request, each of shape (G, observables, R)."""
         small = [_requests(request) for request in requests]
-        found = iter(self.states.values([one for parts in small for one in parts]))
-        return [_gather(request, [next(found) for _ in request.program.shapes])
+        parts_left = iter(self.states.values([one for parts in small for one in parts]))
+        return [_gather(request, [next(parts_left) for _ in request.program.shapes])
                 for request in requests]  # fmt: skip
 
     def linearize(
@@ -211,8 +211,8 @@ class ConeEngine:
         """Values and their vector–Jacobian product, as `Engine.linearize`."""
         small = [_requests(request) for request in requests]
         values, pull = self.states.linearize([one for parts in small for one in parts])
-        found = iter(values)
-        gathered = [_gather(request, [next(found) for _ in request.program.shapes])
+        parts_left = iter(values)
+        gathered = [_gather(request, [next(parts_left) for _ in request.program.shapes])
                     for request in requests]  # fmt: skip
 
         def pullback(cotangents: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -159,9 +159,9 @@ class Engine:
             asked = [(task.program.segments[place], task.shared) for task, place in wanted]
             job = self.unitaries.submit(width, asked)
             # Fetched on first use, so that Aer works while the encoding is built.
-            found = cache(partial(self.unitaries.collect, job, asked))
+            unitaries = cache(partial(self.unitaries.collect, job, asked))
             for k, (task, place) in enumerate(wanted):
-                task.unitaries[place] = (found, k)
+                task.unitaries[place] = (unitaries, k)
         return tasks
 
 
@@ -176,8 +176,8 @@ class _Task:
         self.weights = np.ascontiguousarray(request.shared.T)  # (P_shared, G)
         # Zero for row rotations.
         self.shared = np.zeros((len(request.shared), self.angles.count))
-        found = self.angles.shared_table.evaluate(list(self.weights))
-        for index, angle in zip(self.angles.shared_rotations, found, strict=True):
+        angles = self.angles.shared_table.evaluate(list(self.weights))
+        for index, angle in zip(self.angles.shared_rotations, angles, strict=True):
             self.shared[:, index] = angle
         self.unitaries: dict[int, tuple[Callable[[], list[np.ndarray]], int]] = {}
         self.matrices: list[Any] | None = None
@@ -236,8 +236,10 @@ class _Task:
             lam = (2 * self.diagonal @ pulled.to(self.real_dtype)) * spread(state, len(pulled))
             angles = self._pull_stages(reduce_to(lam, state.shape), memory, sums)
             if self.angles.row_rotations:
-                found = [angles.row_grads[i].double().numpy() for i in self.angles.row_rotations]
-                grads = [g.reshape(by_row.shape[1], -1, g.shape[-1]) for g in found]
+                by_rotation = [
+                    angles.row_grads[i].double().numpy() for i in self.angles.row_rotations
+                ]
+                grads = [g.reshape(by_row.shape[1], -1, g.shape[-1]) for g in by_rotation]
                 values = self._row_values(chunk)
                 self.angles.pull_rows(values, grads, by_row[:, :, chunk], by_shared)
             else:
@@ -279,8 +281,8 @@ class _Task:
                     self.matrices[place] = stage.prepare(self.shared, self.dtype)
                 elif isinstance(stage, UnitaryStage):
                     fetch, k = self.unitaries[place]
-                    found = fetch()[k] if self.dtype.is_complex else fetch()[k].real
-                    self.matrices[place] = torch.from_numpy(np.ascontiguousarray(found)).to(
+                    unitaries = fetch()[k] if self.dtype.is_complex else fetch()[k].real
+                    self.matrices[place] = torch.from_numpy(np.ascontiguousarray(unitaries)).to(
                         self.dtype
                     )
         return self.matrices
@@ -289,8 +291,8 @@ class _Task:
         return self.angles.row_values(self.request.rows[:, :, chunk], self.weights)
 
     def _angles(self, chunk: slice) -> Angles:
-        found = self.angles.row_table.evaluate(self._row_values(chunk))
-        halves = [torch.from_numpy(a.reshape(-1, a.shape[-1]) / 2) for a in found]
+        table = self.angles.row_table.evaluate(self._row_values(chunk))
+        halves = [torch.from_numpy(a.reshape(-1, a.shape[-1]) / 2) for a in table]
         if len({half.shape for half in halves}) == 1:  # all at once: calls cost more than numbers
             together = torch.stack(halves)
             cosines, sines = together.cos(), together.sin()

@@ -158,8 +158,8 @@ class FormEngine:
         """Expectation values of every request, each of shape (G, observables, R)."""
         out: list[Any] = [None] * len(requests)
         for form, members in _by_form(requests).items():
-            found = self._engines[form].values([requests[k] for k in members])
-            for k, values in zip(members, found, strict=True):
+            results = self._engines[form].values([requests[k] for k in members])
+            for k, values in zip(members, results, strict=True):
                 out[k] = values
         return out
 
@@ -172,9 +172,9 @@ class FormEngine:
         out: list[Any] = [None] * len(requests)
         pulls: list[tuple[list[int], Pullback]] = []
         for form, members in _by_form(requests).items():
-            found, pull = self._engines[form].linearize([requests[k] for k in members])
+            results, pull = self._engines[form].linearize([requests[k] for k in members])
             pulls.append((members, pull))
-            for k, values in zip(members, found, strict=True):
+            for k, values in zip(members, results, strict=True):
                 out[k] = values
 
         def pullback(cotangents: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:

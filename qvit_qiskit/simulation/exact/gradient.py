@@ -32,10 +32,10 @@ class AdjointGradient(BaseEstimatorGradient):
         groups = _alike_bundles(bundles)
         plans = [self._plan([bundles[k] for k in members]) for members in groups]
         values, pull = self.engine.linearize([request for plan in plans for request in plan])
-        found = iter(values)
+        values_left = iter(values)
         out: Values = [[] for _ in bundles]
         for members, plan in zip(groups, plans, strict=True):
-            total = np.sum([next(found) for _ in plan], axis=0)  # (G, K, R)
+            total = np.sum([next(values_left) for _ in plan], axis=0)  # (G, K, R)
             for k, own in zip(members, np.split(total, len(members)), strict=True):
                 out[k] = list(own.transpose(0, 2, 1))
 
@@ -64,10 +64,10 @@ class AdjointGradient(BaseEstimatorGradient):
             check_finite(bundle.inputs, "angles")
             check_finite(np.stack(bundle.weights), "weights")
         columns = tuple(range(first.num_inputs))
-        found = self.exact.programs(first.canonical, first.pauli_terms, columns)
+        programs = self.exact.programs(first.canonical, first.pauli_terms, columns)
         rows = np.stack([bundle.inputs.T for bundle in bundles], axis=1).astype(float)
         shared = np.stack([w for bundle in bundles for w in bundle.weights]).astype(float)
-        return [Request(program, rows, shared, diagonal) for program, diagonal in found]
+        return [Request(program, rows, shared, diagonal) for program, diagonal in programs]
 
     def _run(
         self,

@@ -43,13 +43,13 @@ class ProductTree:
         depths, parents = np.array(self._depths), np.array(self._parents)
         factors = np.array(self._factors)
         index = np.zeros(len(depths), dtype=int)
-        found = []
+        nodes_by_depth = []
         for depth in range(depths.max() + 1):
             own = np.flatnonzero(depths == depth)
             index[own] = np.arange(len(own))
             if depth:
-                found.append(Level(_places(index[parents[own]]), _places(factors[own])))
-        return Levels(tuple(found)), np.stack([depths, index], axis=1)
+                nodes_by_depth.append(Level(_places(index[parents[own]]), _places(factors[own])))
+        return Levels(tuple(nodes_by_depth)), np.stack([depths, index], axis=1)
 
 
 @dataclass(frozen=True)

@@ -46,11 +46,11 @@ class Program:
 
     def diagonals(self, num_observables: int) -> np.ndarray:
         """The observables on the final state, shape (2**n, observables)."""
-        found = self.basis.diagonal(num_observables)
+        plain = self.basis.diagonal(num_observables)
         if self.order is None:
-            return found
-        out = np.empty_like(found)
-        out[self.order] = found
+            return plain
+        out = np.empty_like(plain)
+        out[self.order] = plain
         return out
 
     def describe(self) -> str:

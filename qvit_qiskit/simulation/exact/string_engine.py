@@ -185,8 +185,8 @@ class _Task:
             given.view(len(node), self.groups, -1).mul_(coefficients[span][:, :, None])
             cotangents[depth].index_add_(0, node, given)
         grad = levels.pullback(table.detach(), products, cotangents)
-        found = _gradients(table, list(leaves.values()), grad)
-        for index, own in zip(leaves, found, strict=True):
+        gradients = _gradients(table, list(leaves.values()), grad)
+        for index, own in zip(leaves, gradients, strict=True):
             if index in self.row_angles:
                 by_angle[index][:, chunk] = own
             else:

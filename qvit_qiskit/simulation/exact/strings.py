@@ -236,7 +236,7 @@ class _Builder:
         row_depths, shared_depths = len(row_levels.levels) + 1, len(shared_levels.levels) + 1
         table = np.array(leaves, dtype=float).reshape(-1, 4)
         by_depth = [table[table[:, 0] == depth] for depth in range(shared_depths)]
-        found = np.array(pairs, dtype=int).reshape(-1, 3)
+        triples = np.array(pairs, dtype=int).reshape(-1, 3)
         return StringProgram(
             num_qubits=self.lowered.num_qubits,
             angles=self.angles,
@@ -245,7 +245,7 @@ class _Builder:
             row_products=row_levels,
             shared_factors=self._factors(False),
             shared_products=shared_levels,
-            pairs=tuple(found[found[:, 0] == depth, 1:] for depth in range(row_depths)),
+            pairs=tuple(triples[triples[:, 0] == depth, 1:] for depth in range(row_depths)),
             leaves=tuple(one[:, 1:3].astype(int) for one in by_depth),
             weights=tuple(one[:, 3] for one in by_depth),
         )

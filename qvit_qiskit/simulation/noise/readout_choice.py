@@ -136,9 +136,9 @@ def mean_square_error(
         gap, noise = -np.asarray(exact), np.zeros_like(exact)
         for compiled in programs:
             for fold, weight in zip(mitigation.factors, folds, strict=True):
-                found, spread = _one(compiled, copy, fold, circuit, rows, len(terms), device,
+                error, spread = _one(compiled, copy, fold, circuit, rows, len(terms), device,
                                      waits)  # fmt: skip
-                gap = gap + weight * found
+                gap = gap + weight * error
                 noise += weight**2 * spread
         errors.append(np.mean(gap**2 + (noise / shots if shots else 0.0)))
     return float(np.mean(errors))
@@ -238,6 +238,6 @@ class ChosenReadout(RowEstimator):
         for name, way in self.ways.items():
             own = [k for k, choice in enumerate(choices) if choice == name]
             seeds = begun[name] and [begun[name][k] for k in own]
-            found = way._answer([flats[k] for k in own], seeds)  # noqa: SLF001 - of its own kind
-            answers |= dict(zip(own, found, strict=True))
+            results = way._answer([flats[k] for k in own], seeds)  # noqa: SLF001 - of its own kind
+            answers |= dict(zip(own, results, strict=True))
         return [answers[k] for k in range(len(flats))]
