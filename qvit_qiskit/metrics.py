@@ -71,7 +71,7 @@ def softmax(logits: ArrayLike) -> Floats:
         DataError: If a logit is not finite.
     """
     values = _finite(logits)
-    powers = np.exp(values - values.max(axis=-1, keepdims=True))
+    powers = np.exp(values - values.max(axis=-1, keepdims=True))  # none overflows
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
@@ -116,6 +116,7 @@ def auc(labels: ArrayLike, probabilities: ArrayLike) -> float:
     """
     from sklearn.metrics import roc_auc_score
 
+    # the official evaluator's own function
     areas = [float(roc_auc_score(truth, scores)) for truth, scores in curves(labels, probabilities)]
     return sum(areas) / len(areas) if areas else float("nan")
 
@@ -134,6 +135,7 @@ def curves(labels: ArrayLike, probabilities: ArrayLike) -> list[tuple[NDArray[np
     if truth.ndim == 2:
         hits = {k: truth[:, k] == 1 for k in range(truth.shape[1])}
     else:
+        # of two classes one curve tells all
         hits = {k: truth == k for k in ([1] if scores.shape[1] == 2 else range(scores.shape[1]))}
     return [(hit, scores[:, k]) for k, hit in hits.items() if 0 < np.count_nonzero(hit) < len(hit)]
 
@@ -177,6 +179,7 @@ def answers(probabilities: Floats, *, multi_label: bool = False) -> NDArray[np.i
     if multi_label:
         return np.asarray(probabilities > 0.5, np.int64)
     two = probabilities.shape[1] == 2
+    # the official rule, ties to class 0
     likely = probabilities[:, 1] > 0.5 if two else probabilities.argmax(axis=1)
     return np.asarray(likely, np.int64)
 

@@ -82,6 +82,7 @@ class Spec(BaseModel):
         Raises:
             ConfigError: If another field is missing, or a name or value does not fit.
         """
+        # A record of before keeps its meaning when a default changes.
         values = {**{name: old.value for name, old in cls.later.items()}, **record}
         missing = [name for name in cls.model_fields if name not in values]
         if missing and values.keys() <= cls.model_fields.keys():

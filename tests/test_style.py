@@ -23,7 +23,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 PARTICIPLES = ("found", "told")
 PARTICIPLES_LEFT = 21  # the aim is 20
 ARGUMENTS_EXPLAINED = 0.95
-COMMENTS_PER_HUNDRED = 1.67  # the aim is 2.5
+COMMENTS_PER_HUNDRED = 2.5
 
 SHARED_CLASSES = {"Compiled", "Shared"}  # the aim is none
 MOST_PARAMETERS = 10

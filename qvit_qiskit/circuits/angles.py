@@ -97,7 +97,7 @@ class AngleTable:
             for c in self.curved
             if c.index in row
         ]
-        part = np.ix_(list(rotations), list(columns))
+        part = np.ix_(list(rotations), list(columns))  # (rotations, columns)
         offset = self.offset[list(rotations)]
         return AngleTable(offset, self.slope[part], self.depends[part], curved)
 

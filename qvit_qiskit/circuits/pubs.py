@@ -62,7 +62,7 @@ def flatten(pub: EstimatorPub, *, perfect: bool = False, dynamic: bool = False) 
     values = rows.as_array(pub.circuit.parameters).reshape(rows.size, rows.num_parameters)
     check_finite(values, "parameter values")
     observables = pub.observables
-    which = np.arange(observables.size).reshape(observables.shape)
+    which = np.arange(observables.size).reshape(observables.shape)  # places before broadcasting
     row = np.arange(rows.size).reshape(rows.shape)
     given = list(observables.ravel().tolist()) if observables.ndim else [observables.tolist()]
     terms = [pauli_strings(observable) for observable in given]

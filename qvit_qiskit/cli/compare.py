@@ -153,6 +153,7 @@ def _check_folder(out: Path) -> None:
     from qvit_qiskit.exceptions import DataError
 
     place = out.absolute()
+    # Nothing is made before everything was computed: the nearest folder that exists must do.
     there = next(path for path in (place, *place.parents) if os.path.lexists(path))
     if not there.is_dir():
         raise DataError(f"Cannot write into {out}: {there} is no folder. Name another folder.")

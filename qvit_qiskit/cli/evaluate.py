@@ -94,7 +94,7 @@ def data_for(
             "--dataset. Leave it out, or name a set."
         )
     data = load(dataset or _place(loaded, str(trained_on)), data_root, size=size)
-    if dataset is None and data.md5 != md5:
+    if dataset is None and data.md5 != md5:  # another set was asked for by name
         raise DataError(
             f"The checkpoint was trained on {trained_on} with MD5 {md5}, but the data at hand have "
             f"{data.md5}. Point --data-root at the original file, or name the set with --dataset."

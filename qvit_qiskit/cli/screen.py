@@ -62,7 +62,7 @@ def lines(text: Sequence[str]) -> None:
         wrapped = textwrap.wrap(
             line,
             width,
-            initial_indent=" " * inner,
+            initial_indent=" " * inner,  # an indented line keeps its indent
             subsequent_indent=" " * (inner + 4),
             break_long_words=False,
             break_on_hyphens=False,

@@ -220,6 +220,7 @@ def _report(plan: Plan, folder: Path, summary: Summary, out: Path | None, json: 
     from qvit_qiskit.study.results.frames import score_frame
 
     study = read_findings(folder)
+    # What is finished is shown, also of a study that was interrupted.
     frame = score_frame(study)
     if json:
         screen.as_json(

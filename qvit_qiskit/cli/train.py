@@ -112,7 +112,7 @@ def _with_fields() -> TyperCommand:
     ]
     command.__doc__ = train.__doc__
     command.__signature__ = inspect.Signature([context, *more])  # type: ignore[attr-defined]
-    command.__annotations__ |= {one.name: one.annotation for one in more}
+    command.__annotations__ |= {one.name: one.annotation for one in more}  # typer reads both
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command("train")(command)
     made = typer.main.get_command(app)

@@ -158,10 +158,12 @@ class _Build:
         for run in runs:
             device = run.results.device
             name = rehearsal(device) if run.rehearsal else device
+            # Names of runs come first, so that no simulated rung takes one.
             self.names.append(self._free(f"{name}, partial" if run.partial else name))
         noisy = [self._noise_of(run) for run in runs]
         self._simulate(runs, noisy)
         for route in routes:
+            # The exact rung stands already, whatever its profile is called.
             if route.profile != AerProfile(kind="aer", description=route.profile.description):
                 self._add(self._on(route))
         for run, name, estimator in zip(runs, self.names, noisy, strict=True):
@@ -174,7 +176,7 @@ class _Build:
         return self.ladder.on_backend(route, len(self.rungs))
 
     def _noise_of(self, run: RunRecord) -> RecordedNoise | None:
-        if run.partial:
+        if run.partial:  # its errors are of layers that were not all measured
             self.notes["device noise"] = f"left out, the run in {run.path} is {run.partial}"
             return None
         try:
@@ -198,6 +200,7 @@ class _Build:
         known: dict[str, tuple[str, str, RecordedNoise]] = {}
         for run, label, estimator in zip(runs, self.names, noisy, strict=True):
             if estimator is not None:
+                # runs of one calibration and one plan share a prediction
                 known.setdefault(run.predicted, (run.results.device, label, estimator))
         devices = [device for device, _, _ in known.values()]
         for device, label, estimator in known.values():
@@ -248,6 +251,7 @@ class _Build:
     def _free(self, name: str) -> str:
         """The name, numbered if it is taken."""
         taken = {*self.names, *(rung.name for rung in self.rungs)}
+        # one more than there are names, so that one is free
         tries = [name, *(f"{name} ({k})" for k in range(2, len(taken) + 2))]
         return next(one for one in tries if one not in taken)
 
@@ -255,12 +259,12 @@ class _Build:
         """All rungs, with what was recorded of them."""
         hardware = [rung for rung in self.rungs if rung.kind == "hardware"]
         recorded = [rung for rung in hardware if rung.name in self.attributions]
-        top = [*recorded, *hardware, self.rungs[-1]][0]
+        top = [*recorded, *hardware, self.rungs[-1]][0]  # what people came for
         several = source.labels.ndim == 2
         moved = most_moved(self.rungs[0], top, multi_label=several)
         shown = moved if len(self.rungs) > 1 else (0,)
         attention: dict[str, np.ndarray] = {}
-        whole = len(self.rungs[0].layers)
+        whole = len(self.rungs[0].layers)  # of a partial run there is no map to compare
         if has_attention(self.ladder.model) and all(len(r.layers) == whole for r in self.rungs):
             count = len(source.labels)
             attention = {r.name: attention_of(r.layers, count, shown) for r in self.rungs}
@@ -284,6 +288,6 @@ class _Build:
             own=source.own,
             tolerance=self.tolerance,
             subset=source.facts.get("subset") is not None,
-            pictures=not source.own,
+            pictures=not source.own,  # people's own images are shown on request only
             corrections=tuple(self.corrections),
         )

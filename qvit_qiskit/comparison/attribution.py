@@ -98,4 +98,5 @@ def attribute(
         only += [None] * rest
         alone = run_pass(model, images, inner, only, batch_size, first=first, notes=False)
         effects.append(alone.logits - exact.logits)
+    # effects: (layers, n, classes)
     return Attribution(exact.logits, np.stack(effects), total - exact.logits)

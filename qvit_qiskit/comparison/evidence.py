@@ -91,7 +91,7 @@ class Attribution:
         Shape (layers + 1,); nan where nothing moved.
         """
         parts = np.concatenate([self.effects, self.interaction[None]])
-        along = np.einsum("lnc,nc->l", parts, self.total)
+        along = np.einsum("lnc,nc->l", parts, self.total)  # (layers + 1,)
         size = float(np.sum(self.total**2))
         return along / size if size > 0 else np.full(len(parts), np.nan)
 

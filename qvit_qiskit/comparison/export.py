@@ -175,6 +175,7 @@ def write_files(folder: Path, texts: Mapping[str, str]) -> list[Path]:
         DataError: If the folder cannot be written.
     """
     try:
+        # The page's text is complete before the folder is touched.
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             write_text(folder / name, text)

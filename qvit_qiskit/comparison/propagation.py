@@ -117,11 +117,13 @@ class ShotNoise:
     def of_executed(self, rng: np.random.Generator) -> list[np.ndarray]:
         """One Gaussian draw: for each group the errors of its executed rows, shape (U, K)."""
         errors = [
-            np.einsum("ukl,ul->uk", factor, rng.standard_normal(factor.shape[:2]))
+            np.einsum("ukl,ul->uk", factor, rng.standard_normal(factor.shape[:2]))  # (U, K)
             for factor in self.factors
         ]
         for one, root in self.shared:
+            # what the calibration's own shots would have moved, once for all rows that share it
             moved = root @ rng.standard_normal(len(root))
+            # each row by its own slope
             errors[one.group][one.rows] += np.einsum("rtk,t->rk", one.pull, moved)
         return errors
 
@@ -225,4 +227,4 @@ def redraw(
         moved += [None] * rest
         done = run_pass(model, images, inner, moved, batch_size, first=first, notes=False)
         logits.append(done.logits)
-    return np.stack(logits)
+    return np.stack(logits)  # (draws, n, classes)

@@ -199,7 +199,7 @@ def _executions(run: RunFolder, stage: StoredStage) -> Executions:
             seats = layout.seats[piece.group][piece.start : piece.stop]
             for copy, seated in enumerate(seats.T):
                 jobs[piece.group][seated[seated >= 0]] = job
-                copies[piece.group][seated[seated >= 0]] = copy
+                copies[piece.group][seated[seated >= 0]] = copy  # −1 is an empty seat
     qubits = [_qubits(layout, rows, g)[copy] for g, copy in enumerate(copies)]
     times = tuple(time.astimezone(UTC).isoformat() for time in stage.times.values())
     mitigation, calibrated = run.terms.mitigation, None
@@ -212,13 +212,13 @@ def _qubits(layout: Layout, rows: Rows, group: int) -> np.ndarray:
     """The physical qubit behind each output on each copy, shape (k, K); −1 where it is not one."""
     programs = layout.programs[group]
     qubits = np.full((programs[0].k, len(rows.groups[group].terms)), -1)
-    seen = np.zeros(qubits.shape[1], int)
+    seen = np.zeros(qubits.shape[1], int)  # how many terms make up each output
     for compiled in programs:
         for output, virtual in _read_out(compiled.basis):
             seen[output] += 1
             if virtual is not None:
                 qubits[:, output] = _physical(compiled, virtual)
-    qubits[:, seen != 1] = -1
+    qubits[:, seen != 1] = -1  # outputs of several terms are no one qubit's
     return qubits
 
 
@@ -253,9 +253,9 @@ def anchors_of(inner: BaseEstimatorV2, run: RunRecord) -> tuple[AnchorSeries, ..
         asked = [(g.circuit, g.terms, r.parameters) for g, r in zip(groups, repeated, strict=True)]
         anchors.append(
             AnchorSeries(
-                np.concatenate([each.values for each in repeated], axis=1),
+                np.concatenate([each.values for each in repeated], axis=1),  # (jobs, anchors, K)
                 np.concatenate([each.covariances for each in repeated], axis=1),
-                np.concatenate([values for values, _ in evaluate(inner, asked)]),
+                np.concatenate([values for values, _ in evaluate(inner, asked)]),  # (anchors, K)
                 tuple(time.astimezone(UTC).isoformat() for time in repeated[0].times),
                 any(each.calibrated for each in repeated),
             )

@@ -57,6 +57,7 @@ class Ladder:
 
     def exact_rung(self, name: str = "exact") -> Rung:
         """The lowest rung."""
+        # it is its own reference
         deltas = [[np.zeros_like(out.values) for out in layer] for layer in self.exact.layers]
         reference = self.exact
         return Rung(name, "exact", "aer-exact", reference.logits, reference.layers, deltas=deltas)

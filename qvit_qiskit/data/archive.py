@@ -104,8 +104,10 @@ def _shapes(path: Path) -> Shapes:
             ):
                 with archive.open(held[key]) as member:
                     version = npy.read_magic(member)
+                    # numpy writes version 1 while it fits
                     read = npy.read_array_header_1_0 if version == (1, 0) else None
                     shape, _, dtype = (read or npy.read_array_header_2_0)(member)
+                    # exact: a forged header may overflow int64
                     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
                     if dtype.hasobject:
                         raise DataError(
@@ -121,7 +123,7 @@ def _shapes(path: Path) -> Shapes:
                 shapes[key] = shape, dtype
     except _BROKEN as error:
         raise _damaged(path, error) from error
-    check_room(total, path)
+    check_room(total, path)  # before anything is unpacked
     return shapes
 
 

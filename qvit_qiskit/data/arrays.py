@@ -152,6 +152,7 @@ def _arrays(data: Any) -> tuple[NDArray[Any], NDArray[Any]]:
 
 def _read(dataset: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """Every item of a dataset, in order."""
+    # iterable datasets have no length
     sized = hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
     items: Iterable[Any] = (dataset[k] for k in range(len(dataset))) if sized else iter(dataset)
     count = len(dataset) if sized else None

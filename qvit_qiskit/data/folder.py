@@ -69,7 +69,7 @@ class ImageFolder:
             DataError: If a split or a class is missing, empty or unknown, or a file is no image.
         """
         _check_splits(root)
-        classes = tuple(_classes(root / "train"))
+        classes = tuple(_classes(root / "train"))  # the classes that a model can learn
         if len(classes) < 2:
             raise DataError(
                 f"Expected folders of at least two classes in {root / 'train'}, got "
@@ -124,6 +124,7 @@ class ImageFolder:
                 for place, (path, label) in enumerate(self._paths(word)):
                     raw = _bytes(path)
                     digest.update(os.fsencode(path.relative_to(self.root).as_posix()))
+                    # so that bytes cannot pass from one file to the next
                     digest.update(b"\0%d\0" % len(raw))
                     digest.update(raw)
                     images[place] = self._fitting(read_picture(raw, path), path, shape)

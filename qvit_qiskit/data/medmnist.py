@@ -127,6 +127,7 @@ def find(name: str, size: int | None = None) -> Info:
         key = _of_size(key, size)
     listing = ", ".join((*names(), PHANTOM))
     if key not in _ALL:
+        # one is always nearest
         near = difflib.get_close_matches(key, (*names(), PHANTOM), n=1, cutoff=0.0)[0]
         raise DataError(
             f"Expected the name of a data set, got {name!r}: did you mean {near!r}? "
@@ -146,7 +147,7 @@ def _of_size(key: str, size: int) -> str:
     if size not in (SIDE, *LARGER):
         sizes = ", ".join(map(str, LARGER))
         raise DataError(f"Expected a size of {SIDE}, {sizes} pixels, got {size}.")
-    if key != plain and INFO[key].side != size:
+    if key != plain and INFO[key].side != size:  # `NAME_64` says a size as well
         raise DataError(
             f"Expected one size, but the name {key} and the size {size} contradict each other. "
             f"Name {plain}, or leave the size out."
@@ -210,7 +211,7 @@ def load_npz(path: Path, name: str, *, check_md5: bool = True) -> MedImages:
             f"Expected {info.title} in {path}, but it cannot be read: {error.strerror}. "
             f"{_by_hand(info, Path(path).parent)}"
         ) from error
-    if check_md5 and md5 != info.md5:
+    if check_md5 and md5 != info.md5:  # also a truncated or converted file
         raise DataError(
             f"Expected the MD5 sum {info.md5} of {info.title}, got {md5} for {path}. "
             f"Delete the file and download it again from {info.url}."
@@ -264,7 +265,7 @@ def _labels(info: Info, raw: NDArray[Any]) -> NDArray[np.int64]:
         raise DataError(
             f"Expected integer labels of shape (n, {width}), got {raw.dtype} {raw.shape}."
         )
-    labels = raw.astype(np.int64)
+    labels = raw.astype(np.int64)  # published as uint8
     return labels if info.multi_label else labels[:, 0]
 
 

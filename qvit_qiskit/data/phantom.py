@@ -64,7 +64,7 @@ def phantom(seed: int = 0, sizes: tuple[int, int, int] = (600, 120, 200)) -> Med
 
 
 def _split(rng: np.random.Generator, size: int) -> Split:
-    labels = rng.permutation(np.arange(size, dtype=np.int64) % 2)
+    labels = rng.permutation(np.arange(size, dtype=np.int64) % 2)  # as many of each class
     return Split(_draw(rng, labels), labels)
 
 
@@ -114,6 +114,7 @@ def _lesion(outline: Floats, distance: Floats, size: Floats) -> Floats:
         inside = np.clip((scale * outline - distance) / BORDER, -30, 30)
         mask = 1 / (1 + np.exp(-inside))
         area = mask.sum(axis=(1, 2), keepdims=True)
+        # the area tells no class
         scale = np.clip(scale * np.sqrt(np.pi * size**2 / area), 2, SIDE / 2)
     return mask
 
@@ -123,7 +124,7 @@ def _speckle(rng: np.random.Generator, n: int) -> Floats:
     field = rng.standard_normal((2, n, SIDE + 2, SIDE + 2))
     for axis in (2, 3):
         a, b, c = (np.take(field, np.arange(SIDE) + k, axis=axis) for k in range(3))
-        field = (a + 2 * b + c) / 4
+        field = (a + 2 * b + c) / 4  # a binomial filter, along one axis and then the other
     noise = np.hypot(field[0], field[1])
     return np.asarray(noise / noise.mean(axis=(1, 2), keepdims=True))
 

@@ -49,6 +49,7 @@ def read_picture(raw: bytes, path: Path) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
             _check_header(image, raw, path)
             image.load()
+            # upright, as it is seen
             return np.asarray(plain_picture(ImageOps.exif_transpose(image), path))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(path, "more") from error

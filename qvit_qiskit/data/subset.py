@@ -64,7 +64,7 @@ def strata(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """
     if labels.ndim == 1:
         return labels
-    rarest = np.argsort(labels.sum(axis=0), kind="stable")
+    rarest = np.argsort(labels.sum(axis=0), kind="stable")  # labels, the rarest first
     first = labels[:, rarest].argmax(axis=1)
     return np.where(labels.any(axis=1), rarest[first], labels.shape[1])
 
@@ -73,10 +73,11 @@ def _places(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     """How many of `size` go to each class; whole numbers throughout, so no rounding decides."""
     total = int(counts.sum())
     places, remainders = np.divmod(size * counts, total)
-    order = np.argsort(-remainders, kind="stable")
+    order = np.argsort(-remainders, kind="stable")  # of equal remainders the lower class
     places[order[: size - int(places.sum())]] += 1
     if size >= len(counts):
         for empty in np.flatnonzero(places == 0):
+            # a class keeps its last place
             excess = np.where(places > 1, total * places - size * counts, -total * size)
             places[np.argmax(excess)] -= 1
             places[empty] = 1

@@ -380,7 +380,7 @@ def best_places(candidates: Sequence[Embeddings]) -> Embeddings:
         np.concatenate([each.cost for each in candidates]),
         np.concatenate([each.loss for each in candidates]),
     )
-    every = every.only(np.argsort(every.cost, kind="stable"))
+    every = every.only(np.argsort(every.cost, kind="stable"))  # of equal costs the earlier shape
     _, first = np.unique(np.sort(every.qubits, axis=1), axis=0, return_index=True)
     every = every.only(np.sort(first))
     kept = np.zeros(len(every), bool)

@@ -114,7 +114,7 @@ def pack(
         fidelities = np.array([region.fidelity() for region in regions])
         low = fidelities < min_fidelity - 1e-12
         if not low.any():  # embeddings are scored without turning gates, e.g. a directed ECR
-            order = np.argsort(-fidelities, kind="stable")
+            order = np.argsort(-fidelities, kind="stable")  # the best first
             kept = tuple(regions[i] for i in order)
             return Packing(kept, tuple(fidelities[order].tolist()), buffer)
         places = good.only(np.delete(np.arange(len(good)), chosen[low]))
@@ -231,14 +231,14 @@ def _conflicts(qubits: np.ndarray, neighbours: rx.PyGraph[int, None], buffer: in
     """
     count = neighbours.num_nodes()
     touched = np.zeros((count, len(qubits)), bool)
-    touched[qubits.T, np.arange(len(qubits))] = True
+    touched[qubits.T, np.arange(len(qubits))] = True  # (device qubits, m)
     distance = rx.distance_matrix(neighbours, null_value=np.inf)
-    near = distance <= buffer // 2
+    near = distance <= buffer // 2  # balls around every qubit
     if buffer % 2:
         pairs = np.array(neighbours.edge_list(), dtype=int).reshape(-1, 2)
         near = np.concatenate([near[pairs[:, 0]] | near[pairs[:, 1]], near])
-    rows = near.astype(np.float32) @ touched.astype(np.float32) > 0
-    rows = np.unique(rows[rows.sum(axis=1) > 1], axis=0)
+    rows = near.astype(np.float32) @ touched.astype(np.float32) > 0  # as floats, for BLAS
+    rows = np.unique(rows[rows.sum(axis=1) > 1], axis=0)  # a ball with one set forbids nothing
     return csr_array(rows.astype(float))
 
 
@@ -254,7 +254,7 @@ def _solve(cost: np.ndarray, conflicts: csr_array, k: int | None) -> np.ndarray 
         constraints=constraints,
         options={"mip_rel_gap": GAP, "node_limit": NODE_LIMIT},
     )
-    return None if result.x is None else np.flatnonzero(result.x > 0.5)
+    return None if result.x is None else np.flatnonzero(result.x > 0.5)  # whole up to rounding
 
 
 def _regions(chosen: Embeddings, device: BackendV2, seed: int, idle: bool) -> list[Region]:

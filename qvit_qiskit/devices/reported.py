@@ -130,7 +130,7 @@ class Lengths:
         """
         size = target.num_qubits or 0
         kept = [relaxation_times(target, qubit) or (np.inf, np.inf) for qubit in range(size)]
-        t1, t2 = np.array(kept).reshape(size, 2).T
+        t1, t2 = np.array(kept).reshape(size, 2).T  # infinite where one is not reported
         both = _filled(target, two_qubit, (size, size)) if two_qubit else np.zeros((size, size))
         names = [*_gates(target, 1), *({"measure"} & set(target.operation_names))]
         one = {name: _filled(target, name, (size,)) for name in names}

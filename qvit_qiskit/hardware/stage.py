@@ -58,6 +58,7 @@ class Rows:
             first = pubs[members[0]]
             stacked = np.concatenate([pubs[k].values for k in members])
             rows, inverse = np.unique(stacked, axis=0, return_inverse=True)
+            # where each PUB's rows end
             edges = np.cumsum([len(pubs[k].values) for k in members])[:-1]
             for k, own in zip(members, np.split(inverse.ravel(), edges), strict=True):
                 places[k] = (len(groups), own)

@@ -65,7 +65,7 @@ def with_deadline(seconds: float, call: Callable[[], T]) -> T:
     def work() -> None:
         try:
             box.put((True, call()))
-        except BaseException as error:
+        except BaseException as error:  # it is raised where somebody waits
             box.put((False, error))
 
     threading.Thread(target=work, daemon=True).start()

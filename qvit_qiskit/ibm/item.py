@@ -66,7 +66,7 @@ class Item:
     def split(self, bits: np.ndarray) -> np.ndarray:
         """Bits of the whole register, shape (M, shots, k·n), as (M·k, shots, n)."""
         rows, shots, _ = bits.shape
-        apart = bits.reshape(rows, shots, self.compiled.k, -1).swapaxes(1, 2)
+        apart = bits.reshape(rows, shots, self.compiled.k, -1).swapaxes(1, 2)  # (M, k, shots, n)
         return np.ascontiguousarray(apart).reshape(rows * self.compiled.k, shots, -1)
 
 

@@ -240,7 +240,7 @@ def bits_of(result: Any, shapes: Sequence[tuple[int, int]], shots: int) -> list[
                 f"Expected {shots} bitstrings of {rows} rows and {width} qubits, but the result "
                 f"has the shape {bits.shape}."
             )
-        out.append(bits.reshape(rows, shots, width))
+        out.append(bits.reshape(rows, shots, width))  # a single row comes without its axis
     return out
 
 

@@ -143,6 +143,7 @@ class LayerEstimator(RowEstimator):
             yield
         except Pending:
             return
+        # A model that branches on its input would take other layers' values for its own.
         if self._call < len(self.known):
             raise JobError(
                 "The model made fewer quantum calls than in its first pass over the images. "
@@ -158,7 +159,7 @@ class LayerEstimator(RowEstimator):
         return all(seen == [len(d) for d in delta] for seen, delta in pairs if delta is not None)
 
     def _answer(self, flats: Sequence[FlatPub], begun: Any) -> list[Answer]:
-        call, self._call = self._call, self._call + 1
+        call, self._call = self._call, self._call + 1  # layers are known by their order alone
         if call == len(self._seen):
             self._seen.append([0] * len(flats))
             self.records.append(LayerRecord())
@@ -170,6 +171,7 @@ class LayerEstimator(RowEstimator):
         if self.notes:
             self.records[call].answers.append(answers)
         self._seen[call] = [a + len(f.values) for a, f in zip(self._seen[call], flats, strict=True)]
+        # (K, R) and (K, R, K)
         return [Answer(means.T, covariances.transpose(1, 0, 2)) for means, covariances in answers]
 
     def _answers(self, call: int, flats: Sequence[FlatPub]) -> Answers:
@@ -245,6 +247,7 @@ def logits_of(
     Raises:
         DataError: If the batch size is not positive, or a logit is not finite.
     """
+    # Every quantum layer answers by the estimator, whatever it was bound to before.
     with registry.route(model, Route("walk", estimator)):
         logits = predict(model, images, batch_size, each=estimator.batch)
     check_finite_logits(logits)

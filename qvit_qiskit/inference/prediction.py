@@ -39,7 +39,7 @@ def predict(
     """
     if batch_size < 1:
         raise DataError(f"Expected a batch of at least one image, but got {batch_size}.")
-    dtype = next(model.parameters(), torch.zeros(())).dtype
+    dtype = next(model.parameters(), torch.zeros(())).dtype  # a model may have no parameter
     training = model.training
     model.eval()
     parts = []
@@ -74,7 +74,7 @@ def check_logits(logits: np.ndarray, labels: np.ndarray, classes: int | None = N
     if labels.ndim == 2:
         _check_one_each(logits, labels)
         return
-    seen = int(labels.max()) + 1 if len(labels) else 0
+    seen = int(labels.max()) + 1 if len(labels) else 0  # a subset may lack the last classes
     fits = logits.ndim == 2 and len(logits) == len(labels) and logits.shape[1] >= max(2, seen)
     if fits and classes is not None:
         fits = logits.shape[1] == classes

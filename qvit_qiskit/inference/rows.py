@@ -26,7 +26,7 @@ def answers_at(inner: BaseEstimatorV2, rows: Rows) -> Answers:
     for g, index in rows.pubs:
         mine = np.zeros(len(taken[g]), bool)
         mine[index] = True
-        mine &= ~taken[g]
+        mine &= ~taken[g]  # whoever asks a row first, sends it
         taken[g] |= mine
         if mine.any():
             shares.append((g, np.flatnonzero(mine)))
@@ -53,15 +53,17 @@ def evaluate(
         inner: The estimator; one without covariances is taken to be exact.
         asked: Circuits with K observables at parameter values (R, P).
     """
+    # observables (K, 1), rows (R,)
     pubs = [(circuit, [[o] for o in observables], values) for circuit, observables, values in asked]
     out: Answers = []
     for (_, observables, values), result in zip(asked, inner.run(pubs).result(), strict=True):
         count, width = len(values), len(observables)
-        means = np.asarray(result.data.evs).reshape(width, count).T
+        means = np.asarray(result.data.evs).reshape(width, count).T  # (R, K)
         known = getattr(result.data, "covariances", None)
         if known is None:
             covariances = np.zeros((count, width, width))
         else:
+            # (R, K, K)
             covariances = np.asarray(known).reshape(width, count, width).transpose(1, 0, 2)
         out.append((means, covariances))
     return out
@@ -72,6 +74,7 @@ def join_rows(batches: Sequence[Rows]) -> Rows:
     first = batches[0]
     starts = [np.zeros(len(first.groups), int)]
     for batch in batches[:-1]:
+        # where each batch's rows begin
         starts.append(starts[-1] + [len(group.rows) for group in batch.groups])
     groups = [
         Group(g.circuit, g.terms, np.concatenate([batch.groups[k].rows for batch in batches]))

@@ -102,6 +102,7 @@ class ViTConfig(Spec):
                 f"{self.patch_size} for {self.image_size}; choose patch_size {fitting}, or stem "
                 "'patch'"
             )
+        # Heads of unequal width would need circuits of their own.
         if self.width % self.heads:
             raise ValueError(
                 f"width {self.width} cannot be split over {self.heads} heads; "
@@ -218,7 +219,7 @@ class ViTConfig(Spec):
             return self
         weights = self.qnn_circuit.num_weights
         surplus = 3 * self.heads * (self.head_width**2 - weights)
-        surplus += self.width * (self.width - self.mixed_width)
+        surplus += self.width * (self.width - self.mixed_width)  # of the map after attention
         hidden = max(1, self.mlp_width - round(surplus / (2 * self.width + 1)))
         return self.model_copy(update={"projection": "linear", "mlp_ratio": hidden / self.width})
 

@@ -22,6 +22,7 @@ class LinearProjections(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Project tokens (B, N, D) to queries, keys and values, each (B, heads, N, D/heads)."""
         split = x.unflatten(-1, (self.heads, -1))  # (B, N, heads, D/heads)
+        # each (B, heads, N, D/heads)
         q, k, v = torch.einsum("bnhi,phoi->pbhno", split, self.weight)
         return q, k, v
 
@@ -43,7 +44,7 @@ class Attention(nn.Module):
         q, k, v = self.projections(x)  # (B, heads, N, d)
         scores = q @ k.transpose(-2, -1) * k.shape[-1] ** -0.5  # (B, heads, N, N)
         mixed = scores.softmax(dim=-1) @ v  # (B, heads, N, d)
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        return self.out(mixed.transpose(1, 2).flatten(2))  # (B, N, heads * d) to (B, N, D)
 
 
 class Block(nn.Module):

@@ -46,6 +46,7 @@ def fixed(value: float, decimals: int = 3) -> str:
     if not math.isfinite(value):
         return NOTHING
     text = f"{value:,.{decimals}f}"
+    # no negative zero
     return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
 
 
@@ -62,7 +63,7 @@ def limits(value: float, low: float, high: float) -> Entry:
     if math.isnan(value):
         return Entry(NOTHING)
     size = max(map(abs, (value, low, high)))
-    power = math.floor(math.log10(size)) if 0 < size < 1e-3 else 0
+    power = math.floor(math.log10(size)) if 0 < size < 1e-3 else 0  # else digits would be zeros
     width = (high - low) / 10**power
     least = 1 if power else 3
     decimals = max(1 - math.floor(math.log10(width)), least) if width > 0 else least

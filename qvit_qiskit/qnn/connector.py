@@ -153,9 +153,10 @@ class QNNConnector(TorchConnector):
             input_data = torch.zeros(0, dtype=weight.dtype)
         check_widths(network, input_data, weight)
         lead = input_data.shape[:-1]
+        # (R, n); −1 fails where R is 0
         rows = input_data.reshape(math.prod(lead), network.num_inputs)
         out = apply(self._evaluate, rows, weight)[0]
-        return out.reshape(*lead, *network.output_shape)
+        return out.reshape(*lead, *network.output_shape)  # (..., num_outputs)
 
     def stock_state_dict(self) -> dict[str, Tensor]:
         """The weights under the names that a stock ``TorchConnector`` has for them."""
@@ -201,6 +202,7 @@ class QNNConnector(TorchConnector):
             def contract(jacobian: np.ndarray | None, out: str) -> np.ndarray | None:
                 if jacobian is None:
                     return None
+                # cotangent times Jacobian
                 return np.einsum(f"rk,rkn->{out}", flat, jacobian.reshape(*flat.shape, -1))
 
             return [contract(by_input, "rn"), contract(by_weight, "n")]

@@ -177,6 +177,7 @@ def linearize(bundles: Sequence[Bundle], networks: Networks) -> tuple[Values, Pu
     network = networks[0][0]
     if network.gradient is None:
         raise network.route.refusal()
+    # one sweep for all circuits, instead of Jacobians
     if isinstance(network.gradient, SupportsVJP):
         return network.gradient.vjp(bundles)
     return measure(bundles, networks), partial(_pull_jacobians, bundles, networks)
@@ -192,7 +193,9 @@ def _pull_jacobians(
         by_weights = []
         for network, weights, cotangent in zip(members, bundle.weights, one, strict=True):
             by_input, by_weight = network.backward(bundle.inputs, weights)
+            # all circuits saw the same inputs
             inputs += np.einsum("rk,rkn->rn", cotangent, by_input)
+            # all rows saw the same weights
             by_weights.append(np.einsum("rk,rkw->w", cotangent, by_weight))
         grads.append(BundleGradient(inputs, by_weights))
     return grads

@@ -63,12 +63,13 @@ class QuantumProjections(nn.Module):
                 f"{count} inputs, but got {tuple(x.shape)}."
             )
         batch, tokens, _ = x.shape
-        rows = x.reshape(batch * tokens, self.heads, count)
+        rows = x.reshape(batch * tokens, self.heads, count)  # (B*N, heads, n)
         inputs = [rows[:, h] for h in range(self.heads)]  # each (B*N, n)
         weights = [layer.weight for layer in self._all()]
         flat = apply(self._evaluate, *inputs, *weights)  # 3*heads of (B*N, num_outputs)
+        # each (B, N, num_outputs)
         split = [o.reshape(batch, tokens, self.circuit.num_outputs) for o in flat]
-        q, k, v = (split[part::3] for part in range(3))
+        q, k, v = (split[part::3] for part in range(3))  # of every head
         return _stack(q), _stack(k), _stack(v)
 
     def _evaluate(self, arrays: Arrays, differentiate: bool) -> tuple[Arrays, PullArrays | None]:
@@ -82,6 +83,7 @@ class QuantumProjections(nn.Module):
             empty = np.zeros((0, self.circuit.num_outputs))
             return [empty] * (3 * self.heads), lambda _: [np.zeros_like(a) for a in arrays]
         bundles = [
+            # Q, K and V share the head's rows
             Bundle((self.circuit,) * 3, tuple(weights[3 * h : 3 * h + 3]), inputs[h])
             for h in range(self.heads)
         ]

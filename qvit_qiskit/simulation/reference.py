@@ -87,7 +87,7 @@ class AerEstimator(RowEstimator):
         values = flat.values[:, [place[p] for p in circuit.parameters]]
         rows = values if circuit.num_parameters else values[:1]  # Aer wants a row at least
         out = self._aer.run([(circuit, [[o] for o in observables], rows)]).result()[0].data.evs
-        table = np.asarray(out).reshape(len(observables), len(rows))
+        table = np.asarray(out).reshape(len(observables), len(rows))  # (K, R), or (K, 1)
         return np.broadcast_to(table, (len(observables), len(flat.values)))
 
 

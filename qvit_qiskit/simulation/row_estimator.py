@@ -121,7 +121,7 @@ def _result(flat: FlatPub, answer: Answer) -> PubResult:
     data: dict[str, Any] = {"evs": evs, "stds": stds}
     covariances = answer.covariances
     if covariances is not None:
-        variances = np.einsum("krk->kr", covariances)
+        variances = np.einsum("krk->kr", covariances)  # (K, R)
         data["stds"] = flat.pick(np.sqrt(np.clip(variances, 0.0, None)))
         data["covariances"] = flat.pick(covariances)
     shots = answer.metadata.get("shots")

@@ -221,7 +221,7 @@ class SPSAGradient(ParameterShiftGradient):
     def _slope(self, delta: np.ndarray, result: Any, cotangent: np.ndarray) -> np.ndarray:
         plus, minus = np.split(result.data.evs, 2, axis=1)  # each (K, samples, R)
         slope = np.einsum("ksr,rk->sr", plus - minus, cotangent) / (2 * self.epsilon)
-        return np.einsum("sr,srp->pr", slope, delta) / len(delta)
+        return np.einsum("sr,srp->pr", slope, delta) / len(delta)  # the mean over directions
 
 
 def estimate(estimator: BaseEstimatorV2, bundles: Sequence[Bundle]) -> list[list[Measurement]]:

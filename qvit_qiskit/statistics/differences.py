@@ -155,7 +155,7 @@ def _of_several(
     change = (then.astype(np.float64) - right).mean(axis=1)  # (n,)
     value, n = float(change.mean()), len(change)
     step = 1 / right.shape[1]
-    more = np.concatenate([change, [step, -step]])
+    more = np.concatenate([change, [step, -step]])  # an image that wins one label, one that loses
     reach = normal_quantile(level) * float(more.std()) / math.sqrt(n + 2)
     low, high = max(-1.0, float(more.mean()) - reach), min(1.0, float(more.mean()) + reach)
     interval = Interval(value, low, high, level, "Bonett-Price by image", covers)

@@ -45,6 +45,7 @@ class Areas:
     @property
     def influence(self) -> Floats:
         """How far each image moves the mean over the classes, shape (n,); 0 without a class."""
+        # they belong together
         return np.asarray(self.influences.sum(axis=1) / max(1, len(self.values)))
 
 
@@ -113,11 +114,11 @@ def strata_of(labels: Labels) -> Labels:
 def _one_area(positive: NDArray[np.bool_], scores: Floats) -> tuple[float, Floats]:
     """The area of one class against the rest, and the influences on it, shape (n,)."""
     m, n = np.count_nonzero(positive), np.count_nonzero(~positive)
-    ranks = rankdata(scores)
+    ranks = rankdata(scores)  # ties share their mean rank, so they count one half
     won = (ranks[positive] - rankdata(scores[positive])) / n  # (m,)
     lost = 1 - (ranks[~positive] - rankdata(scores[~positive])) / m  # (n,)
     value = float(won.mean())
-    influence = np.full(len(scores), np.nan)
+    influence = np.full(len(scores), np.nan)  # a single image has no variance
     if min(m, n) > 1:
         influence[positive] = (won - value) / np.sqrt(m * (m - 1))
         influence[~positive] = (lost - value) / np.sqrt(n * (n - 1))
@@ -157,6 +158,7 @@ def spread(influence: Floats, groups: Labels) -> Spread:
     """
     squares = influence**2
     counts = np.bincount(groups)
+    # labels may leave gaps
     counts, groups = counts[counts > 0], np.unique(groups, return_inverse=True)[1]
     parts = np.bincount(groups, squares)
     deviations = squares - (parts / counts)[groups]

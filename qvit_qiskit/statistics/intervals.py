@@ -374,6 +374,7 @@ def rms_interval(
 
 def _per_image(values: ArrayLike) -> Floats:
     array = np.asarray(values, np.float64)
+    # The rows of one image are not independent: it counts once.
     return np.asarray(array.reshape(len(array), -1).mean(axis=1)) if array.ndim > 1 else array
 
 

@@ -39,7 +39,7 @@ def replicates(labels: Labels, statistic: Statistic, resamples: int, seed: int) 
         )
     rng = np.random.default_rng(seed)
     strata = [np.flatnonzero(labels == k) for k in np.unique(labels)]
-    step = max(1, BLOCK // len(labels))
+    step = max(1, BLOCK // len(labels))  # resamples at once
     sizes = [min(step, resamples - start) for start in range(0, resamples, step)]
     return np.concatenate([statistic(_counts(strata, len(labels), b, rng)) for b in sizes])
 
@@ -49,6 +49,6 @@ def _counts(strata: list[NDArray[np.intp]], n: int, b: int, rng: np.random.Gener
     rows = np.arange(b)[:, None]
     for members in strata:
         m = len(members)
-        drawn = rng.integers(m, size=(b, m)) + rows * m
+        drawn = rng.integers(m, size=(b, m)) + rows * m  # each resample counts in bins of its own
         counts[:, members] = np.bincount(drawn.ravel(), minlength=b * m).reshape(b, m)
     return counts

@@ -110,6 +110,7 @@ class Cell:
         """SHA-256 of everything that determines its result, in 32 hexadecimal digits."""
         ingredients = {
             "recipe": self.recipe(),
+            # The recipe says what is trained; a key says besides on what it is judged.
             "split": self.split,
             "fold": [self.fold, self.folds],
         }
@@ -118,6 +119,7 @@ class Cell:
 
 def digest(value: Any) -> str:
     """SHA-256 of what JSON can hold, whatever the order of its keys."""
+    # one text for equal values
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

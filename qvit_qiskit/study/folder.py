@@ -85,7 +85,7 @@ class StudyFolder:
         Raises:
             JobError: If the file is missing or damaged.
         """
-        path = self.cell(key) / Path(name).name
+        path = self.cell(key) / Path(name).name  # a name from a file must not lead elsewhere
         try:
             arrays = unpack_arrays(path.read_bytes())
             return arrays["labels"], arrays["logits"]
@@ -217,7 +217,7 @@ class StudyFolder:
             ) from error
         with locked(self.path / ".lock", 0, f"Another process is working on {self.path}."):
             name = uuid.uuid4().hex
-            write_text(self.path / SESSION, name)
+            write_text(self.path / SESSION, name)  # workers of an earlier call see that it is over
             try:
                 yield name
             finally:

@@ -30,16 +30,18 @@ def fold_of(data: MedImages, fold: int, folds: int) -> MedImages:
     """
     from sklearn.model_selection import StratifiedKFold
 
+    # in this order, which all machines share
     images = np.concatenate([data.train.images, data.val.images])
     labels = np.concatenate([data.train.labels, data.val.labels])
     groups = strata(labels)
-    fewest = int(np.bincount(groups)[np.unique(groups)].min())
+    fewest = int(np.bincount(groups)[np.unique(groups)].min())  # scikit-learn would only warn
     if fewest < folds:
         raise DataError(
             f"Expected at least {folds} images of every class for {folds} folds, but {data.name} "
             f"has {fewest} of one. Choose fewer folds."
         )
     cut = StratifiedKFold(folds, shuffle=True, random_state=SEED)
+    # it looks at the groups alone
     rest, held = list(cut.split(np.zeros(len(groups)), groups))[fold]
     identity = f"{data.md5} fold {fold} of {folds}, cut {SEED}"
     held_out = Split(images[held], labels[held])

@@ -61,7 +61,7 @@ def _cell(
     seed: int,
     fold: int | None,
 ) -> Cell:
-    axes = (dataset, model, heads, width // heads, regime)
+    axes = (dataset, model, heads, width // heads, regime)  # as overrides and errors name them
     over = [override for override in spec.overrides if override.applies(*axes)]
     source = sources.sets[dataset]
     try:
@@ -77,6 +77,7 @@ def _cell(
             token=how is not None and how.kind == "hard",
         )
         options = _merged(spec.training, *(o.training for o in over))
+        # its digest is in the key, and no path
         plain = how.model_copy(update={"teacher": None}) if how else None
         train = TrainConfig.create(**options, dataset=dataset, seed=seed, distill=plain)
     except ConfigError as error:

@@ -61,7 +61,7 @@ def append(path: Path, record: dict[str, Any]) -> None:
             line = line if file.read(1) == b"\n" else f"\n{line}"
         file.write(line.encode())
         file.flush()
-        os.fsync(file.fileno())
+        os.fsync(file.fileno())  # a machine may lose power after the cell has started
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -58,7 +58,7 @@ def without_idle(name: str, backends_dir: Path | None = None) -> Profile:
 
 def _by_content(name: str, route: ProfileRoute) -> Profile:
     said = route.profile.ingredients()
-    del said["description"]
+    del said["description"]  # words change nothing that is computed
     noise = said.get("noise") or ""
     if reader_of(noise) or noise.endswith(".json"):
         device = noise_device(noise, route.path.parent)

@@ -142,7 +142,7 @@ class StudySpec(Spec):
         for name, count in folds.items():
             if name and name not in self.datasets:
                 raise ValueError(f"folds: {unknown('data set', name, self.datasets)}".rstrip("."))
-            if count == 1 or count < 0 or count > 100:
+            if count == 1 or count < 0 or count > 100:  # one fold would leave nothing to train on
                 raise ValueError(f"folds: expected 0, or 2 to 100, but got {count}")
         if self.split == "test" and any(folds.values()):
             raise ValueError('folds are for split = "val"; the test split is not cut')
@@ -211,7 +211,7 @@ def _named(datasets: list[Any], paths: Any, base: Path) -> Part:
             )
         names.append(name)
         places[name] = str(place)
-    unused = sorted(set(paths) - set(names))
+    unused = sorted(set(paths) - set(names))  # a typing error, else it would be ignored
     if unused:
         raise ConfigError(f"paths: {unknown('data set', unused[0], names).rstrip('.')}.")
     return {"datasets": names, "paths": places}

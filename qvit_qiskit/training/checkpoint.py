@@ -126,6 +126,7 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
     hasher = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         hasher.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        # The bytes count, whatever device or strides a tensor has.
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         hasher.update(flat.view(torch.uint8).numpy().data)
     return hasher.hexdigest()

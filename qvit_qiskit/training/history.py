@@ -58,6 +58,7 @@ def write_history(folder: Path, history: Sequence[Epoch]) -> None:
         folder: The training's folder.
         history: Its finished epochs.
     """
+    # JSON has no NaN
     rows = [{k: _defined(v) for k, v in asdict(record).items()} for record in history]
     write_text(folder / f"{HISTORY}.json", json.dumps(rows, indent=1))
     text = io.StringIO()

@@ -125,6 +125,7 @@ class Loop:
 
     def _epoch(self, epoch: int) -> Epoch:
         started = time.perf_counter()
+        # A resumed training draws the same shots, order and moves as one that never stopped.
         self.route.reseed(self.train.seed, epoch)
         shuffle = np.random.default_rng([self.train.seed, epoch])
         order = torch.from_numpy(shuffle.permutation(len(self.labels)))
@@ -137,7 +138,7 @@ class Loop:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             sums += len(batch) * np.array(self._step(batch, moves))
-        means = tuple(float(total) for total in sums / len(self.labels))
+        means = tuple(float(total) for total in sums / len(self.labels))  # by image, not by batch
         if not math.isfinite(means[0]):
             raise ConfigError(
                 f"The loss became {means[0]} in epoch {epoch}: training diverged. Lower "
@@ -167,7 +168,7 @@ class Loop:
         """Linear warm-up, then half a cosine to zero; ``time`` in epochs of the phase."""
         warmup, total = self.train.warmup_epochs, self.phase.epochs
         if time < warmup:
-            return self.train.learning_rate * (time + 0.1) / (warmup + 0.1)
+            return self.train.learning_rate * (time + 0.1) / (warmup + 0.1)  # never 0 at the start
         progress = (time - warmup) / max(total - warmup, 1e-9)
         return 0.5 * self.train.learning_rate * (1 + math.cos(math.pi * progress))
 
@@ -205,7 +206,7 @@ class Loop:
     def _best(self) -> nn.Module:
         """The model of the best epoch, which may be one of an earlier phase."""
         assert self.best is not None
-        same = self.best.phase == self.phase.name
+        same = self.best.phase == self.phase.name  # another phase may have other classes
         model = self.model if same else self._named(self.best.phase).model()
         model.load_state_dict(self.best_weights)
         return model.eval()

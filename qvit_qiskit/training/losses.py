@@ -114,8 +114,8 @@ class Objective:
             teacher: The teacher's logits, shape (B, classes); needed if alpha is not 0.
         """
         labels = labels.to(heads[0].dtype) if self.multi_label else labels
-        learns_labels = heads if self.alpha == 0 else heads[:1]
-        learns_teacher = heads if self.alpha == 1 else heads[-1:]
+        learns_labels = heads if self.alpha == 0 else heads[:1]  # the class head, unless alone
+        learns_teacher = heads if self.alpha == 1 else heads[-1:]  # the distillation head
         with torch.set_grad_enabled(self.alpha < 1):
             cross_entropy = _mean([self.cross_entropy(head, labels) for head in learns_labels])
         if teacher is None:
@@ -132,6 +132,7 @@ class Objective:
 
     def _taught(self, student: Tensor, teacher: Tensor) -> Tensor:
         if self.multi_label and self.kind == "hard":
+            # a logit above 0 is a probability above one half
             decided = (teacher > 0).to(student.dtype)
             return F.binary_cross_entropy_with_logits(student, decided)
         if self.multi_label:
@@ -152,7 +153,7 @@ def class_weights(labels: Tensor, classes: int) -> Tensor:
     """
     if labels.ndim == 2:
         present = labels.sum(dim=0).clamp(min=1)
-        return (len(labels) - present).clamp(min=1) / present
+        return (len(labels) - present).clamp(min=1) / present  # `pos_weight` of torch
     counts = torch.bincount(labels, minlength=classes).clamp(min=1)
     return len(labels) / (classes * counts)
 

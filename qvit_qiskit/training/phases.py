@@ -157,6 +157,7 @@ def plan(
     if pretrain and not isinstance(config, OwnModel):
         shape = config.model_copy(update={"classes": first.num_classes})
         subset = train.subset if pretrain_data is None else None
+        # The head of a pre-training has the classes of its own set.
         phases.insert(0, Phase("pretrain", shape, train, first, subset, 1.0, teacher, pretrain, 0))
     return phases
 

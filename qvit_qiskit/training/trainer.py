@@ -72,6 +72,7 @@ def fit(
     data = as_data(data, val)
     if train.dataset.lower() != data.name.lower():  # what was passed is what was trained on
         train = train.model_copy(update={"dataset": data.name})
+    # What does not fit is said before a folder is made or a teacher is asked.
     shape = _trained(config, data) if isinstance(config, nn.Module) else config
     source = _source(train, teacher)
     opened = None if source is None else cache(lambda: open_teacher(source))
@@ -172,7 +173,7 @@ def resume(
         name = train.distill.pretrain_dataset
         other = _same(folder, name, load_data, settings.get("pretrain_md5"))
     route = route or registry.open(train.backend, backends_dir=backends_dir, training=True)
-    recorded = settings.get("profile")
+    recorded = settings.get("profile")  # the first trainings did not keep theirs
     if recorded is not None and "idle" not in recorded and route.profile.decays:
         route = route.without_idle()  # begun when nothing decayed
     if not _same_profile(recorded, route):

@@ -36,6 +36,7 @@ class Conjugation:
         strings = list(product(range(4), repeat=size))
         table = np.array([_string(letters) for letters in strings])  # (4**k, 2**k, 2**k)
         turned = matrix.conj().T @ table @ matrix
+        # tr(U† P U Q) / 2ᵏ, which is real
         entries = np.einsum("aij,bji->ab", turned, table).real / len(matrix)
         self._images: dict[Letters, tuple[tuple[Letters, float], ...]] = {}
         for letters, row in zip(strings, entries, strict=True):

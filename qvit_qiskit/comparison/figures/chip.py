@@ -114,6 +114,7 @@ def _places(device: BackendV2) -> np.ndarray:
     coordinates = getattr(device.configuration(), "coords", None)
     if coordinates:
         rows_columns = np.asarray(coordinates, float)
+
         return np.stack([rows_columns[:, 0], -rows_columns[:, 1]], axis=1)
     import rustworkx as rx
 

@@ -82,6 +82,7 @@ def attention_of(
 
 def _tokens(projection: Outputs, images: int) -> np.ndarray:
     """Outputs by image and token, shape (n, N, d)."""
+    # rows are in image order
     return projection.values.reshape(images, -1, projection.values.shape[1])
 
 
@@ -108,6 +109,7 @@ def most_moved(
         metrics.probabilities(rung.logits, multi_label=multi_label) for rung in (exact, other)
     )
     apart = after - before
+    # rounded, so that ties are ties
     order = np.argsort(-np.abs(apart).sum(axis=1).round(12), kind="stable")
     chosen = [*order[:count], *order[max(count, len(order) - 1) :]]
     return tuple(int(image) for image in chosen)
@@ -136,5 +138,5 @@ def received(weights: np.ndarray) -> np.ndarray:
     """
     mean = weights.mean(axis=-2) * weights.shape[-1]  # (…, N), over queries
     side = isqrt(mean.shape[-1])
-    patches = mean[..., mean.shape[-1] - side * side :]
+    patches = mean[..., mean.shape[-1] - side * side :]  # without class and distillation tokens
     return np.asarray(patches.reshape(*mean.shape[:-1], side, side))

@@ -91,11 +91,11 @@ def zero_bias(errors: Sequence[Errors], by: str) -> Means:
         by: ``"output"`` or ``"qubit"``.
     """
     tagged = [(e, _labels(e, by)) for e in errors]
-    labels = np.unique(np.concatenate([t[t >= 0] for _, t in tagged]))
+    labels = np.unique(np.concatenate([t[t >= 0] for _, t in tagged]))  # −1 is no qubit's
     counts, sums, squares = (np.zeros(len(labels)) for _ in range(3))
     covariance = np.zeros((len(labels), len(labels)))
     for e, tags in tagged:
-        place = np.searchsorted(labels, tags.clip(labels[0]))
+        place = np.searchsorted(labels, tags.clip(labels[0]))  # (U, K); where unknown, masked below
         known = tags >= 0
         np.add.at(counts, place[known], 1)
         np.add.at(sums, place[known], e.deltas[known])
@@ -105,9 +105,10 @@ def zero_bias(errors: Sequence[Errors], by: str) -> Means:
                 both = known[:, k] & known[:, m]
                 pairs = (place[both, k], place[both, m])
                 np.add.at(covariance, pairs, e.covariances[both, k, m])
-        chosen = known[:, :, None] & (place[:, :, None] == np.arange(len(labels)))
+        chosen = known[:, :, None] & (place[:, :, None] == np.arange(len(labels)))  # (U, K, labels)
         for one in e.shared:
             covariance += one.of_means(chosen[one.rows].astype(float))
+    # of sums, then of means
     means, covariance = sums / counts, covariance / np.outer(counts, counts)
     deviations = np.sqrt(np.diag(covariance))
     if not deviations.any():
@@ -128,7 +129,7 @@ def _labels(errors: Errors, by: str) -> np.ndarray:
 def _mahalanobis(vector: np.ndarray, covariance: np.ndarray) -> tuple[float, int]:
     """vᵀ C⁻¹ v on the directions in which there is variance, and how many they are."""
     values, vectors = np.linalg.eigh(covariance)
-    kept = values > 1e-12 * values.max()
+    kept = values > 1e-12 * values.max()  # elsewhere rounding would decide
     along = vectors[:, kept].T @ vector
     return float(np.sum(along**2 / values[kept])), int(kept.sum())
 
@@ -151,7 +152,7 @@ def same_bias(errors: Sequence[Errors], by: str) -> Means:
         places = e.copies if by == "copy" else e.jobs
         assert places is not None
         tags.append(places)
-        heights.append(_without_contraction(e).mean(axis=1))
+        heights.append(_without_contraction(e).mean(axis=1))  # (U,), a row counts once
     return _compare(np.concatenate(tags), np.concatenate(heights))
 
 
@@ -159,6 +160,7 @@ def _without_contraction(errors: Errors) -> np.ndarray:
     """Errors with each output's slope over the exact values taken out, shape (U, K)."""
     centred = errors.exact - errors.exact.mean(axis=0)
     size = np.sum(centred**2, axis=0)
+    # (K,), by least squares
     slope = np.sum(centred * errors.deltas, axis=0) / np.where(size > 0, size, 1.0)
     return np.asarray(errors.deltas - slope * centred)
 
@@ -186,10 +188,10 @@ def anchor_drift(anchors: AnchorSeries) -> Means:
     they are, and the test compares the averages.
     """
     jobs, rows, width = anchors.values.shape
-    means = (anchors.values - anchors.exact).mean(axis=(1, 2))
+    means = (anchors.values - anchors.exact).mean(axis=(1, 2))  # (jobs,)
     variances = anchors.covariances.sum(axis=(2, 3)) / width**2  # (jobs, rows), of a row's mean
-    together = np.sqrt(variances).mean(axis=1)
-    apart = np.sqrt(variances.sum(axis=1)) / rows
+    together = np.sqrt(variances).mean(axis=1)  # as if all rows erred alike
+    apart = np.sqrt(variances.sum(axis=1)) / rows  # as if each erred by itself
     deviations = together if anchors.calibrated else apart
     counts, labels = np.full(jobs, rows), np.arange(jobs)
     if jobs < 2 or not deviations.all():
@@ -207,7 +209,7 @@ def _changes(anchors: AnchorSeries) -> tuple[float, int]:
     """Chi-square of every output of every row against its mean over the jobs."""
     chi_square, freedom = 0.0, 0
     for row in range(anchors.values.shape[1]):
-        pooled = anchors.covariances[:, row].mean(axis=0)
+        pooled = anchors.covariances[:, row].mean(axis=0)  # (K, K), over the jobs
         changes = [
             _mahalanobis(gap, pooled)
             for gap in anchors.values[:, row] - anchors.values[:, row].mean(axis=0)

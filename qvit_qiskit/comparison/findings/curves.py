@@ -50,7 +50,7 @@ def band(
     if not sides:
         nothing = np.full(len(GRID), np.nan)
         return Band(GRID, nothing, nothing, nothing)
-    whole = np.ones(len(labels))
+    whole = np.ones(len(labels))  # every image once
     if len(sides) == 1:
         rates, curve = sides[0].points(whole)
     else:
@@ -77,6 +77,7 @@ class _Side:
     @classmethod
     def of(cls, positive: np.ndarray, scores: np.ndarray) -> _Side:
         order = np.argsort(-scores, kind="stable")
+        # images of equal scores fall together
         ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
         return cls(order, positive[order], ends)
 

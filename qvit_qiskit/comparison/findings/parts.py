@@ -103,11 +103,11 @@ def _deviations(rung: Rung, layer: int) -> list[np.ndarray]:
     rows, deviations = rung.executions[layer].rows, []
     for (g, _), out in zip(rows.pubs, rung.layers[layer], strict=True):
         covariances = raised(out.covariances, rows.groups[g], rung.shots)
-        deviations.append(np.sqrt(np.einsum("rkk->rk", covariances)))
+        deviations.append(np.sqrt(np.einsum("rkk->rk", covariances)))  # (U, K), from the diagonals
     return deviations
 
 
 def _by_image(layer: list[np.ndarray], images: int) -> np.ndarray:
     """Mean squares, shape (images,)."""
-    squares = [part.reshape(images, -1) ** 2 for part in layer]
+    squares = [part.reshape(images, -1) ** 2 for part in layer]  # each (n, tokens · K)
     return np.asarray(np.concatenate(squares, axis=1).mean(axis=1))

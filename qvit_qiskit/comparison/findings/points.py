@@ -35,6 +35,7 @@ def points_of(rung: Rung) -> tuple[Points, ...]:
     clouds = []
     for layer, deltas in zip(rung.layers, rung.deltas, strict=True):
         measured = np.concatenate([out.values.ravel() for out in layer])
+        # deltas are measured minus exact
         exact = measured - np.concatenate([delta.ravel() for delta in deltas])
         clouds.append(Points(exact, measured, measured - exact, reach))
     return tuple(clouds)

@@ -88,12 +88,14 @@ def confusion(labels: np.ndarray, rung: Rung) -> Confusion:
     answers = metrics.answers(probabilities, multi_label=several)
     classes = probabilities.shape[1]
     if several:
+        # (labels, 2): answered no, yes
         counts = np.stack([((answers == yes) & (labels == 1)).sum(axis=0) for yes in (0, 1)], 1)
     else:
         counts = np.zeros((classes, classes), int)
-        np.add.at(counts, (labels, answers), 1)
+        np.add.at(counts, (labels, answers), 1)  # true class by predicted class
     totals, covers = counts.sum(axis=1), covered(rung)
     wide = totals[:, None]
+    # a class without images keeps 0
     shares = np.divide(counts, wide, out=np.zeros(counts.shape), where=wide > 0)
     return Confusion(
         counts,

@@ -110,8 +110,9 @@ def divergence(exact: np.ndarray, other: np.ndarray, *, multi_label: bool = Fals
         Shape (n,).
     """
     if multi_label:
+        # a yes and a no for each label
         exact, other = (np.concatenate([p, 1 - p], axis=1) for p in (exact, other))
-    smallest = np.finfo(float).tiny
+    smallest = np.finfo(float).tiny  # log of 0 times 0 is meant to be 0
     ratio = np.log(np.maximum(exact, smallest)) - np.log(np.maximum(other, smallest))
     return np.asarray(np.sum(exact * ratio, axis=1).clip(0.0))
 
@@ -156,5 +157,6 @@ def output_error(rung: Rung, images: int, layer: int | None = None) -> Interval 
     if rung.deltas is None:
         return None
     chosen = rung.deltas if layer is None else [rung.deltas[layer]]
+    # each (n, tokens · K)
     by_image = [delta.reshape(images, -1) for deltas in chosen for delta in deltas]
     return rms_interval(np.concatenate(by_image, axis=1), covers=covered(rung))

@@ -71,10 +71,11 @@ def share_intervals(attribution: Attribution) -> list[Interval]:
     linearisation.
     """
     parts = np.concatenate([attribution.effects, attribution.interaction[None]])
-    along = np.einsum("lnc,nc->ln", parts, attribution.total)
+    along = np.einsum("lnc,nc->ln", parts, attribution.total)  # (layers + 1, n)
     size = np.sum(attribution.total**2, axis=1)
     intervals = []
     for share, each in zip(attribution.shares(), along, strict=True):
+        # the ratio's derivative by each image
         linear = share + (each - share * size) / size.mean() if size.any() else size * np.nan
         intervals.append(mean_interval(linear, scale="identity"))
     return intervals

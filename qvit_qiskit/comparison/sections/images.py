@@ -81,6 +81,7 @@ def thumbnail(image: np.ndarray) -> str:
     """
     low, high = float(image.min()), float(image.max())
     scaled = (image - low) / (high - low) if high > low else np.zeros_like(image)
+    # (H, W, C), as Pillow has it
     whole = (255 * scaled).round().astype(np.uint8).transpose(1, 2, 0)
     picture = Image.fromarray(whole[..., 0] if whole.shape[2] == 1 else whole)
     picture.thumbnail((PIXELS, PIXELS))

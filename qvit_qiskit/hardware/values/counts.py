@@ -30,7 +30,7 @@ class Counts:
         Args:
             bits: Shape (R, shots, n), bool, virtual qubit 0 first.
         """
-        weights = 1 << np.arange(bits.shape[-1], dtype=np.int64)
+        weights = 1 << np.arange(bits.shape[-1], dtype=np.int64)  # bit k counts 2**k
         states = [np.unique(shots @ weights, return_counts=True) for shots in bits]
         return cls(
             np.repeat(np.arange(len(bits)), [len(state) for state, _ in states]),
@@ -53,7 +53,7 @@ class Counts:
             Shape (R, ...).
         """
         flat = values.reshape(len(values), -1)
-        columns = [np.bincount(self.row, self.count * v, self.rows) for v in flat.T]
+        columns = [np.bincount(self.row, self.count * v, self.rows) for v in flat.T]  # sums by row
         table = np.stack(columns, axis=-1) if columns else np.zeros((self.rows, 0))
         shape = (self.rows, *values.shape[1:])
         return (table / self.shots()[:, None]).reshape(shape)
@@ -83,11 +83,11 @@ def moments(
         weights[place, observable] = coefficient
     extra = 0.0
     if calibration is not None:
-        read = _signs(calibration.state, basis)
+        read = _signs(calibration.state, basis)  # (E, T)
         scale = calibration.means(read)  # (k, T)
-        square = calibration.means(read[:, :, None] * read[:, None, :])
+        square = calibration.means(read[:, :, None] * read[:, None, :])  # (k, T, T)
         spread = square - scale[:, :, None] * scale[:, None, :]
-        spread /= calibration.shots()[:, None, None]
+        spread /= calibration.shots()[:, None, None]  # of the mean
         copy = np.arange(counts.rows) % calibration.rows
         signs = signs / scale[copy[counts.row]]
         ratio = counts.means(signs) / scale[copy]  # (R, T)
@@ -95,7 +95,7 @@ def moments(
         extra = np.einsum("rtk,rtu,rul->rkl", pull, spread[copy], pull)
     per_state = signs @ weights  # (E, K)
     mean = counts.means(per_state)
-    second = counts.means(per_state[:, :, None] * per_state[:, None, :])
+    second = counts.means(per_state[:, :, None] * per_state[:, None, :])  # (R, K, K)
     covariance = (second - mean[:, :, None] * mean[:, None, :]) / counts.shots()[:, None, None]
     return mean, covariance + extra
 
@@ -117,7 +117,7 @@ def extrapolate(
     """
     if len(factors) == 1:
         return by_factor[0]
-    weights = extrapolation(factors)
+    weights = extrapolation(factors)  # they add up to 1
     mean = sum(w * m for w, (m, _) in zip(weights, by_factor, strict=True))
     covariance = sum(w * w * c for w, (_, c) in zip(weights, by_factor, strict=True))
     return np.asarray(mean), np.asarray(covariance)

@@ -19,4 +19,5 @@ class Outputs:
     @property
     def stds(self) -> np.ndarray:
         """Standard errors, shape (R, K)."""
+        # rounding may leave −1e−18
         return np.sqrt(np.einsum("rkk->rk", self.covariances).clip(0.0))

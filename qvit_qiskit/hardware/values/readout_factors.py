@@ -36,7 +36,7 @@ class Shared:
         Returns:
             Shape (L, L).
         """
-        pulled = np.einsum("rtk,rkl->tl", self.pull, weights)
+        pulled = np.einsum("rtk,rkl->tl", self.pull, weights)  # (T, L)
         return np.asarray(pulled.T @ self.spread @ pulled)
 
 
@@ -77,6 +77,7 @@ def calibrated_noise(
                 taken = seats.ravel() >= 0
                 own[g][seats.ravel()[taken]] += left[taken]
                 for copy, seated in enumerate(seats.T):
+                    # rows take turns on the copies
                     pulled = pull[copy :: seats.shape[1]][seated >= 0]
                     shared.append(Shared(g, seated[seated >= 0], pulled, spread[copy]))
     return Calibrated(own, shared)
@@ -101,7 +102,7 @@ def take_apart(
     terms = Basis(basis.axes, tuple((t, 1.0, mask) for t, (_, _, mask) in enumerate(basis.terms)))
     weights = np.zeros((len(basis.terms), outputs))
     for place, (output, coefficient, _) in enumerate(basis.terms):
-        weights[place, output] = coefficient
+        weights[place, output] = coefficient  # (T, K)
     scale, spread = moments(terms, len(weights), calibration, None)  # (k, T), (k, T, T)
     by_factor = []
     for counts in folds:

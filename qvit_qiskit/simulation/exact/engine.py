@@ -128,7 +128,7 @@ class Engine:
         """Probabilities of the basis states, shape (G, 2**n, R)."""
         task = self._start([request])[0]
         dim = 2**request.program.num_qubits
-        out = np.empty((len(request.shared), dim, request.num_rows))
+        out = np.empty((len(request.shared), dim, request.num_rows))  # (G, 2**n, R)
         for chunk in task.chunks():
             out[:, :, chunk] = spread(_squared(task.forward(chunk)[0]), len(out)).numpy()
         return out if request.program.order is None else out[:, request.program.order]
@@ -189,7 +189,7 @@ class _Task:
         size = self.dtype.itemsize * len(self.request.shared) * 2**self.program.num_qubits
         step = max(1, CHUNK_BYTES // size, min(MIN_ROWS, MAX_CHUNK_BYTES // size))
         rows = self.request.num_rows
-        count = max(1, -(-rows // step))
+        count = max(1, -(-rows // step))  # chunks of even size, rather than a short last one
         edges = [rows * k // count for k in range(count + 1)]
         return [slice(a, b) for a, b in pairwise(edges)]
 
@@ -198,6 +198,7 @@ class _Task:
         groups, rows = len(self.request.shared), self.request.num_rows
         out = np.empty((groups, self.diagonal.shape[1], rows))
         state_bytes = self.dtype.itemsize * groups * 2**self.program.num_qubits * rows
+        # else computed again, backwards
         keep = keep and state_bytes * self._states_kept() <= TAPE_BYTES
         self.tape = [] if keep else None
         for chunk in self.chunks():
@@ -233,12 +234,14 @@ class _Task:
         for k, chunk in enumerate(self.chunks()):
             state, memory = self.forward(chunk) if self.tape is None else self.tape[k]
             pulled = torch.from_numpy(np.ascontiguousarray(cotangent[:, :, chunk]))
+            # λ of the final state, (G, 2**n, r)
             lam = (2 * self.diagonal @ pulled.to(self.real_dtype)) * spread(state, len(pulled))
             angles = self._pull_stages(reduce_to(lam, state.shape), memory, sums)
             if self.angles.row_rotations:
                 by_rotation = [
                     angles.row_grads[i].double().numpy() for i in self.angles.row_rotations
                 ]
+                # (H, G/H, r)
                 grads = [g.reshape(by_row.shape[1], -1, g.shape[-1]) for g in by_rotation]
                 values = self._row_values(chunk)
                 self.angles.pull_rows(values, grads, by_row[:, :, chunk], by_shared)
@@ -252,7 +255,7 @@ class _Task:
 
     def _pull_stages(self, lam: Tensor, memory: list[Any], sums: list[Any]) -> Angles:
         angles: Angles = memory[0]
-        angles.row_grads.clear()
+        angles.row_grads.clear()  # a kept tape may be pulled back twice
         for place in range(len(self.program.stages) - 1, -1, -1):
             stage, kept = self.program.stages[place], memory[place + 1]
             matrices = self._matrices()[place]

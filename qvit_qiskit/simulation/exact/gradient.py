@@ -37,7 +37,7 @@ class AdjointGradient(BaseEstimatorGradient):
         for members, plan in zip(groups, plans, strict=True):
             total = np.sum([next(values_left) for _ in plan], axis=0)  # (G, K, R)
             for k, own in zip(members, np.split(total, len(members)), strict=True):
-                out[k] = list(own.transpose(0, 2, 1))
+                out[k] = list(own.transpose(0, 2, 1))  # each (R, K)
 
         def pullback(cotangents: Values) -> list[BundleGradient]:
             stacked = [
@@ -62,7 +62,7 @@ class AdjointGradient(BaseEstimatorGradient):
         first = bundles[0].circuits[0]
         for bundle in bundles:
             check_finite(bundle.inputs, "angles")
-            check_finite(np.stack(bundle.weights), "weights")
+            check_finite(np.stack(bundle.weights), "weights")  # before a simulation spreads them
         columns = tuple(range(first.num_inputs))
         programs = self.exact.programs(first.canonical, first.pauli_terms, columns)
         rows = np.stack([bundle.inputs.T for bundle in bundles], axis=1).astype(float)

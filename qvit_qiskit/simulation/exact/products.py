@@ -35,6 +35,7 @@ class ProductTree:
             self._nodes[key] = len(self._parents)
             self._parents.append(node)
             self._factors.append(factor)
+            # Products of one depth are multiplied at once.
             self._depths.append(self._depths[node] + 1)
         return self._nodes[key]
 

@@ -87,10 +87,11 @@ def rotate(axis: str, trig: Trig, state: Tensor) -> Tensor:
     groups = max(len(state), len(trig[0]))
     rows = max(state.shape[-1], trig[0].shape[-1])
     state = spread(state, groups)
-    c, s = (spread(part, groups)[:, None, None] for part in trig)
-    a, b = state[:, :, 0], state[:, :, 1]
+    c, s = (spread(part, groups)[:, None, None] for part in trig)  # (G, 1, 1, R)
+    a, b = state[:, :, 0], state[:, :, 1]  # amplitudes of 0 and 1, (G, high, low, R)
     out = torch.empty((groups, *state.shape[1:-1], rows), dtype=state.dtype)
     if axis == "y":
+        # real, so that real states stay real
         torch.mul(a, c, out=out[:, :, 0]).addcmul_(b, s, value=-1)
         torch.mul(a, s, out=out[:, :, 1]).addcmul_(b, c)
     elif axis == "x":
@@ -98,7 +99,7 @@ def rotate(axis: str, trig: Trig, state: Tensor) -> Tensor:
         torch.mul(a, c, out=out[:, :, 0]).sub_(b * s)
         torch.mul(b, c, out=out[:, :, 1]).sub_(a * s)
     else:
-        phase = torch.complex(c, s)
+        phase = torch.complex(c, s)  # exp(iφ/2)
         torch.mul(a, phase.conj(), out=out[:, :, 0])
         torch.mul(b, phase, out=out[:, :, 1])
     return out
@@ -121,7 +122,7 @@ def rotation_gradient(axis: str, cotangent: Tensor, out: Tensor) -> Tensor:
     """
     (la, lb), (a, b) = cotangent.unbind(2), out.unbind(2)
     if axis == "y":
-        overlap = lb.conj() * a - la.conj() * b
+        overlap = lb.conj() * a - la.conj() * b  # ⟨λ|Y|out⟩ / i
         return 0.5 * (overlap.real if overlap.is_complex() else overlap).sum((1, 2))
     pair = la.conj() * b + lb.conj() * a if axis == "x" else la.conj() * a - lb.conj() * b
     return 0.5 * pair.imag.sum((1, 2))
@@ -175,7 +176,7 @@ class ProductStage:
         out = torch.ones((1, 1, 1), dtype=angles.dtype)
         for sequence in self.sequences:
             vector = torch.zeros((1, 1, 2, 1, 1), dtype=angles.dtype)
-            vector[:, :, 0] = 1
+            vector[:, :, 0] = 1  # |0⟩ for all groups and rows
             chain = [vector]
             for place, operation in enumerate(sequence):
                 if place == 0 and isinstance(operation, Rotation) and operation.axis == "y":
@@ -188,7 +189,9 @@ class ProductStage:
             products.append(out)
             groups = max(len(vector), len(out))
             out = spread(out, groups)
+            # (G, 2, 2**q, R)
             pair = spread(vector, groups).squeeze(3).transpose(1, 2) * out[:, None]
+            # (G, 2**(q + 1), R): a new highest bit
             out = pair.reshape(pair.shape[0], -1, pair.shape[-1])
         return out, (steps, products)
 
@@ -207,10 +210,11 @@ class ProductStage:
         for qubit in range(len(self.sequences) - 1, -1, -1):
             groups = len(cotangent)
             vector, below = spread(steps[qubit][-1], groups), spread(products[qubit], groups)
-            view = cotangent.reshape(groups, 2, -1, cotangent.shape[-1])
+            view = cotangent.reshape(groups, 2, -1, cotangent.shape[-1])  # the highest bit first
             local = (view * below.conj()[:, None]).sum(2)[:, None, :, None]  # (G, 1, 2, 1, R)
             self._pull_vector(qubit, angles, steps[qubit], local, shared_grads)
             if qubit:
+                # of the qubits below
                 cotangent = (view * vector.conj().squeeze(3).transpose(1, 2)).sum(1)
         return cotangent, shared_grads
 
@@ -239,7 +243,7 @@ class UnitaryStage:
 
     def forward(self, matrices: Tensor, angles: Angles, state: Tensor) -> tuple[Tensor, Any]:
         """U Ψ; ``matrices`` is U, shape (G, 2**n, 2**n)."""
-        out = torch.bmm(self._by_input(matrices, len(state)), state)
+        out = torch.bmm(self._by_input(matrices, len(state)), state)  # (H, G/H * 2**n, R)
         return out.view(len(matrices), -1, out.shape[-1]), state
 
     def _by_input(self, matrices: Tensor, inputs: int) -> Tensor:
@@ -251,7 +255,7 @@ class UnitaryStage:
     ) -> tuple[Tensor, Any]:
         """λ_Ψ = U†λ and λ_U = Σ_rows λ Ψ†."""
         tall = cotangent.reshape(len(memory), -1, cotangent.shape[-1])
-        outer = torch.bmm(tall, memory.mH).view(matrices.shape)
+        outer = torch.bmm(tall, memory.mH).view(matrices.shape)  # summed over rows
         below = torch.bmm(self._by_input(matrices, len(memory)).mH, tall)
         return below, outer if sums is None else sums + outer
 
@@ -293,7 +297,7 @@ class LocalStage:
             block, matrix, before = self.blocks[place], matrices[place], memory[place]
             view = _block_view(cotangent, block)
             below = _block_view(spread(before, len(matrix)), block)
-            outer = torch.matmul(view, below.mH).sum(1)
+            outer = torch.matmul(view, below.mH).sum(1)  # (G, 2**k, 2**k)
             sums[place] = outer if sums[place] is None else sums[place] + outer
             cotangent = torch.matmul(matrix.mH[:, None], view).reshape(cotangent.shape)
             cotangent = reduce_to(cotangent, before.shape)
@@ -320,7 +324,8 @@ class MonomialStage:
 
     def __init__(self, layer: MonomialLayer) -> None:
         self.source = torch.from_numpy(layer.source)
-        self.inverse = torch.argsort(self.source)
+        self.inverse = torch.argsort(self.source)  # of a permutation
+        # a plain permutation multiplies nothing
         self.phase = None if (layer.phase == 1).all() else layer.phase
 
     def forward(self, matrices: Any, angles: Angles, state: Tensor) -> tuple[Tensor, Any]:

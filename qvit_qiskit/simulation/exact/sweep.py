@@ -85,7 +85,7 @@ def sweep_block(
                 trace = np.einsum("ab,gba->g", pauli, reduced)
                 grads[:, operation.index] += 0.5 * trace.imag
             matrix = gate_matrix(operation, angles)
-            reduced = matrix.conj().transpose(0, 2, 1) @ reduced @ matrix
+            reduced = matrix.conj().transpose(0, 2, 1) @ reduced @ matrix  # one gate further back
 
 
 def sweep(
@@ -115,6 +115,6 @@ def sweep(
                 matrix = torch.from_numpy(block_matrix(layer, qubits, angles))
                 overlap = (matrix.mH @ torch.from_numpy(overlap) @ matrix).numpy()
         elif place:
-            inverse = np.argsort(layer.source)
+            inverse = np.argsort(layer.source)  # of a permutation
             overlap = layer.phase.conj()[:, None] * overlap * layer.phase
             overlap = overlap[:, inverse[:, None], inverse]

@@ -71,6 +71,7 @@ class AerUnitaries:
         for _, members in _by_segment(requests).values():
             for k in members:
                 span = range(place, place + len(requests[k][1]))
+                # (G, 2**n, 2**n)
                 out[k] = np.stack([np.asarray(result.data(i)["unitary"]) for i in span])
                 place = span.stop
         return [out[k] for k in range(len(requests))]

@@ -39,7 +39,7 @@ def contrasts(study: Findings) -> Iterator[Contrast]:
     compared here.
     """
     values = _values(study)
-    known = set(study.groups)
+    known = set(study.groups)  # an unfinished group has nothing to compare
     for kind in KINDS:
         rest = [axis for axis in AXES if axis not in kind]
         for pairs in product(*(_pairs(study, axis, values[axis]) for axis in kind)):

@@ -74,6 +74,6 @@ def matrix_flops(matrix: np.ndarray, real: bool) -> float:
     multiply, add = (1, 1) if real else (6, 2)
     plain = np.isclose(matrix, 1) | np.isclose(matrix, -1)
     filled = ~np.isclose(matrix, 0)
-    products = (filled & ~plain).sum(axis=1)
+    products = (filled & ~plain).sum(axis=1)  # a factor of ±1 costs nothing
     sums = np.maximum(filled.sum(axis=1) - 1, 0)
     return float((multiply * products + add * sums).mean())

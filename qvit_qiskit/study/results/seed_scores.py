@@ -102,8 +102,10 @@ class SeedScores:
             influence, group = images, strata_of(labels)
             if self.metric == "ACC":
                 n = len(images)
+                # of a mean, like DeLong's of an area
                 influence = (images - images.mean()) / math.sqrt(n * max(n - 1, 1))
                 group = np.zeros(n, np.int64)
+            # strata of parts stay apart
             first = 1 + max((int(g.max()) for g in groups), default=-1)
             parts.append(weight * influence)
             groups.append(group + first)
@@ -124,8 +126,8 @@ def measure(metric: Metric, parts: Sequence[Part]) -> SeedScores:
     labels = tuple(part.labels for part in parts)
     if metric == "ACC":
         right = [_right(part) for part in parts]
-        values = [share.mean(axis=1) for share in right]
-        images = tuple(share.mean(axis=0) for share in right)
+        values = [share.mean(axis=1) for share in right]  # each (seeds,)
+        images = tuple(share.mean(axis=0) for share in right)  # each (n,)
         return SeedScores(metric, _weighted(weights, values), weights, labels, images)
     curves = [[areas(part.labels, chances) for chances in part.probabilities] for part in parts]
     values = [np.array([one.mean for one in seeds]) for seeds in curves]
@@ -135,7 +137,7 @@ def measure(metric: Metric, parts: Sequence[Part]) -> SeedScores:
         for weight, seeds in zip(weights, curves, strict=True)
         if len(seeds[0].values)
     )
-    perfect = bool(np.isin(values, (0.0, 1.0)).all())
+    perfect = bool(np.isin(values, (0.0, 1.0)).all())  # then influences are 0 and say nothing
     return SeedScores(
         metric, _weighted(weights, values), weights, labels, images, float(least), perfect
     )
@@ -206,7 +208,7 @@ def interval(scores: SeedScores, parts: Sequence[Part], level: float = LEVEL) ->
     if scores.metric == "ACC":
         return _acc_interval(scores, level)
     error = scores.spread()
-    if 0 < value < 1 and error.error > 1e-12:
+    if 0 < value < 1 and error.error > 1e-12:  # the logit scale ends at 0 and 1
         reach = error.reach(level) / (value * (1 - value))
         low, high = (float(expit(logit(value) + side * reach)) for side in (-1, 1))
         return Interval(value, low, high, level, "DeLong, logit scale", ("test images",))
@@ -223,7 +225,7 @@ def _limits(part: Part, level: float) -> tuple[float, float]:
 
 
 def _acc_interval(scores: SeedScores, level: float) -> Interval:
-    share = min(max(scores.value, 0.0), 1.0)
+    share = min(max(scores.value, 0.0), 1.0)  # rounding may lead outside
     count = sum(map(len, scores.images))
     single = len(scores.values) == 1 and len(scores.images) == 1 and not scores.several
     if single:

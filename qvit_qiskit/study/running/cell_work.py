@@ -45,6 +45,7 @@ def work(task: CellTask, tell: Tell) -> Outcome:
                 f"The study was planned with version {task.version} of qvit-qiskit, but this "
                 f"worker has {__version__}. Install the same."
             )
+        # Cells run side by side, so each has one thread and the folder's own teachers.
         with folder.holding(key), _one_thread(), logits_in(folder.logits):
             done = _finish(task, folder, tell)
         seconds = time.perf_counter() - started
@@ -74,7 +75,7 @@ def _finish(task: CellTask, folder: StudyFolder, tell: Tell) -> bool:
     model = load_checkpoint(place / TRAINING).model
     for profile in missing:
         result["evaluations"].append(judge(task, folder, model, data, profile))
-    folder.write_result(cell.key, result)
+    folder.write_result(cell.key, result)  # last: a folder without it is unfinished
     (place / ERROR).unlink(missing_ok=True)
     return True
 

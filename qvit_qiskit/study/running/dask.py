@@ -48,11 +48,12 @@ class Dask:
         try:
             for task in tasks:
                 name = f"{task.cell.label} {task.session[:8]}-{len(futures)}"
+
                 futures[client.submit(on_worker, task, key=name, pure=False)] = task
             for future in as_completed(list(futures), loop=client.loop):
                 yield _outcome(future, futures[future])
         finally:
-            client.cancel(list(futures))
+            client.cancel(list(futures))  # of a caller that went away
             client.close()
 
     def _client(self) -> Any:

@@ -60,7 +60,7 @@ class Pool:
                     yield event
                     if not worker.idle:
                         continue
-                    if left and not worker.alive:
+                    if left and not worker.alive:  # its cell has failed, and the others need hands
                         worker.kill()
                         busy[busy.index(worker)] = worker = Worker()
                     if left:

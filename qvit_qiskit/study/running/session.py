@@ -79,9 +79,9 @@ def run_study(
     if retry < 0:
         raise JobError(f"Expected 0 or more retries, but got {retry}.")
     watcher, place = watcher or Watcher(), StudyFolder(Path(folder).absolute())
-    plan = as_begun(plan, place)
+    plan = as_begun(plan, place)  # a study goes on with the profiles that it began with
     check_frozen(plan)
-    place.check_format(cell.key for cell in plan.cells)
+    place.check_format(cell.key for cell in plan.cells)  # a later version's folder stays untouched
     with place.session() as session:
         place.write_plan(plan.path.read_text(encoding="utf-8"), as_dict(plan))
         left = [cell for cell in plan.cells if _unfinished(place, plan, cell)]

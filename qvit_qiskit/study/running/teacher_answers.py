@@ -118,7 +118,7 @@ def recorded_teacher(source: TeacherSource, name: str | None) -> Teacher:
 @contextmanager
 def logits_in(folder: Path) -> Iterator[None]:
     """Keep teachers' logits in a folder; the variable is restored afterwards."""
-    before = os.environ.get(CACHE)
+    before = os.environ.get(CACHE)  # a user's own cache stays the user's
     os.environ[CACHE] = str(folder)
     try:
         yield

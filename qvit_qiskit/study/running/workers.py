@@ -81,7 +81,7 @@ class Worker:
 
     def kill(self) -> None:
         """End it now; its cell keeps the last epoch."""
-        self.process.kill()
+        self.process.kill()  # a cell resumes from its folder, so nothing need end well
         self.process.join()
         self.line.close()
 
@@ -92,7 +92,7 @@ _KILLED = getattr(signal, "SIGKILL", 9)  # Windows has no such name
 def _epitaph(code: int | None) -> str:
     if code is not None and code < 0:
         known = {int(one): one.name for one in signal.Signals}
-        name = known.get(-code, f"signal {-code}")
+        name = known.get(-code, f"signal {-code}")  # real-time signals have no name
         hint = " (was there enough memory?)" if -code == _KILLED else ""
         return f"Its worker process was ended by {name}{hint}."
     return f"Its worker process ended with exit code {code}."

@@ -129,7 +129,7 @@ def digest(model: nn.Module) -> str:
     if isinstance(model, Classifier):
         hasher.update(f"{model.config.kind} {model.config.ingredients_json()}".encode())
     else:
-        hasher.update(re.sub(r" at 0x[0-9a-f]+", "", repr(model)).encode())
+        hasher.update(re.sub(r" at 0x[0-9a-f]+", "", repr(model)).encode())  # addresses change
         for kind in sorted({type(m) for m in model.modules()}, key=lambda kind: kind.__qualname__):
             hasher.update(f"{kind.__module__}.{kind.__qualname__}\n{_source(kind)}".encode())
     for name, tensor in sorted(model.state_dict().items()):
