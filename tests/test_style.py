@@ -37,7 +37,11 @@ ENTRY_POINTS = {
 
 
 def public(tree: ast.AST) -> Iterator[Function]:
-    """Functions and methods without an underscore, those within functions left out."""
+    """Functions and methods without an underscore, those within functions left out.
+
+    Overloads are left out, and methods that a base class in the same file explains.
+    """
+    classes = {one.name: one for one in ast.iter_child_nodes(tree) if isinstance(one, ast.ClassDef)}
     for node in ast.iter_child_nodes(tree):
         overload = any(
             ast.unparse(one) == "overload" for one in getattr(node, "decorator_list", ())
@@ -45,7 +49,9 @@ def public(tree: ast.AST) -> Iterator[Function]:
         if isinstance(node, Function) and not node.name.startswith("_") and not overload:
             yield node
         elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-            yield from public(node)
+            bases = [classes[name] for name in map(ast.unparse, node.bases) if name in classes]
+            known = {one.name for base in bases for one in public(base) if explains(one)}
+            yield from (one for one in public(node) if one.name not in known)
 
 
 def parameters(function: Function) -> list[str]:

@@ -20,15 +20,8 @@ from torch import Tensor
 from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.simulation.exact.columns import SplitAngles
 from qvit_qiskit.simulation.exact.program import Program, torch_dtype
-from qvit_qiskit.simulation.exact.stages import (
-    Angles,
-    LocalStage,
-    ProductStage,
-    UnitaryStage,
-    reduce_to,
-    spread,
-)
-from qvit_qiskit.simulation.exact.sweep import sweep
+from qvit_qiskit.simulation.exact.rotations import reduce_to, spread
+from qvit_qiskit.simulation.exact.stages import Angles
 from qvit_qiskit.simulation.exact.unitaries import AerUnitaries
 
 CHUNK_BYTES = 2**21
@@ -161,7 +154,7 @@ class Engine:
             # Fetched on first use, so that Aer works while the encoding is built.
             unitaries = cache(partial(self.unitaries.collect, job, asked))
             for k, (task, place) in enumerate(wanted):
-                task.unitaries[place] = (unitaries, k)
+                task.unitaries[place] = partial(_nth, unitaries, k)
         return tasks
 
 
@@ -179,8 +172,8 @@ class _Task:
         angles = self.angles.shared_table.evaluate(list(self.weights))
         for index, angle in zip(self.angles.shared_rotations, angles, strict=True):
             self.shared[:, index] = angle
-        self.unitaries: dict[int, tuple[Callable[[], list[np.ndarray]], int]] = {}
-        self.matrices: list[Any] | None = None
+        self.unitaries: dict[int, Callable[[], np.ndarray]] = {}
+        self.matrices: dict[int, Any] = {}
         self.diagonal = torch.from_numpy(request.diagonal).to(self.real_dtype)
         self.tape: list[tuple[Tensor, list[Any]]] | None = None
 
@@ -198,8 +191,8 @@ class _Task:
         groups, rows = len(self.request.shared), self.request.num_rows
         out = np.empty((groups, self.diagonal.shape[1], rows))
         state_bytes = self.dtype.itemsize * groups * 2**self.program.num_qubits * rows
-        # else computed again, backwards
-        keep = keep and state_bytes * self._states_kept() <= TAPE_BYTES
+        states = sum(stage.states for stage in self.program.stages)
+        keep = keep and state_bytes * states <= TAPE_BYTES  # else they are computed once more
         self.tape = [] if keep else None
         for chunk in self.chunks():
             state, memory = self.forward(chunk)
@@ -208,20 +201,13 @@ class _Task:
                 self.tape.append((state, memory))
         return out
 
-    def _states_kept(self) -> int:
-        return sum(
-            len(getattr(stage, "operations", ())) + len(getattr(stage, "blocks", ())) + 1
-            for stage in self.program.stages
-        )
-
     def forward(self, chunk: slice) -> tuple[Tensor, list[Any]]:
         """The final states of some rows, up to (G, 2**n, r), and each stage's memory."""
         angles = self._angles(chunk)
         state = torch.empty(0)
         memory: list[Any] = [angles]
         for place, stage in enumerate(self.program.stages):
-            matrices = None if isinstance(stage, ProductStage) else self._matrices()[place]
-            state, kept = stage.forward(matrices, angles, state)
+            state, kept = stage.forward(self._matrices(place), angles, state)
             memory.append(kept)
         return state, memory
 
@@ -258,7 +244,7 @@ class _Task:
         angles.row_grads.clear()  # a kept tape may be pulled back twice
         for place in range(len(self.program.stages) - 1, -1, -1):
             stage, kept = self.program.stages[place], memory[place + 1]
-            matrices = self._matrices()[place]
+            matrices = self._matrices(place)
             lam, sums[place] = stage.pullback(matrices, angles, kept, lam, sums[place])
         return angles
 
@@ -266,29 +252,15 @@ class _Task:
         """∂L/∂(shared angles), shape (G, m)."""
         grads = np.zeros_like(self.shared)
         for place, stage in enumerate(self.program.stages):
-            if isinstance(stage, ProductStage):
-                grads += sums[place]
-            elif isinstance(stage, UnitaryStage):
-                overlap = torch.bmm(self._matrices()[place], sums[place].mH).numpy()
-                layers = self.program.segments[place].layers
-                sweep(layers, self.program.num_qubits, self.shared, overlap, grads)
-            elif isinstance(stage, LocalStage):
-                stage.finish(self._matrices()[place], self.shared, sums[place], grads)
+            stage.finish(self._matrices(place), self.shared, sums[place], grads)
         return grads
 
-    def _matrices(self) -> list[Any]:
-        if self.matrices is None:
-            self.matrices = [None] * len(self.program.stages)
-            for place, stage in enumerate(self.program.stages):
-                if isinstance(stage, LocalStage):
-                    self.matrices[place] = stage.prepare(self.shared, self.dtype)
-                elif isinstance(stage, UnitaryStage):
-                    fetch, k = self.unitaries[place]
-                    unitaries = fetch()[k] if self.dtype.is_complex else fetch()[k].real
-                    self.matrices[place] = torch.from_numpy(np.ascontiguousarray(unitaries)).to(
-                        self.dtype
-                    )
-        return self.matrices
+    def _matrices(self, place: int) -> Any:
+        """What a stage made of the shared angles; not before it is needed, since Aer is at work."""
+        if place not in self.matrices:
+            stage, unitary = self.program.stages[place], self.unitaries.get(place)
+            self.matrices[place] = stage.prepare(self.shared, self.dtype, unitary)
+        return self.matrices[place]
 
     def _row_values(self, chunk: slice) -> list[np.ndarray]:
         return self.angles.row_values(self.request.rows[:, :, chunk], self.weights)
@@ -304,6 +276,10 @@ class _Task:
             pairs = [(h.cos().to(self.real_dtype), h.sin().to(self.real_dtype)) for h in halves]
         row = dict(zip(self.angles.row_rotations, pairs, strict=True))
         return Angles(self.shared, row, {}, self.dtype)
+
+
+def _nth(fetch: Callable[[], list[np.ndarray]], k: int) -> np.ndarray:
+    return fetch()[k]
 
 
 def _squared(state: Tensor) -> Tensor:

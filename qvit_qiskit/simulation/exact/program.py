@@ -162,7 +162,7 @@ def _stages(
             stages.append(RowStage(part))
         elif _as_unitary(part, n, pays):
             segments[len(stages)] = part
-            stages.append(UnitaryStage())
+            stages.append(UnitaryStage(n, part))
         else:
             for layer in part.layers:
                 if isinstance(layer, LocalLayer):

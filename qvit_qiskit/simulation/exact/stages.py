@@ -9,24 +9,30 @@ A cotangent λ has the shape of its state and means dL = Re Σ conj(λ) d(state)
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from qvit_qiskit.circuits.lowering import OneQubit, Rotation
-from qvit_qiskit.simulation.exact.schedule import LocalLayer, MonomialLayer, RowRotations
-from qvit_qiskit.simulation.exact.sweep import block_matrix, sweep_block
+from qvit_qiskit.simulation.exact.rotations import (
+    Trig,
+    back,
+    reduce_to,
+    rotate,
+    rotation_gradient,
+    spread,
+)
+from qvit_qiskit.simulation.exact.schedule import LocalLayer, MonomialLayer, RowRotations, Shared
+from qvit_qiskit.simulation.exact.sweep import block_matrix, sweep, sweep_block
 
 MAX_BLOCK_QUBITS = 4
 """Qubits fused into one matrix when states are evolved layer by layer (chosen by measurement)."""
-
-
-Trig = tuple[Tensor, Tensor]
-"""cos and sin of half an angle."""
 
 
 @dataclass
@@ -47,9 +53,27 @@ class Angles:
         return half.cos().to(real), half.sin().to(real)
 
 
-class Stage(Protocol):
+class Stage(ABC):
     """One step of a plan."""
 
+    @property
+    def states(self) -> int:
+        """States that `forward` remembers."""
+        return 1
+
+    def prepare(
+        self, shared: np.ndarray, dtype: torch.dtype, unitary: Callable[[], np.ndarray] | None
+    ) -> Any:
+        """What the stage makes of the angles that all rows share; most kinds make nothing.
+
+        Args:
+            shared: Those angles, shape (G, m).
+            dtype: The state's.
+            unitary: Fetches what Aer made of a `UnitaryStage`, shape (G, 2**n, 2**n).
+        """
+        return None
+
+    @abstractmethod
     def forward(self, matrices: Any, angles: Angles, state: Tensor) -> tuple[Tensor, Any]:
         """The next state, and what `pullback` needs to remember.
 
@@ -59,6 +83,7 @@ class Stage(Protocol):
             state: Shape (H or G, 2**n, R).
         """
 
+    @abstractmethod
     def pullback(
         self, matrices: Any, angles: Angles, memory: Any, cotangent: Tensor, sums: Any
     ) -> tuple[Tensor, Any]:
@@ -72,89 +97,16 @@ class Stage(Protocol):
             sums: What this returned for the rows before; None at first.
         """
 
+    def finish(self, matrices: Any, shared: np.ndarray, sums: Any, grads: np.ndarray) -> None:
+        """Add ∂L/∂ shared angles, once all rows have been summed; most kinds have none.
 
-def rotate(axis: str, trig: Trig, state: Tensor) -> Tensor:
-    """Apply exp(−iφP/2) to one qubit.
-
-    Args:
-        axis: P: ``"x"``, ``"y"`` or ``"z"``.
-        trig: cos φ/2 and sin φ/2, each of shape (G, R) or (G, 1).
-        state: Viewed as (G, high, 2, low, R), the qubit on axis 2.
-
-    Returns:
-        The new state in the same view.
-    """
-    groups = max(len(state), len(trig[0]))
-    rows = max(state.shape[-1], trig[0].shape[-1])
-    state = spread(state, groups)
-    c, s = (spread(part, groups)[:, None, None] for part in trig)  # (G, 1, 1, R)
-    a, b = state[:, :, 0], state[:, :, 1]  # amplitudes of 0 and 1, (G, high, low, R)
-    out = torch.empty((groups, *state.shape[1:-1], rows), dtype=state.dtype)
-    if axis == "y":
-        # real, so that real states stay real
-        torch.mul(a, c, out=out[:, :, 0]).addcmul_(b, s, value=-1)
-        torch.mul(a, s, out=out[:, :, 1]).addcmul_(b, c)
-    elif axis == "x":
-        s = s * 1j
-        torch.mul(a, c, out=out[:, :, 0]).sub_(b * s)
-        torch.mul(b, c, out=out[:, :, 1]).sub_(a * s)
-    else:
-        phase = torch.complex(c, s)  # exp(iφ/2)
-        torch.mul(a, phase.conj(), out=out[:, :, 0])
-        torch.mul(b, phase, out=out[:, :, 1])
-    return out
-
-
-def _back(trig: Trig) -> Trig:
-    return trig[0], -trig[1]
-
-
-def rotation_gradient(axis: str, cotangent: Tensor, out: Tensor) -> Tensor:
-    """Derivative of a rotation's angle, ½ Im ⟨λ|P|out⟩, for every row.
-
-    Args:
-        axis: P: ``"x"``, ``"y"`` or ``"z"``.
-        cotangent: λ, viewed as (G, high, 2, low, R).
-        out: The rotated state in the same view.
-
-    Returns:
-        Shape (G, R).
-    """
-    (la, lb), (a, b) = cotangent.unbind(2), out.unbind(2)
-    if axis == "y":
-        overlap = lb.conj() * a - la.conj() * b  # ⟨λ|Y|out⟩ / i
-        return 0.5 * (overlap.real if overlap.is_complex() else overlap).sum((1, 2))
-    pair = la.conj() * b + lb.conj() * a if axis == "x" else la.conj() * a - lb.conj() * b
-    return 0.5 * pair.imag.sum((1, 2))
-
-
-def spread(tensor: Tensor, groups: int) -> Tensor:
-    """Repeat each of the leading entries for its weight sets.
-
-    Args:
-        tensor: Shape (H, …), or (1, …) for all.
-        groups: G, a multiple of H.
-    """
-    if len(tensor) == groups:
-        return tensor
-    if len(tensor) == 1:
-        return tensor.expand(groups, *tensor.shape[1:])
-    return tensor.repeat_interleave(groups // len(tensor), dim=0)
-
-
-def reduce_to(grad: Tensor, shape: torch.Size) -> Tensor:
-    """Sum over what `spread` and broadcasting repeated.
-
-    Args:
-        grad: The derivative of the repeated tensor.
-        shape: Of the tensor before it was repeated.
-    """
-    if len(grad) != shape[0]:
-        grad = grad.reshape(shape[0], -1, *grad.shape[1:]).sum(1)
-    for dim in range(1, grad.ndim):
-        if shape[dim] == 1 and grad.shape[dim] > 1:
-            grad = grad.sum(dim, keepdim=True)
-    return grad
+        Args:
+            matrices: What `prepare` returned.
+            shared: Angles that all rows share, shape (G, m).
+            sums: What the last `pullback` returned.
+            grads: ∂L/∂ shared angles, shape (G, m), which is added to.
+        """
+        return
 
 
 def _add_row_grad(angles: Angles, index: int, grad: Tensor) -> None:
@@ -162,7 +114,7 @@ def _add_row_grad(angles: Angles, index: int, grad: Tensor) -> None:
     angles.row_grads[index] = angles.row_grads[index] + grad if index in angles.row_grads else grad
 
 
-class ProductStage:
+class ProductStage(Stage):
     """The encoded product state ⊗_q |v_q⟩, built by outer products."""
 
     def __init__(self, num_qubits: int, layer: LocalLayer, row: frozenset[int]) -> None:
@@ -218,6 +170,10 @@ class ProductStage:
                 cotangent = (view * vector.conj().squeeze(3).transpose(1, 2)).sum(1)
         return cotangent, shared_grads
 
+    def finish(self, matrices: Any, shared: np.ndarray, sums: Any, grads: np.ndarray) -> None:
+        """The sums are derivatives already."""
+        grads += sums
+
     def _pull_vector(
         self, qubit: int, angles: Angles, chain: list[Tensor], cotangent: Tensor, grads: np.ndarray
     ) -> None:
@@ -235,11 +191,21 @@ class ProductStage:
             else:
                 grads[:, operation.index] += reduce_to(grad, trig[0].shape).numpy()[:, 0]
             if place:
-                cotangent = rotate(operation.axis, _back(trig), cotangent)
+                cotangent = rotate(operation.axis, back(trig), cotangent)
 
 
-class UnitaryStage:
+class UnitaryStage(Stage):
     """A shared segment as one unitary U per weight set: a matrix product for all rows."""
+
+    def __init__(self, num_qubits: int, part: Shared) -> None:
+        self.num_qubits, self.part = num_qubits, part
+
+    def prepare(
+        self, shared: np.ndarray, dtype: torch.dtype, unitary: Callable[[], np.ndarray] | None
+    ) -> Tensor:
+        """U as Aer made it, shape (G, 2**n, 2**n)."""
+        assert unitary is not None
+        return _tensor(unitary(), dtype)
 
     def forward(self, matrices: Tensor, angles: Angles, state: Tensor) -> tuple[Tensor, Any]:
         """U Ψ; ``matrices`` is U, shape (G, 2**n, 2**n)."""
@@ -259,8 +225,13 @@ class UnitaryStage:
         below = torch.bmm(self._by_input(matrices, len(memory)).mH, tall)
         return below, outer if sums is None else sums + outer
 
+    def finish(self, matrices: Any, shared: np.ndarray, sums: Any, grads: np.ndarray) -> None:
+        """Sweep back through the segment's layers, from U λ_U†."""
+        overlap = torch.bmm(matrices, sums.mH).numpy()
+        sweep(self.part.layers, self.num_qubits, shared, overlap, grads)
 
-class LocalStage:
+
+class LocalStage(Stage):
     """A shared layer of one-qubit operations, fused into Kronecker blocks of a few qubits."""
 
     def __init__(self, num_qubits: int, layer: LocalLayer) -> None:
@@ -270,13 +241,15 @@ class LocalStage:
         blocks = [range(a, b) for a, b in pairwise(edges)]
         self.blocks = [b for b in blocks if any(q in layer.operations for q in b)]
 
-    def prepare(self, shared: np.ndarray, dtype: torch.dtype) -> list[Tensor]:
-        """The Kronecker blocks, each (G, 2**k, 2**k).
+    @property
+    def states(self) -> int:
+        """One before each block, and the last."""
+        return len(self.blocks) + 1
 
-        Args:
-            shared: Angles that all rows share, shape (G, m).
-            dtype: The state's.
-        """
+    def prepare(
+        self, shared: np.ndarray, dtype: torch.dtype, unitary: Callable[[], np.ndarray] | None
+    ) -> list[Tensor]:
+        """The Kronecker blocks, each (G, 2**k, 2**k)."""
         return [_tensor(block_matrix(self.layer, b, shared), dtype) for b in self.blocks]
 
     def forward(self, matrices: list[Tensor], angles: Angles, state: Tensor) -> tuple[Tensor, Any]:
@@ -303,23 +276,14 @@ class LocalStage:
             cotangent = reduce_to(cotangent, before.shape)
         return cotangent, sums
 
-    def finish(
-        self, matrices: list[Tensor], shared: np.ndarray, sums: Any, grads: np.ndarray
-    ) -> None:
-        """Add ∂L/∂angles, once all rows have been summed.
-
-        Args:
-            matrices: What `prepare` returned.
-            shared: Angles that all rows share, shape (G, m).
-            sums: What the last `pullback` returned.
-            grads: ∂L/∂ shared angles, shape (G, m), which is added to.
-        """
+    def finish(self, matrices: Any, shared: np.ndarray, sums: Any, grads: np.ndarray) -> None:
+        """Sweep back through every block, from K λ_K†."""
         for block, matrix, outer in zip(self.blocks, matrices, sums, strict=True):
             overlap = torch.matmul(matrix, outer.mH).numpy()
             sweep_block(self.layer, block, shared, overlap, grads)
 
 
-class MonomialStage:
+class MonomialStage(Stage):
     """A shared permutation of basis states with phases: one gather."""
 
     def __init__(self, layer: MonomialLayer) -> None:
@@ -344,11 +308,16 @@ class MonomialStage:
         return cotangent.index_select(1, self.inverse), None
 
 
-class RowStage:
+class RowStage(Stage):
     """Rotations with one angle per row, applied one after the other."""
 
     def __init__(self, part: RowRotations) -> None:
         self.operations = part.operations
+
+    @property
+    def states(self) -> int:
+        """One before each rotation, and the last."""
+        return len(self.operations) + 1
 
     def forward(self, matrices: Any, angles: Angles, state: Tensor) -> tuple[Tensor, Any]:
         """Apply in order, remember every state before and after."""
@@ -371,7 +340,7 @@ class RowStage:
             out = _qubit_view(spread(memory[place + 1], len(view)), operation.qubits[0])
             grad = rotation_gradient(operation.axis, view, out.expand_as(view))
             _add_row_grad(angles, operation.index, grad)
-            below = rotate(operation.axis, _back(trig), view)
+            below = rotate(operation.axis, back(trig), view)
             cotangent = below.reshape(len(below), -1, below.shape[-1])
             cotangent = reduce_to(cotangent, memory[place].shape)
         return cotangent, None
