@@ -150,5 +150,5 @@ def run_route(name: str, profile: AnyProfile, path: Path, budget: float, run: Pa
             f"The profile {name!r} is of kind 'aer' and costs nothing: leave budget_seconds and "
             "run out."
         )
-    found = HardwareRun.at(run, Terms(profile, profile.shots, budget, max_loss=1.0))
-    return ProfileRoute(name, JournaledEstimator(found), profile=profile, path=path)
+    hardware_run = HardwareRun.at(run, Terms(profile, profile.shots, budget, max_loss=1.0))
+    return ProfileRoute(name, JournaledEstimator(hardware_run), profile=profile, path=path)

@@ -100,10 +100,10 @@ class Folded(RowEstimator):
         Args:
             flats: The PUBs.
         """
-        found = [fold.tables(flats) for fold in self.folds]
+        by_fold = [fold.tables(flats) for fold in self.folds]
         return [
             np.einsum("f,fkr->kr", self.shares, np.stack(tables))
-            for tables in zip(*found, strict=True)
+            for tables in zip(*by_fold, strict=True)
         ]
 
     def _answer(self, flats: Sequence[FlatPub], begun: Any) -> list[Answer]:
@@ -189,14 +189,14 @@ def predicted_controls(stage: StoredStage) -> list[tuple[np.ndarray, np.ndarray]
         JobError: If a file is missing or damaged.
         RouteError: If the device reported nothing.
     """
-    predict, found = _Predictor(stage, mitigated=True), []
+    predict, pairs = _Predictor(stage, mitigated=True), []
     programs, count = stage.layout.programs, len(stage.rows.groups)
     for place, (number, picked) in enumerate(stage.compilation.controls):
         group, copies = stage.rows.groups[number], stage.copies_of(number)[picked]
         packed = predict.tables(group, picked, copies, programs[number])
         alone = predict.tables(group, picked, np.zeros_like(copies), programs[count + place])
-        found.append((packed, alone))
-    return found
+        pairs.append((packed, alone))
+    return pairs
 
 
 class _Predictor:
@@ -230,8 +230,8 @@ class _Predictor:
         for copy in np.unique(copies):
             mine = copies == copy
             estimator = self.of([(group.circuit, programs)], int(copy))
-            found = estimator.run([(group.circuit, terms, rows[mine])]).result()[0].data.evs
-            out[mine] = np.asarray(found).T
+            values = estimator.run([(group.circuit, terms, rows[mine])]).result()[0].data.evs
+            out[mine] = np.asarray(values).T
         return out
 
 

@@ -32,7 +32,7 @@ TAPE_BYTES = 2**28
 """Above this the forward states are not kept, but computed again on the way back."""
 
 
-class Compiled(Protocol):
+class RowProgram(Protocol):
     """A circuit compiled for one measurement basis and one choice of varying columns."""
 
     @property
@@ -46,7 +46,7 @@ class Compiled(Protocol):
         """One line for people."""
 
 
-class Measurable(Compiled, Protocol):
+class Measurable(RowProgram, Protocol):
     """A compiled circuit whose basis states have probabilities."""
 
     @property
@@ -54,7 +54,7 @@ class Measurable(Compiled, Protocol):
         """The terms, as parities of the bits that `RowEngine.probabilities` is about."""
 
 
-P = TypeVar("P", bound=Compiled)
+P = TypeVar("P", bound=RowProgram)
 
 
 @dataclass(frozen=True)

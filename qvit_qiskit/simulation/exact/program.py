@@ -14,7 +14,13 @@ from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.circuits.tail import without_tail
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.simulation.exact.columns import SplitAngles
-from qvit_qiskit.simulation.exact.schedule import LocalLayer, Plan, RowRotations, Shared, schedule
+from qvit_qiskit.simulation.exact.schedule import (
+    LocalLayer,
+    Plan,
+    RowRotations,
+    SharedSegment,
+    schedule,
+)
 from qvit_qiskit.simulation.exact.stages import (
     LocalStage,
     MonomialStage,
@@ -34,7 +40,7 @@ class Program:
 
     num_qubits: int
     stages: tuple[Stage, ...]
-    segments: dict[int, Shared]
+    segments: dict[int, SharedSegment]
     """By the place of a `UnitaryStage` in ``stages``: what its unitary is made of."""
     angles: SplitAngles
     real: bool
@@ -123,7 +129,7 @@ def compile_lowered(
     lowered, tail = without_tail(lowered)
     angles = SplitAngles.of(lowered, row_columns)
     plan = schedule(lowered, angles.row_rotations)
-    shared_parts = [part for part in plan.parts if isinstance(part, Shared)]
+    shared_parts = [part for part in plan.parts if isinstance(part, SharedSegment)]
     if not all(_as_unitary(part, plan.num_qubits, pays) for part in shared_parts):
         # Layer by layer every one-qubit layer costs a pass over the states: have fewer of them.
         lowered = merge_rotations(lowered)
@@ -142,10 +148,10 @@ def compile_lowered(
 
 
 def _as_unitary(
-    part: Shared | RowRotations, num_qubits: int, pays: Callable[[int, int], bool]
+    part: SharedSegment | RowRotations, num_qubits: int, pays: Callable[[int, int], bool]
 ) -> bool:
     return (
-        isinstance(part, Shared)
+        isinstance(part, SharedSegment)
         and any(isinstance(x, Rotation) for x in part.operations)
         and pays(num_qubits, part.depth)
     )
@@ -153,10 +159,10 @@ def _as_unitary(
 
 def _stages(
     plan: Plan, row: frozenset[int], pays: Callable[[int, int], bool]
-) -> tuple[list[Stage], dict[int, Shared]]:
+) -> tuple[list[Stage], dict[int, SharedSegment]]:
     n = plan.num_qubits
     stages: list[Stage] = [ProductStage(n, plan.product, row)]
-    segments: dict[int, Shared] = {}
+    segments: dict[int, SharedSegment] = {}
     for part in plan.parts:
         if isinstance(part, RowRotations):
             stages.append(RowStage(part))

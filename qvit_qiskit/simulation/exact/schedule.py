@@ -31,7 +31,7 @@ class MonomialLayer:
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedSegment:
     """Operations that are the same for every row, as layers and in their original form."""
 
     layers: tuple[LocalLayer | MonomialLayer, ...]
@@ -57,7 +57,7 @@ class Plan:
     num_qubits: int
     product: LocalLayer
     """Operations on |0…0⟩ before a qubit is entangled."""
-    parts: list[Shared | RowRotations] = field(default_factory=list)
+    parts: list[SharedSegment | RowRotations] = field(default_factory=list)
 
 
 def schedule(lowered: Lowered, row_rotations: Collection[int], *, greedy: bool = False) -> Plan:
@@ -87,7 +87,7 @@ def schedule(lowered: Lowered, row_rotations: Collection[int], *, greedy: bool =
     while rest:
         taken, rest = take(rest, lambda op: not depends(op))
         if taken:
-            plan.parts.append(Shared(_layers(taken, lowered.num_qubits), taken))
+            plan.parts.append(SharedSegment(_layers(taken, lowered.num_qubits), taken))
         rotations, rest = take(rest, depends)
         if rotations:
             kept = tuple(op for op in rotations if isinstance(op, Rotation))

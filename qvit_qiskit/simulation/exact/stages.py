@@ -28,7 +28,12 @@ from qvit_qiskit.simulation.exact.rotations import (
     rotation_gradient,
     spread,
 )
-from qvit_qiskit.simulation.exact.schedule import LocalLayer, MonomialLayer, RowRotations, Shared
+from qvit_qiskit.simulation.exact.schedule import (
+    LocalLayer,
+    MonomialLayer,
+    RowRotations,
+    SharedSegment,
+)
 from qvit_qiskit.simulation.exact.sweep import block_matrix, sweep, sweep_block
 
 MAX_BLOCK_QUBITS = 4
@@ -197,7 +202,7 @@ class ProductStage(Stage):
 class UnitaryStage(Stage):
     """A shared segment as one unitary U per weight set: a matrix product for all rows."""
 
-    def __init__(self, num_qubits: int, part: Shared) -> None:
+    def __init__(self, num_qubits: int, part: SharedSegment) -> None:
         self.num_qubits, self.part = num_qubits, part
 
     def prepare(

@@ -11,7 +11,7 @@ from qiskit.circuit import QuantumCircuit
 
 from qvit_qiskit.circuits.rebuild import rebuild
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.simulation.exact.schedule import Shared
+from qvit_qiskit.simulation.exact.schedule import SharedSegment
 
 _TEMPLATES = 256
 
@@ -20,7 +20,7 @@ class AerUnitaries:
     """Aer's ``unitary`` method behind a cache of template circuits."""
 
     def __init__(self) -> None:
-        self._templates: dict[int, tuple[Shared, QuantumCircuit, list[int]]] = {}
+        self._templates: dict[int, tuple[SharedSegment, QuantumCircuit, list[int]]] = {}
 
     def __deepcopy__(self, memo: Any) -> AerUnitaries:
         return AerUnitaries()  # ids belong to the segments that are alive here
@@ -35,7 +35,7 @@ class AerUnitaries:
         # One thread: the matrices are small, and the row contractions own the cores.
         return AerSimulator(method="unitary", max_parallel_threads=1, fusion_enable=False)
 
-    def submit(self, num_qubits: int, requests: Sequence[tuple[Shared, np.ndarray]]) -> Any:
+    def submit(self, num_qubits: int, requests: Sequence[tuple[SharedSegment, np.ndarray]]) -> Any:
         """Start one job; requests for the same segment share its circuit.
 
         Args:
@@ -53,7 +53,9 @@ class AerUnitaries:
             binds.append({p: values[:, k].tolist() for k, p in enumerate(circuit.parameters)})
         return self._simulator.run(circuits, parameter_binds=binds)
 
-    def collect(self, job: Any, requests: Sequence[tuple[Shared, np.ndarray]]) -> list[np.ndarray]:
+    def collect(
+        self, job: Any, requests: Sequence[tuple[SharedSegment, np.ndarray]]
+    ) -> list[np.ndarray]:
         """The unitaries of a job.
 
         Args:
@@ -76,7 +78,9 @@ class AerUnitaries:
                 place = span.stop
         return [out[k] for k in range(len(requests))]
 
-    def _template(self, num_qubits: int, segment: Shared) -> tuple[QuantumCircuit, list[int]]:
+    def _template(
+        self, num_qubits: int, segment: SharedSegment
+    ) -> tuple[QuantumCircuit, list[int]]:
         key = id(segment)
         if key not in self._templates:
             while len(self._templates) >= _TEMPLATES:
@@ -89,9 +93,9 @@ class AerUnitaries:
 
 
 def _by_segment(
-    requests: Sequence[tuple[Shared, np.ndarray]],
-) -> dict[int, tuple[Shared, list[int]]]:
-    groups: dict[int, tuple[Shared, list[int]]] = {}
+    requests: Sequence[tuple[SharedSegment, np.ndarray]],
+) -> dict[int, tuple[SharedSegment, list[int]]]:
+    groups: dict[int, tuple[SharedSegment, list[int]]] = {}
     for k, (segment, _) in enumerate(requests):
         groups.setdefault(id(segment), (segment, []))[1].append(k)
     return groups

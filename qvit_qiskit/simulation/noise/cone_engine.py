@@ -12,13 +12,13 @@ from torch import Tensor
 
 from qvit_qiskit.simulation.noise.evolve import Angles, evolve
 from qvit_qiskit.simulation.noise.noisy_cones import ConeBatch, ConeStep, NoisyConeProgram
-from qvit_qiskit.simulation.noise.noisy_engine import Task, ground, kron
+from qvit_qiskit.simulation.noise.noisy_engine import NoisyTask, ground, kron
 
 CHUNK_BYTES = 2**25
 """Bytes of the rows' products of one shape: rows are processed in chunks of about this size."""
 
 
-class ConeTask(Task):
+class ConeTask(NoisyTask):
     """One request on its way, cone by cone; its observables lie behind each other in one vector."""
 
     program: NoisyConeProgram  # type: ignore[assignment]

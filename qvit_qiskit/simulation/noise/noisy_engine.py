@@ -38,20 +38,20 @@ class NoisyEngine:
 
     def values(self, requests: Sequence[Request[NoisyProgram]]) -> list[np.ndarray]:
         """Expectation values of every request, each of shape (G, observables, R)."""
-        return [Task(request).run() for request in requests]
+        return [NoisyTask(request).run() for request in requests]
 
     def probabilities(self, request: Request[NoisyProgram]) -> np.ndarray:
         """Probabilities of the basis states as they are read, shape (G, 2**n, R)."""
         states = 2**request.program.num_qubits
         everything = request.program.read(np.eye(states))
         whole = Request(request.program, request.rows, request.shared, everything)
-        return Task(whole).run()
+        return NoisyTask(whole).run()
 
     def linearize(
         self, requests: Sequence[Request[NoisyProgram]]
     ) -> tuple[list[np.ndarray], Pullback]:
         """Values and their vector–Jacobian product, as `Engine.linearize`."""
-        tasks = [Task(request, differentiate=True) for request in requests]
+        tasks = [NoisyTask(request, differentiate=True) for request in requests]
         values = [task.run() for task in tasks]
 
         def pullback(cotangents: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -70,7 +70,7 @@ class _Kept:
     out: Tensor  # shape: (H, S, r, K)
 
 
-class Task:
+class NoisyTask:
     """One request on its way."""
 
     def __init__(self, request: Request[NoisyProgram], differentiate: bool = False) -> None:

@@ -14,7 +14,7 @@ from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.simulation.exact.engine import Pullback, Request
 from qvit_qiskit.simulation.noise.cone_engine import ConeTask
 from qvit_qiskit.simulation.noise.noisy_cones import NoisyConeProgram, compile_noisy_cones
-from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine, Task
+from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine, NoisyTask
 from qvit_qiskit.simulation.noise.noisy_program import MAX_WIRES, NoisyProgram, compile_noisy
 
 SMALL = 8
@@ -81,6 +81,6 @@ class NoisyFormEngine:
         return values, pullback
 
 
-def _task(request: Request[Any], *, differentiate: bool = False) -> Task:
-    kind = ConeTask if request.program.form == "cones" else Task
+def _task(request: Request[Any], *, differentiate: bool = False) -> NoisyTask:
+    kind = ConeTask if request.program.form == "cones" else NoisyTask
     return kind(request, differentiate)
