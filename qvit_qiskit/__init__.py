@@ -28,6 +28,7 @@ _HOMES = {
     "load_checkpoint": "training",
     "save_checkpoint": "training",
     "evaluate": "runs",
+    "plan": "runs",
     "submit": "runs",
     "resume": "runs",
     "compare": "comparison",
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from qvit_qiskit.execution import registry
     from qvit_qiskit.models import ViTConfig, build_model
     from qvit_qiskit.qnn import QuantumLinear, QuantumProjections, convert
-    from qvit_qiskit.runs import evaluate, resume, submit
+    from qvit_qiskit.runs import evaluate, plan, resume, submit
     from qvit_qiskit.training import (
         Distillation,
         TrainConfig,
@@ -69,6 +70,7 @@ __all__ = [
     "fit",
     "load",
     "load_checkpoint",
+    "plan",
     "register_family",
     "registry",
     "resume",

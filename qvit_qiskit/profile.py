@@ -105,8 +105,8 @@ class _Measured(_Profile):
         "readout": Old("gates"),
     }
 
-    shots: Shots = 1024
-    """Bitstrings per row."""
+    shots: Shots | Literal["auto"] = 1024
+    """Bitstrings per row; ``"auto"`` for as many as the accuracy needs that a job asks for."""
     resilience_level: Literal[0, 1, 2] = 0
     """0 measures only; 1 mitigates readout errors; 2 also twirls and folds gates."""
     twirl_gates: bool = False
@@ -131,6 +131,24 @@ class _Measured(_Profile):
         return Placement(self.seed, self.k, self.buffer, self.min_fidelity, self.idle)
 
     @property
+    def stated_shots(self) -> int:
+        """The number of shots, which is stated.
+
+        Raises:
+            ProfileError: If it is planned for each job.
+        """
+        if self.shots == "auto":
+            raise ProfileError(
+                'The profile says shots = "auto", which are planned for the images of a job. Use '
+                "`qvit plan` or `qvit submit`, or state a number, e.g. shots = 1024."
+            )
+        return self.shots
+
+    @property
+    def _told_shots(self) -> str:
+        return "as many shots as planned" if self.shots == "auto" else f"{self.shots} shots"
+
+    @property
     def mitigation(self) -> Mitigation:
         """The resilience level and what goes with it."""
         from qvit_qiskit.devices.prices import Mitigation
@@ -150,7 +168,7 @@ class FakeProfile(_Measured):
     def simulates(self) -> str:
         """What this profile simulates, in a few words."""
         level = f", resilience level {self.resilience_level}" if self.resilience_level else ""
-        return f"{self.device} through the IBM client, {self.shots} shots{level}"
+        return f"{self.device} through the IBM client, {self._told_shots}{level}"
 
 
 class IbmProfile(_Measured):
@@ -191,7 +209,7 @@ class IbmProfile(_Measured):
         """Where this profile runs, in a few words."""
         least = f"the least busy {self.family or 'device'} of at least {self.min_qubits} qubits"
         where = least if self.device == "least-busy" else f"{self.device} itself"
-        return f"{where}, {self.shots} shots, resilience level {self.resilience_level}"
+        return f"{where}, {self._told_shots}, resilience level {self.resilience_level}"
 
 
 AnyProfile = AerProfile | FakeProfile | IbmProfile

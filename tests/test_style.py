@@ -31,6 +31,7 @@ ENTRY_POINTS = {
     "cli/compare.py: compare",
     "cli/evaluate.py: evaluate",
     "comparison/assembly.py: compare",
+    "runs/planning/planner.py: plan",
     "runs/submission.py: submit",
 }
 """What people call by name, with an option for everything that they may want."""

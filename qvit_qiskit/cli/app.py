@@ -5,7 +5,18 @@ from __future__ import annotations
 import typer
 
 from qvit_qiskit import __version__
-from qvit_qiskit.cli import backends, compare, demo, estimate, evaluate, runs, study, train, watch
+from qvit_qiskit.cli import (
+    backends,
+    compare,
+    demo,
+    estimate,
+    evaluate,
+    plans,
+    runs,
+    study,
+    train,
+    watch,
+)
 
 app = typer.Typer(
     name="qvit",
@@ -36,6 +47,7 @@ app.command("demo")(demo.demo)
 app.command("train", cls=train.TrainCommand)(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("estimate")(estimate.estimate)
+app.command("plan")(plans.plan)
 app.command("submit")(runs.submit)
 app.command("status")(runs.status)
 app.command("resume")(runs.resume)

@@ -111,7 +111,7 @@ def _show_packing(profile: AnyProfile, circuit: QNNCircuit, picture: Path, json:
     if picture.suffix.lower() not in (".svg", ".png"):
         raise ProfileError(f"Expected a .svg or .png file for the picture, but got {picture}.")
     from qvit_qiskit.comparison.figures.chip import draw_chip
-    from qvit_qiskit.runs.pricing import packing_choices, pricing_device
+    from qvit_qiskit.runs.pricing import packing_choices, pricing_device, usual_shots
 
     device = pricing_device(profile)
     rows, chosen = packing_choices(circuit, profile, device)
@@ -119,7 +119,7 @@ def _show_packing(profile: AnyProfile, circuit: QNNCircuit, picture: Path, json:
     if json:
         screen.as_json(rows)
     else:
-        screen.table(f"{device.name}: k copies, {profile.shots} shots, 1,000 rows", rows)
+        screen.table(f"{device.name}: k copies, {usual_shots(profile)} shots, 1,000 rows", rows)
         print(f"The profile's choice, {len(chosen)} copies, is drawn in {picture}.")
 
 

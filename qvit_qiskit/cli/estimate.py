@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qvit_qiskit.cli import screen
-from qvit_qiskit.cli.options import AsJson, BackendsDir
+from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
 
 if TYPE_CHECKING:
     from qvit_qiskit.runs.job import Job
@@ -31,6 +31,7 @@ def estimate(
     job: JobFile,
     checkpoint: CheckpointFile = None,
     settings: Settings = None,
+    data_root: DataRoot = None,
     backends_dir: BackendsDir = None,
     json: AsJson = False,
 ) -> None:
@@ -41,7 +42,10 @@ def estimate(
     from qvit_qiskit.runs.job import read_job
     from qvit_qiskit.runs.overrides import read_settings
 
-    read = read_job(job, checkpoint, backends_dir, read_settings(settings or []))
+    with screen.steps("planning") as step:
+        read = read_job(
+            job, checkpoint, backends_dir, read_settings(settings or []), data_root, step
+        )
     rows = facts(read)
     if json:
         price = read.price.estimate
@@ -68,6 +72,7 @@ def facts(job: Job) -> dict[str, str]:
         "layout": "; ".join(c.describe() for c in job.price.compiled),
         "shots per circuit": f"{price.shots:,} at resilience level {profile.resilience_level}",
         "executions": f"{price.executions:,}",
+        **_planned(job),
         **(anchors if price.anchor_executions else {}),
         "without copies side by side": f"{job.price.unpacked:,}",
         "with a stock EstimatorQNN": f"{job.price.stock:,}",
@@ -77,4 +82,16 @@ def facts(job: Job) -> dict[str, str]:
         "of the Open plan's ten minutes": f"{price.open_plan_share:.1%}",
         f"price, {prices()['currency']} as of {prices()['date']}": ", ".join(money),
         "budget": f"{job.spec.budget_seconds:g} s",
+    }
+
+
+def _planned(job: Job) -> dict[str, str]:
+    """What was planned, where shots were."""
+    if job.plan is None:
+        return {}
+    best = job.plan.choice
+    return {
+        "planned for": job.plan.request.describe(),
+        "predicted": f"loss of AUC {best.auc_loss:.4f}, at most {best.auc_bound:.4f} with 95 % "
+        f"probability; {best.agreement:.1%} of the answers as the exact model's",
     }

@@ -11,11 +11,13 @@ import typer
 from qvit_qiskit.cli import screen
 from qvit_qiskit.cli.estimate import CheckpointFile, JobFile, Settings, facts
 from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
+from qvit_qiskit.cli.plans import show_plan
 from qvit_qiskit.cli.watch import interruptible
 
 if TYPE_CHECKING:
+    from qvit_qiskit.data import Split
     from qvit_qiskit.runs import Status
-    from qvit_qiskit.runs.job import Job
+    from qvit_qiskit.runs.job import WrittenJob
     from qvit_qiskit.runs.run_folder import Source
 
 Run = Annotated[Path, typer.Argument(help="A run's folder.")]
@@ -44,49 +46,56 @@ def submit(
     """
     from qvit_qiskit.ibm.calls import Patience
     from qvit_qiskit.runs import submit as send
-    from qvit_qiskit.runs.job import read_job
+    from qvit_qiskit.runs.job import read_written
     from qvit_qiskit.runs.overrides import read_settings
+    from qvit_qiskit.runs.planning.at_submission import Planning
 
-    read = read_job(job, checkpoint, backends_dir, read_settings(settings or []))
-    if not json:
-        screen.facts(f"{job} (estimate)", facts(read))
-    read.check_budget()
-    spec = read.spec
-    source = _source(read, data_root)
+    written = read_written(job, checkpoint, backends_dir, read_settings(settings or []))
+    if not written.planned:
+        priced = written.priced()
+        if not json:
+            screen.facts(f"{job} (estimate)", facts(priced))
+        priced.check_budget()
+    spec = written.spec
+    source, validation = _source(written, data_root)
     folder = run or Path("runs") / f"{job.stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    with interruptible(folder), screen.run_progress(wait) as tick:
+    with (
+        interruptible(folder),
+        screen.run_progress(wait) as tick,
+        screen.steps("planning", shown=written.planned) as step,
+    ):
+        planning = Planning(step, None if json else show_plan, validation)
         status = send(
-            read.checkpoint.model,
+            written.checkpoint.model,
             source,
             spec.backend,
             folder,
             budget_seconds=spec.budget_seconds,
             shots=spec.shots,
+            tolerance=spec.tolerance,
+            agreement=spec.agreement,
             max_loss=spec.max_loss,
             control_rows=spec.control_rows,
             anchor_rows=spec.anchor_rows,
             wait=wait,
             batch_size=batch_size,
             backends_dir=backends_dir,
-            checkpoint=read.checkpoint.path,
+            checkpoint=written.checkpoint.path,
             patience=Patience.of(patience),
-            settings=read.settings,
+            settings=written.settings,
             tick=tick,
+            planning=planning,
         )
     _show(status, json)
 
 
-def _source(read: Job, data_root: Path | None) -> Source:
-    """The images of a job, with what is known of them."""
-    from qvit_qiskit.data import load, stratified_subset
+def _source(job: WrittenJob, data_root: Path | None) -> tuple[Source, Split | None]:
+    """The images of a job, with what is known of them; and, to check a plan, validation images."""
     from qvit_qiskit.runs.run_folder import Source, facts_of_data
 
-    spec = read.spec
-    data = load(spec.dataset, data_root, size=spec.size, base=read.path.parent)
-    images = data.split(spec.split)
-    if spec.subset is not None:
-        images = stratified_subset(images, spec.subset, spec.subset_seed)
-    return Source.of(
+    spec = job.spec
+    data, images = job.data(data_root)
+    source = Source.of(
         images,
         **facts_of_data(data),
         split=spec.split,
@@ -94,6 +103,7 @@ def _source(read: Job, data_root: Path | None) -> Source:
         subset_seed=spec.subset_seed,
         spec=spec.record(),
     )
+    return source, data.split("val") if job.planned and spec.split != "val" else None
 
 
 def status(run: Run, json: AsJson = False) -> None:

@@ -125,12 +125,17 @@ def images(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def steps(label: str) -> Iterator[Callable[[str], None]]:
-    """What is being computed, on a terminal only."""
+def steps(label: str, *, shown: bool = True) -> Iterator[Callable[[str], None]]:
+    """What is being computed, on a terminal only.
+
+    Args:
+        label: What it is for.
+        shown: Whether there is anything to compute.
+    """
     from rich.console import Console
 
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not (shown and console.is_terminal):
         yield lambda _: None
         return
     with console.status(label) as status:

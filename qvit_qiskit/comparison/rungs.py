@@ -242,9 +242,11 @@ class Ladder:
             route: The open profile.
             number: The rung's place in the comparison, which seeds its redraws.
         """
-        profile, shots = route.profile, route.profile.shots
-        if isinstance(profile, FakeProfile):
-            twirls, each = profile.mitigation.split(profile.shots)
+        profile, shots = route.profile, None
+        if isinstance(profile, AerProfile):
+            shots = profile.shots
+        elif isinstance(profile, FakeProfile):
+            twirls, each = profile.mitigation.split(profile.stated_shots)
             shots = twirls * each
         route.reseed()
         backend = f"{route.name} ({profile.simulates})"
@@ -256,7 +258,7 @@ class Ladder:
         if not isinstance(profile, FakeProfile):
             return rung
         rows = count_rows(self.model, self.images[:1])
-        priced = price(self.model, rows, len(self.images), profile, profile.shots).estimate
+        priced = price(self.model, rows, len(self.images), profile, profile.stated_shots).estimate
         return replace(
             rung,
             qpu_seconds=priced.seconds,

@@ -127,6 +127,7 @@ def _shots(exact: ExactEstimator, profile: AerProfile) -> RowEstimator:
 
 
 def _open_fake(name: str, profile: FakeProfile, path: Path) -> ProfileRoute:
+    profile.stated_shots  # noqa: B018 - or refuse
     estimator = RehearsalEstimator(LocalSender(profile))
     return ProfileRoute(name, estimator, profile=profile, path=path)
 
@@ -150,5 +151,5 @@ def run_route(name: str, profile: AnyProfile, path: Path, budget: float, run: Pa
             f"The profile {name!r} is of kind 'aer' and costs nothing: leave budget_seconds and "
             "run out."
         )
-    hardware_run = HardwareRun.at(run, Terms(profile, profile.shots, budget, max_loss=1.0))
+    hardware_run = HardwareRun.at(run, Terms(profile, profile.stated_shots, budget, max_loss=1.0))
     return ProfileRoute(name, JournaledEstimator(hardware_run), profile=profile, path=path)

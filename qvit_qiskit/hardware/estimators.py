@@ -60,7 +60,7 @@ class RehearsalEstimator(_MeasuringEstimator):
     @property
     def shots(self) -> int:
         """The profile's."""
-        return self.sender.profile.shots
+        return self.sender.profile.stated_shots
 
     def reseed(self, *seed: int) -> None:
         """Start the random streams anew; the same seed gives the same streams."""
@@ -80,7 +80,7 @@ class RehearsalEstimator(_MeasuringEstimator):
 
         def make(circuit: QuantumCircuit, _: object) -> list[Compiled]:
             return compile_readout(circuit, terms, rows, sender.device, profile.placement,
-                                   profile.readout, sender.mitigation, profile.shots)  # fmt: skip
+                                   profile.readout, sender.mitigation, self.shots)  # fmt: skip
 
         asked = rows.tobytes() if profile.readout == "auto" else b""
         key = (asked, *(tuple(sorted(observable.items())) for observable in terms))
@@ -96,7 +96,7 @@ class RehearsalEstimator(_MeasuringEstimator):
         chunk = Chunk("all", pieces, 0, 0.0)
         layout = Layout(programs, Timing("", 0.0, 0.0), seats, [chunk])
         items = layout.items(chunk, groups, mitigation)
-        bits = self.sender.run(items, shots or self.sender.profile.shots, seed)
+        bits = self.sender.run(items, shots or self.shots, seed)
         counted = {i.name: Counts.of(b) for i, b in zip(items, bits, strict=True)}
         answers = values_of(layout, [counted], groups, mitigation)
         return [(answers[g][0][k], answers[g][1][k]) for g, k in rows.pubs]

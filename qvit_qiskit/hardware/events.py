@@ -71,6 +71,9 @@ class Order(Event):
     stage_rows: list[int]
     """Rows that an image takes in each quantum layer."""
     versions: dict[str, str]
+    plan: dict[str, Any] | None = field(default=None, metadata=OPTIONAL)
+    """What was chosen for an accuracy that was asked for, where shots were planned; terms and
+    profile hold it too, and nothing is planned again."""
 
 
 @dataclass(frozen=True, kw_only=True)

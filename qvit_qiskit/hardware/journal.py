@@ -62,20 +62,15 @@ class Journal:
         Raises:
             JobError: If the folder holds something already, or cannot be written.
         """
+        check_new(folder)
         journal = cls(folder)
-        taken = JobError(
-            f"The run folder {folder} is not empty. Name a new one, or go on with the run in "
-            f"it: `qvit resume {folder}`."
-        )
         try:
-            if folder.exists() and any(folder.iterdir()):
-                raise taken
             folder.mkdir(parents=True, exist_ok=True)
             journal.path.touch(exist_ok=False)  # of two processes, one
             _to_disk(folder)
             _to_disk(folder.parent)
         except FileExistsError:
-            raise taken from None
+            raise _taken(folder) from None
         except OSError as error:
             raise _unwritable(folder, error) from error
         journal.append(Creation(format=FORMAT.number, identity=uuid.uuid4().hex))
@@ -322,3 +317,26 @@ def unpack_arrays(data: bytes) -> dict[str, np.ndarray]:
             return {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error):
         raise JobError("A file of the run holds no arrays. Restore it from a copy.") from None
+
+
+def check_new(folder: Path) -> None:
+    """Refuse a folder that holds something already.
+
+    Args:
+        folder: Where a run is to begin.
+
+    Raises:
+        JobError: If it does, or cannot be read.
+    """
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise _taken(folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _taken(folder: Path) -> JobError:
+    return JobError(
+        f"The run folder {folder} is not empty. Name a new one, or go on with the run in "
+        f"it: `qvit resume {folder}`."
+    )

@@ -151,7 +151,15 @@ class RunReader:
     @property
     def first_device(self) -> str | None:
         """The device that the run was compiled for first, and stays on."""
-        return self._compilations[0].device if self._compilations else None
+        if not self._compilations:
+            return self._planned_device
+        return self._compilations[0].device
+
+    @property
+    def _planned_device(self) -> str | None:
+        """The device that a plan was made for."""
+        orders = self.journal.of(Order)
+        return orders[0].plan["device"] if orders and orders[0].plan else None
 
     @property
     def device(self) -> str | None:

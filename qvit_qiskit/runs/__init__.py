@@ -1,6 +1,8 @@
 """Evaluation of trained models, at once or as runs that outlive the process."""
 
 from qvit_qiskit.runs.evaluation import Evaluation, evaluate
+from qvit_qiskit.runs.planning.chosen_plan import RunPlan
+from qvit_qiskit.runs.planning.planner import plan
 from qvit_qiskit.runs.pricing import Price, price
 from qvit_qiskit.runs.results import Results, read_results
 from qvit_qiskit.runs.run_status import Status, status
@@ -11,9 +13,11 @@ __all__ = [
     "Evaluation",
     "Price",
     "Results",
+    "RunPlan",
     "Status",
     "cancel",
     "evaluate",
+    "plan",
     "price",
     "read_results",
     "resume",

@@ -2,37 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from qiskit.providers import BackendV2
 
-from qvit_qiskit.data import facts
-from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.data import MedImages, Split, facts, load, stratified_subset
+from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.execution.registry import Found
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.runs.measured_profile import find_measured
 from qvit_qiskit.runs.overrides import changed, divided
-from qvit_qiskit.runs.pricing import Price, price
+from qvit_qiskit.runs.planning.chosen_plan import RunPlan
+from qvit_qiskit.runs.planning.planner import Planner
+from qvit_qiskit.runs.planning.request import Accuracy
+from qvit_qiskit.runs.pricing import Price, price, pricing_device
+from qvit_qiskit.runs.run_folder import Source
 from qvit_qiskit.runs.spec import JobSpec, load_spec
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint
 
 
 @dataclass(frozen=True)
 class Job:
-    """A spec with what it names."""
+    """A spec with what it names, and its price."""
 
-    path: Path
-    spec: JobSpec
-    found: Found
-    """The profile's file."""
-    profile: FakeProfile | IbmProfile
-    checkpoint: Checkpoint
+    written: WrittenJob
+    """With what a plan has chosen."""
+    shots: int
     price: Price
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the profile that were set otherwise."""
+    plan: RunPlan | None = None
+    """Where shots were planned."""
+
+    @property
+    def path(self) -> Path:
+        """The spec's file."""
+        return self.written.path
+
+    @property
+    def spec(self) -> JobSpec:
+        """As it was read."""
+        return self.written.spec
+
+    @property
+    def found(self) -> Found:
+        """The profile's file."""
+        return self.written.found
+
+    @property
+    def profile(self) -> FakeProfile | IbmProfile:
+        """With what spec, settings and plan set otherwise."""
+        return self.written.profile
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model."""
+        return self.written.checkpoint
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Fields of the profile that were set otherwise."""
+        return self.written.settings
 
     def check_budget(self) -> None:
         """Stop a job that its own estimate does not allow.
@@ -49,7 +80,8 @@ class Job:
         told = f"It would fit with {' or '.join(ways)}, or with a" if ways else "It needs a"
         raise JobError(
             f"The estimate of {seconds:,.1f} QPU seconds is over the budget of {budget:g}. {told} "
-            "larger budget_seconds."
+            f"larger budget_seconds.{self._copies()} `qvit plan {self.path} --tolerance 0.01` "
+            "looks for the cheapest way to keep the AUC."
         )
 
     def price_on(self, device: BackendV2) -> Price:
@@ -58,27 +90,151 @@ class Job:
         Raises:
             RouteError: If the device is too small.
         """
+        return self.written.price(self.shots, device)
+
+    def _copies(self) -> str:
+        """What copies side by side would cost, as a way out; empty where there are some already."""
+        if self.price.copies > 1:
+            return ""
+        profile = changed(self.profile, {"k": "auto"})
+        try:
+            packed = replace(self.written, profile=profile).price(self.shots)
+        except RouteError:
+            return ""
+        if packed.copies == 1:
+            return ""
+        return (
+            f" {packed.copies} copies side by side (k = {packed.copies}) would cost "
+            f"{packed.estimate.seconds:,.1f}."
+        )
+
+
+@dataclass(frozen=True)
+class WrittenJob:
+    """A spec with what it names, not priced yet."""
+
+    path: Path
+    spec: JobSpec
+    found: Found
+    """The profile's file."""
+    profile: FakeProfile | IbmProfile
+    checkpoint: Checkpoint
+    images: int
+    settings: Mapping[str, Any]
+    """Fields of the profile that were set otherwise."""
+
+    @property
+    def planned(self) -> bool:
+        """Whether its shots follow from an accuracy."""
+        return self.spec.plans(self.profile)
+
+    @property
+    def request(self) -> Accuracy:
+        """The accuracy that is asked for."""
+        return Accuracy.of(self.spec.tolerance, self.spec.agreement)
+
+    def price(self, shots: int, device: BackendV2 | None = None) -> Price:
+        """What it costs.
+
+        Args:
+            shots: Per row.
+            device: Instead of the profile's snapshot.
+
+        Raises:
+            RouteError: If the device is unknown or too small.
+        """
         model, spec = self.checkpoint.model, self.spec
         return price(
             model,
             model.stage_rows(),
-            self.price.images,
+            self.images,
             self.profile,
-            spec.shots or self.profile.shots,
+            shots,
             control_rows=spec.control_rows,
             anchor_rows=spec.anchor_rows,
             job_seconds=spec.max_loss * spec.budget_seconds,
             device=device,
         )
 
+    def priced(self, plan: RunPlan | None = None) -> Job:
+        """The job with its price.
 
-def read_job(
+        Args:
+            plan: What was chosen, where shots are planned.
+
+        Raises:
+            RouteError: If the device is unknown or too small.
+        """
+        job, stated = self, self.spec.shots or self.profile.shots
+        if plan is not None:
+            chosen = plan.settings()
+            stated = chosen.pop("shots")
+            profile = changed(self.profile, chosen)
+            job = replace(self, profile=profile, settings={**self.settings, **chosen})
+        assert stated != "auto"  # else there is a plan
+        return Job(job, stated, job.price(stated), plan)
+
+    def data(self, data_root: Path | None = None) -> tuple[MedImages, Split]:
+        """The data set, and the images that will be run.
+
+        Args:
+            data_root: Where MedMNIST's files are.
+
+        Raises:
+            DataError: If they cannot be read.
+        """
+        spec = self.spec
+        data = load(spec.dataset, data_root, size=spec.size, base=self.path.parent)
+        images = data.split(spec.split)
+        if spec.subset is not None:
+            images = stratified_subset(images, spec.subset, spec.subset_seed)
+        return data, images
+
+    def planner(
+        self, device: BackendV2 | None = None, tick: Callable[[str], None] | None = None
+    ) -> Planner:
+        """What plans it.
+
+        Args:
+            device: With the calibration to plan on; by default the profile's snapshot.
+            tick: Told in a few words what is looked at.
+        """
+        spec = self.spec
+        return Planner(
+            self.checkpoint.model, self.profile, device or pricing_device(self.profile),
+            self.request, spec.budget_seconds, spec.control_rows, spec.anchor_rows, spec.max_loss,
+            self.profile.seed, tick,
+        )  # fmt: skip
+
+    def plan(
+        self,
+        data_root: Path | None = None,
+        device: BackendV2 | None = None,
+        tick: Callable[[str], None] | None = None,
+    ) -> RunPlan:
+        """The cheapest plan for its images, with the validation split as a check.
+
+        Args:
+            data_root: Where MedMNIST's files are.
+            device: With the calibration to plan on; by default the profile's snapshot.
+            tick: Told in a few words what is looked at.
+
+        Raises:
+            JobError: If nothing meets the request, or nothing that the budget allows.
+        """
+        data, images = self.data(data_root)
+        tensors = Source.of(images).images
+        validation = data.split("val") if self.spec.split != "val" else None
+        return self.planner(device, tick).plan(tensors, images.labels.ndim == 2, validation)
+
+
+def read_written(
     path: Path,
     checkpoint: Path | None = None,
     backends_dir: Path | None = None,
     settings: Mapping[str, Any] | None = None,
-) -> Job:
-    """Read and price a job; no network, no account, no data set.
+) -> WrittenJob:
+    """Read a job; no network, no account, no data set.
 
     Args:
         path: The job spec.
@@ -95,7 +251,9 @@ def read_job(
     spec, settings = load_spec(path), settings or {}
     found, profile = find_measured(str(settings.get("backend", spec.backend)), backends_dir)
     of_spec, of_profile = divided(settings, profile)
-    spec, profile = changed(spec, of_spec), changed(profile, of_profile)
+    spec = changed(spec, of_spec)
+    of_profile = {**spec.of_profile(), **of_profile}
+    profile = changed(profile, of_profile)
     place = checkpoint or (path.parent / spec.checkpoint if spec.checkpoint else None)
     if place is None:
         raise JobError(f"{path} names no checkpoint. Pass one with --checkpoint.")
@@ -112,21 +270,38 @@ def read_job(
             f"{path}: subset: {known.name} has {size} images in its {spec.split} split, fewer "
             f"than {spec.subset}."
         )
-    model = loaded.model
-    if not any(model.stage_rows()):
+    if not any(loaded.model.stage_rows()):
         raise JobError(
             f"The model of {loaded.path} has no quantum layer, so nothing would be sent. "
             "`qvit evaluate` evaluates it."
         )
-    shots = spec.shots or profile.shots
-    priced = price(
-        model,
-        model.stage_rows(),
-        spec.subset or size,
-        profile,
-        shots,
-        control_rows=spec.control_rows,
-        anchor_rows=spec.anchor_rows,
-        job_seconds=spec.max_loss * spec.budget_seconds,
-    )
-    return Job(path, spec, found, profile, loaded, priced, of_profile)
+    return WrittenJob(path, spec, found, profile, loaded, spec.subset or size, of_profile)
+
+
+def read_job(
+    path: Path,
+    checkpoint: Path | None = None,
+    backends_dir: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    data_root: Path | None = None,
+    tick: Callable[[str], None] | None = None,
+) -> Job:
+    """Read and price a job; no network, no account, and no data set unless shots are planned.
+
+    Args:
+        path: The job spec.
+        checkpoint: Instead of the spec's.
+        backends_dir: A folder of profiles to search first.
+        settings: Fields of the spec or of its profile that are set otherwise.
+        data_root: Where MedMNIST's files are, where shots are planned.
+        tick: Told in a few words what a plan looks at.
+
+    Raises:
+        JobError: If the spec is malformed or names no checkpoint, a setting does not fit, or
+            nothing meets the accuracy that it asks for.
+        ProfileError: If the profile is missing, malformed, or hides a packaged one.
+        RouteError: If the profile is of kind ``aer``.
+        DataError: If the checkpoint does not fit the data set.
+    """
+    job = read_written(path, checkpoint, backends_dir, settings)
+    return job.priced(job.plan(data_root, tick=tick) if job.planned else None)

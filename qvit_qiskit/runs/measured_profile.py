@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qiskit.providers import BackendV2
+
+from qvit_qiskit.devices.regions import bundled_device
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.registry import Found
+from qvit_qiskit.ibm.account import connect, find_device
+from qvit_qiskit.ibm.calls import Patience, repeat
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.runs.overrides import changed
 
@@ -37,3 +42,21 @@ def find_measured(
             "Use `qvit evaluate`, or name a profile of kind 'ibm' or 'fake'."
         )
     return entry, changed(profile, settings or {})
+
+
+def device_now(profile: FakeProfile | IbmProfile, patience: Patience) -> BackendV2:
+    """The device of a profile with its calibration of now; a rehearsal's snapshot.
+
+    Args:
+        profile: The profile.
+        patience: How long to wait for the service.
+
+    Raises:
+        RouteError: If the account is missing or refused, or has no such device.
+        ServiceError: If the service does not answer.
+    """
+    if isinstance(profile, FakeProfile):
+        return bundled_device(profile.device)
+    device = find_device(connect(profile, patience), profile, patience)
+    repeat("reading the calibration", patience, lambda: device.target)
+    return device

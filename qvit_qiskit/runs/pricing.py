@@ -28,6 +28,9 @@ from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.qnn import QuantumLinear
 
+USUAL_SHOTS = 1024
+"""What a table prices where a profile leaves shots to a plan."""
+
 
 @dataclass(frozen=True)
 class Price:
@@ -233,7 +236,7 @@ def packing_choices(
     for k in sorted({1, most, *range(5, most, 5)}):
         packing = pack(measured, device, k=k, **free)
         longest = longest_timing(packing.regions, device, profile.rep_delay)
-        cost = estimate([1000], profile.shots, longest, profile.mitigation, copies=k)
+        cost = estimate([1000], usual_shots(profile), longest, profile.mitigation, copies=k)
         rows.append(
             {
                 "k": k,
@@ -245,6 +248,11 @@ def packing_choices(
         )
     chosen: int | Literal["auto"] = "auto" if profile.k == 1 else profile.k
     return rows, pack(measured, device, k=chosen, min_fidelity=floor, **free)
+
+
+def usual_shots(profile: IbmProfile | FakeProfile) -> int:
+    """A profile's shots, or 1,024 where they are planned for each job."""
+    return USUAL_SHOTS if profile.shots == "auto" else profile.shots
 
 
 def pricing_device(profile: IbmProfile | FakeProfile) -> BackendV2:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qvit_qiskit.exceptions import ConfigError, JobError
 from qvit_qiskit.spec import Spec, read_toml
+
+if TYPE_CHECKING:
+    from qvit_qiskit.profile import FakeProfile, IbmProfile
+
+LATER = ("size", "tolerance", "agreement", "k", "buffer", "resilience_level", "readout")
+"""Options that are younger than the first runs: these do not hold them where they are not set."""
+OF_PROFILE = ("k", "buffer", "resilience_level", "readout")
+"""Fields that a spec sets instead of its profile."""
 
 
 class JobSpec(Spec):
@@ -32,8 +40,22 @@ class JobSpec(Spec):
     """A checkpoint, relative to the spec's folder and below it; or given on the command line."""
     backend: str
     """A profile's name."""
-    shots: int | None = Field(default=None, ge=1)
-    """Bitstrings per row, instead of the profile's."""
+    shots: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
+    """Bitstrings per row, instead of the profile's; ``"auto"`` for as many as the accuracy needs,
+    see `tolerance`."""
+    tolerance: float | None = Field(default=None, gt=0, lt=1)
+    """AUC that may be lost against the exact model, with a probability of 95 %: shots, and what
+    spec and profile leave open, are planned when the evaluation is submitted."""
+    agreement: float | None = Field(default=None, gt=0, le=1)
+    """The same for the share of images that are answered as the exact model answers them."""
+    k: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
+    """Copies side by side, instead of the profile's; ``"auto"`` as it is there."""
+    buffer: int | None = Field(default=None, ge=0)
+    """Free qubits between two copies, instead of the profile's."""
+    resilience_level: Literal[0, 1, 2] | None = None
+    """Instead of the profile's."""
+    readout: Literal["gates", "parity", "auto"] | None = None
+    """Instead of the profile's."""
     budget_seconds: float = Field(gt=0)
     """QPU seconds that the evaluation may cost at most."""
     control_rows: int = Field(default=0, ge=0)
@@ -44,9 +66,36 @@ class JobSpec(Spec):
     """The share of the budget that losing one job may lose; jobs are not made smaller than a
     minute of QPU time for it."""
 
+    @model_validator(mode="after")
+    def _one_way(self) -> JobSpec:
+        if self.asks and isinstance(self.shots, int):
+            raise ValueError(
+                f"shots = {self.shots} and an accuracy to plan for exclude each other; remove one"
+            )
+        return self
+
+    @property
+    def asks(self) -> bool:
+        """Whether an accuracy is stated."""
+        return self.tolerance is not None or self.agreement is not None
+
+    def plans(self, profile: FakeProfile | IbmProfile) -> bool:
+        """Whether shots are to be planned.
+
+        Args:
+            profile: That of the spec.
+        """
+        return self.asks or (self.shots or profile.shots) == "auto"
+
+    def of_profile(self) -> dict[str, Any]:
+        """What the spec sets instead of its profile."""
+        fields = {name: getattr(self, name) for name in OF_PROFILE}
+        return {name: value for name, value in fields.items() if value is not None}
+
     def record(self) -> dict[str, Any]:
         """What a run keeps of it: of options younger than the format those that are set."""
-        return {k: v for k, v in self.model_dump(mode="json").items() if k != "size" or v}
+        fields = self.model_dump(mode="json").items()
+        return {name: value for name, value in fields if name not in LATER or value is not None}
 
 
 def load_spec(path: Path) -> JobSpec:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from torch import nn
@@ -16,7 +16,7 @@ from qvit_qiskit.devices.prices import Estimate, estimate
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.files import close_to_others
 from qvit_qiskit.hardware.events import Completion, NewBudget, Order
-from qvit_qiskit.hardware.journal import locked, pack_arrays
+from qvit_qiskit.hardware.journal import check_new, locked, pack_arrays
 from qvit_qiskit.hardware.ledger import HEADROOM, whole_seconds
 from qvit_qiskit.hardware.reader import CHECKPOINT, IMAGES, PREDICTIONS, RunReader
 from qvit_qiskit.hardware.run import HardwareRun
@@ -26,6 +26,8 @@ from qvit_qiskit.ibm.calls import Patience
 from qvit_qiskit.inference.layer_estimator import walk
 from qvit_qiskit.models.cost import count_rows
 from qvit_qiskit.runs.measured_profile import find_measured
+from qvit_qiskit.runs.planning.at_submission import Planning, request_of, settled
+from qvit_qiskit.runs.planning.chosen_plan import RunPlan
 from qvit_qiskit.runs.run_folder import (
     RunFolder,
     Source,
@@ -49,7 +51,9 @@ def submit(
     run: Path | str,
     *,
     budget_seconds: float,
-    shots: int | None = None,
+    shots: int | Literal["auto"] | None = None,
+    tolerance: float | None = None,
+    agreement: float | None = None,
     max_loss: float = 0.25,
     control_rows: int = 0,
     anchor_rows: int = 0,
@@ -60,46 +64,45 @@ def submit(
     patience: Patience | None = None,
     settings: Mapping[str, Any] | None = None,
     tick: Callable[[Status], None] | None = None,
+    planning: Planning | None = None,
 ) -> Status:
     """Begin an evaluation on hardware: write it down, then send its first quantum layer.
 
     Args:
         model: Any module whose quantum layers are ours.
-        data: Images and labels: a split, a pair of arrays, or a torch dataset of (image, label);
-            see `data.as_split`.
+        data: Images and labels, see `data.as_split`.
         backend: A profile of kind ``ibm``, or ``fake`` for a rehearsal.
         run: The run's folder, new or empty.
         budget_seconds: QPU seconds that the run may cost at most.
-        shots: Per row, instead of the profile's.
+        shots: Per row, instead of the profile's; ``"auto"`` for as many as the accuracy needs.
+        tolerance: AUC that may be lost: the rest is planned on the device as it is now, see `plan`.
+        agreement: Instead, or as well: the share of equal answers.
         max_loss: The share of the budget that one lost job may cost, a minute of QPU time at least.
         control_rows: Where copies share the chip: rows of each circuit that run once more, alone.
-        anchor_rows: Rows of each circuit that every job of a stage runs besides, so that drift
-            of the device shows (`Results.anchors`).
-        wait: Stay until everything is done, instead of returning once the layer is sent.
+        anchor_rows: Rows of each circuit that every job runs besides, so that drift shows.
+        wait: Stay until everything is done.
         batch_size: Images per forward pass.
         backends_dir: A folder of profiles to search first.
-        checkpoint: The model's checkpoint, kept in the folder so that `resume` needs no model. A
-            model of `build_model` is kept without it.
-        patience: How long to wait for the service.
+        checkpoint: Kept in the folder for `resume`; a model of `build_model` is kept without it.
+        patience: With the service.
         settings: Fields of the profile that are set otherwise for this run, e.g. ``{"k": 4}``.
         tick: Called with the state while waiting.
+        planning: Who hears of a plan.
 
     Raises:
-        JobError: If the folder is not empty, or the budget or a setting does not fit.
-        RouteError: If the profile is of kind ``aer``, or the account or device is refused.
+        JobError: If folder, budget or a setting does not fit, or nothing meets the accuracy.
+        RouteError: If the profile is of kind ``aer``, or account or device is refused.
         ServiceError: If the service does not answer; `resume` goes on.
     """
     found, profile = find_measured(backend, backends_dir, settings)
-    _check_budget(budget_seconds)
-    _check_rows(control_rows=control_rows, anchor_rows=anchor_rows)
+    _check_order(Path(run), budget_seconds, control_rows=control_rows, anchor_rows=anchor_rows)
     source = data if isinstance(data, Source) else Source.of(data)
-    shots = shots or profile.shots
-    terms = Terms(profile, shots, budget_seconds, max_loss, control_rows, anchor_rows)
+    request, stated = request_of(shots, profile, tolerance, agreement)
+    terms = Terms(profile, stated, budget_seconds, max_loss, control_rows, anchor_rows)
+    plan, terms = settled(model, source, terms, request, patience, planning)
     hardware = HardwareRun.new(Path(run), terms, patience)
-    if source.own:
-        close_to_others(hardware.folder)
     with locked(hardware.folder):
-        _write_down(hardware, model, source, checkpoint, str(found.path))
+        _write_down(hardware, model, source, checkpoint, str(found.path), plan)
         return _advance(hardware, model, source, batch_size, wait=wait, tick=tick)
 
 
@@ -108,15 +111,24 @@ def _check_budget(seconds: float) -> None:
         raise JobError(f"Expected a budget above 0 QPU seconds, but got {seconds}.")
 
 
-def _check_rows(**rows: int) -> None:
+def _check_order(folder: Path, budget: float, **rows: int) -> None:
+    check_new(folder)
+    _check_budget(budget)
     for name, count in rows.items():
         if count < 0:
             raise JobError(f"Expected {name} of at least 0, but got {count}.")
 
 
 def _write_down(
-    run: HardwareRun, model: nn.Module, source: Source, checkpoint: Path | None, profile: str
+    run: HardwareRun,
+    model: nn.Module,
+    source: Source,
+    checkpoint: Path | None,
+    profile: str,
+    plan: RunPlan | None = None,
 ) -> None:
+    if source.own:
+        close_to_others(run.folder)
     arrays = pack_arrays({"images": source.images.numpy(), "labels": source.labels})
     whole = checkpoint.read_bytes() if checkpoint else own_checkpoint(model)
     run.journal.append(
@@ -130,6 +142,7 @@ def _write_down(
             checkpoint=run.journal.store(CHECKPOINT, whole) if whole else None,
             stage_rows=list(count_rows(model, source.images[:1])),
             versions=versions(),
+            plan=plan.record() if plan else None,
         )
     )
 

@@ -8,7 +8,7 @@ observables, backwards, to Mᵀ o (Greenbaum, arXiv 1509.02921).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -124,11 +124,16 @@ def relaxation(seconds: float, t1: float, t2: float) -> np.ndarray:
     return matrix
 
 
+Errors = Callable[[Target, Collection[Place]], dict[Place, np.ndarray]]
+"""What gives the error after each of some gates of a target, as a transfer matrix."""
+
+
 def with_errors(
     circuit: QuantumCircuit,
     target: Target,
     parameters: Sequence[Parameter],
     waits: Sequence[Wait] | None = None,
+    errors_of: Errors = gate_errors,
 ) -> NoisyCircuit:
     """Put a device's errors behind the gates of a circuit, and those of its waits between them.
 
@@ -138,6 +143,7 @@ def with_errors(
         parameters: In the order of value columns; all parameters of the circuit are among them.
         waits: By the place of the instruction that ends them; behind the last one where it is a
             measurement. None where qubits wait without an error, and delays are refused.
+        errors_of: What gives the errors of the gates in use.
 
     Raises:
         CircuitError: If it holds more than unitary gates, or one that the target lacks.
@@ -155,7 +161,7 @@ def with_errors(
                 f"The calibration reports no gate {name} on the wires {qubits}, so its error is "
                 "unknown. Compile the circuit for the gates that the device reports."
             )
-    errors = gate_errors(target, set(places))
+    errors = errors_of(target, set(places))
     lowered = replace(lower(circuit), parameters=tuple(parameters))
     gates = iter(lowered.operations)
     steps: list[Step] = []

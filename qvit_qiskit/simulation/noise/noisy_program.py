@@ -14,7 +14,14 @@ from qvit_qiskit.devices.regions import Region
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.simulation.exact.columns import SplitAngles
 from qvit_qiskit.simulation.exact.schedule import take
-from qvit_qiskit.simulation.noise.channels import NoisyCircuit, Step, fuse, with_errors
+from qvit_qiskit.simulation.noise.channels import (
+    Errors,
+    NoisyCircuit,
+    Step,
+    fuse,
+    gate_errors,
+    with_errors,
+)
 
 MAX_WIRES = 12
 """A Pauli vector of 12 wires takes 128 MiB."""
@@ -102,6 +109,7 @@ def compile_noisy(
     row_columns: Collection[int],
     text: str,
     readout: np.ndarray | None = None,
+    errors_of: Errors = gate_errors,
 ) -> NoisyProgram:
     """Put the errors of a region into its circuit, and separate rows from what they share.
 
@@ -112,6 +120,7 @@ def compile_noisy(
         row_columns: Columns whose values differ from row to row.
         text: Where it runs, for people.
         readout: Shape (n, 2, 2), [qubit, read, prepared]; by default the region's.
+        errors_of: What gives the errors of gates; see `gate_errors.reported_errors`.
 
     Raises:
         CircuitError: If the circuit is too wide or holds more than unitary gates.
@@ -121,7 +130,7 @@ def compile_noisy(
             f"Expected at most {MAX_WIRES} qubits under device noise, but got "
             f"{region.circuit.num_qubits}. Use more heads or a narrower model."
         )
-    noisy = with_errors(region.circuit, region.target, parameters, region.waits)
+    noisy = with_errors(region.circuit, region.target, parameters, region.waits, errors_of)
     angles = SplitAngles.of(noisy.lowered, row_columns)
     row = set(angles.row_rotations)
     prefix, parts = split(noisy, row)

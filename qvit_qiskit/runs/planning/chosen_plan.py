@@ -1,0 +1,175 @@
+"""A plan: what was chosen, what else was looked at, and what each is predicted to lose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import Any
+
+from qvit_qiskit.runs.planning.request import Accuracy
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to run the evaluation, with its price and what it is predicted to lose."""
+
+    shots: int
+    """Of every row."""
+    k: int
+    """Copies side by side."""
+    buffer: int
+    resilience_level: int
+    readout: str
+    seconds: float
+    """QPU seconds."""
+    executions: int
+    auc_loss: float
+    """The mean over draws of shots, seats and labels."""
+    auc_bound: float
+    """What the loss of AUC stays below with a probability of 95 %."""
+    acc_loss: float
+    acc_bound: float
+    agreement: float
+    """The mean share of answers that are the exact model's."""
+    agreement_bound: float
+    """What that share stays above with a probability of 95 %."""
+    draws: int
+    """Of shots and seats."""
+    meets: bool
+    """Whether the request is met with a probability of 95 %."""
+
+    def settings(self) -> dict[str, Any]:
+        """The choice as fields of a job spec."""
+        return {
+            "shots": self.shots,
+            "k": self.k,
+            "buffer": self.buffer,
+            "resilience_level": self.resilience_level,
+            "readout": self.readout,
+        }
+
+    def describe(self) -> str:
+        """One line for people."""
+        copies = "1 copy" if self.k == 1 else f"{self.k} copies"
+        return (
+            f"{self.shots:,} shots, {copies}, level {self.resilience_level}, read by {self.readout}"
+        )
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the choice is predicted to lose on the validation split, by its true labels."""
+
+    images: int
+    auc_loss: float
+    auc_bound: float
+
+
+@dataclass(frozen=True, repr=False)
+class RunPlan:
+    """The cheapest way to run an evaluation that meets a request.
+
+    What is predicted holds if the device errs as its calibration says.
+    """
+
+    device: str
+    """The device whose calibration was used."""
+    images: int
+    request: Accuracy
+    choice: Option
+    options: tuple[Option, ...]
+    """All that were looked at, cheapest first; the choice is among them."""
+    check: Check | None = None
+    """None where there is no validation split."""
+
+    def settings(self) -> dict[str, Any]:
+        """The choice as fields of a job spec: ``shots``, ``k``, ``buffer`` and so on."""
+        return self.choice.settings()
+
+    def record(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> RunPlan:
+        """The inverse of `record`.
+
+        Args:
+            record: As JSON holds it.
+        """
+        return cls(
+            record["device"],
+            record["images"],
+            Accuracy(**record["request"]),
+            Option(**record["choice"]),
+            tuple(Option(**one) for one in record["options"]),
+            Check(**record["check"]) if record["check"] else None,
+        )
+
+    def lines(self) -> list[str]:
+        """The answer in a few sentences."""
+        best = self.choice
+        out = [
+            f"{best.describe()}: {best.seconds:,.1f} QPU seconds for {self.images:,} images on "
+            f"{self.device}.",
+            f"Predicted loss of AUC {signed(best.auc_loss)}, with 95 % probability at most "
+            f"{signed(best.auc_bound)}; of ACC {signed(best.acc_loss)}, at most "
+            f"{signed(best.acc_bound)}.",
+            f"{best.agreement:.1%} of the answers as the exact model's, at least "
+            f"{best.agreement_bound:.1%}.",
+            f"Asked: {self.request.describe()}.",
+        ]
+        if self.check:
+            out.append(
+                f"Check on {self.check.images:,} validation images by their labels: loss of AUC "
+                f"{signed(self.check.auc_loss)}, at most {signed(self.check.auc_bound)}."
+            )
+        return out
+
+    def __repr__(self) -> str:
+        return "\n".join(["RunPlan", *(f"  {line}" for line in self.lines())])
+
+    def _repr_html_(self) -> str:
+        """The answer and the table, on one screen of a notebook."""
+        said = "<br>".join(escape(line) for line in self.lines())
+        heads = "".join(f"<th>{escape(head)}</th>" for head in rows_of(self.options[:1])[0])
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row.values()) + "</tr>"
+            for row in rows_of(self.shown(12))
+        )
+        return f"<p>{said}</p><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+
+    def shown(self, most: int) -> list[Option]:
+        """Of the options so many, the choice and those of the nearest prices among them."""
+        near = sorted(self.options, key=lambda o: abs(o.seconds - self.choice.seconds))[:most]
+        return [option for option in self.options if option in near]
+
+
+def rows_of(options: Sequence[Option], choice: Option | None = None) -> list[dict[str, Any]]:
+    """Options as the rows of a table.
+
+    Args:
+        options: Cheapest first.
+        choice: The one to mark.
+    """
+    return [
+        {
+            "": "→" if option == choice else "",
+            "QPU s": f"{option.seconds:,.1f}",
+            "shots": f"{option.shots:,}",
+            "k": str(option.k),
+            "level": str(option.resilience_level),
+            "read by": option.readout,
+            "AUC lost": signed(option.auc_loss),
+            "95 %": signed(option.auc_bound),
+            "agree": f"{option.agreement:.1%}",
+            "meets": "yes" if option.meets else "no",
+        }
+        for option in options
+    ]
+
+
+def signed(value: float) -> str:
+    """A loss to four decimals, with a true minus sign."""
+    return f"{value:.4f}".replace("-", "−")

@@ -1,0 +1,192 @@
+"""A model's answers under the noise of a layout, draw by draw of shots and seats.
+
+The rows of the first quantum layer are the same in every draw. What they are read as is worked out
+once for a few draws of their seats; shots are drawn from it, any number of them. Later layers are
+asked something else in every draw, and their rows are evaluated then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from qiskit.primitives import BaseEstimatorV2
+from torch import Tensor, nn
+
+from qvit_qiskit.circuits.pubs import FlatPub
+from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.inference.layer_estimator import Layer
+from qvit_qiskit.inference.passes import run_pass
+from qvit_qiskit.runs.planning.copy_noise import CopyNoise, Readings
+from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator
+
+SEATS = 8
+"""Draws of the seats of the first layer's rows, at most."""
+TABLE_BYTES = 2**28
+"""Of the probabilities of bit strings that are kept for these."""
+IMAGES_AT_ONCE = 4096
+PIXEL_BYTES = 2**28
+"""Of repeated images: several draws go through the model together."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated: a model, images without labels, and what its first quantum layer asks."""
+
+    model: nn.Module
+    images: Tensor  # shape: (n, C, H, W)
+    rows: Rows
+    """Of the first quantum layer for all images, each different row once."""
+    exact: np.ndarray  # shape: (n, classes), the exact model's logits
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Rows of a group that share their weights, under all draws of the seats."""
+
+    group: int
+    rows: np.ndarray  # shape: (r,), their places in the group
+    readings: Readings
+    """Of S · r rows, one draw of the seats after the other."""
+
+
+class NoisyPasses:
+    """Draws a model's logits under a layout's noise.
+
+    Args:
+        subject: What is evaluated.
+        noise: Of the layout.
+        seed: Of all draws.
+    """
+
+    def __init__(self, subject: Subject, noise: CopyNoise, seed: int) -> None:
+        self.subject, self.noise, self.seed = subject, noise, seed
+
+    def logits(self, shots: int | None, draws: range) -> np.ndarray:
+        """Logits of some draws; a draw is the same whichever others are asked for with it.
+
+        Args:
+            shots: Of every row; None for infinitely many.
+            draws: The numbers of the draws.
+
+        Returns:
+            Shape (draws, n, classes).
+        """
+        images = self.subject.images
+        size = max(1, images[:1].numel() * images.element_size())
+        together = min(IMAGES_AT_ONCE // len(images), PIXEL_BYTES // (size * len(images)))
+        together = max(1, together)
+        parts = [
+            self._together(shots, draws[start : start + together])
+            for start in range(0, len(draws), together)
+        ]
+        return np.concatenate(parts)
+
+    def _together(self, shots: int | None, draws: range) -> np.ndarray:
+        """Several draws in one pass over the images, repeated."""
+        first = [self._first(shots, draw) for draw in draws]
+        joined = [np.concatenate(parts) for parts in zip(*first, strict=True)]
+        images = self.subject.images
+        repeated = images.repeat(len(draws), *(1,) * (images.ndim - 1))
+        inner = CopySampler(self.noise, shots, [self.seed, 1, shots or 0, draws[0]])
+        batch = max(len(images), IMAGES_AT_ONCE)
+        done = run_pass(self.subject.model, repeated, inner, None, batch, first=joined, notes=False)
+        return done.logits.reshape(len(draws), len(images), -1)
+
+    def _first(self, shots: int | None, draw: int) -> Layer:
+        """What the first layer returns in a draw, (R, K) for each projection."""
+        rng = np.random.default_rng([self.seed, 0, shots or 0, draw])
+        groups, seats = self.subject.rows.groups, self._seats
+        tables = [np.zeros((len(group.rows), len(group.terms))) for group in groups]
+        for share in self._shares:
+            start = (draw % seats) * len(share.rows)
+            part = share.readings.part(slice(start, start + len(share.rows)))
+            tables[share.group][share.rows] = part.values(shots, rng)
+        return [tables[g][index] for g, index in self.subject.rows.pubs]
+
+    @cached_property
+    def _seats(self) -> int:
+        """How many draws of the seats there are."""
+        if self.noise.copies == 1:
+            return 1
+        groups = self.subject.rows.groups
+        each = sum(8 * len(g.rows) * 2**g.circuit.num_qubits for g in groups)
+        each *= len(self.noise.layout.mitigation.factors)
+        return int(np.clip(TABLE_BYTES // max(1, each), 1, SEATS))
+
+    @cached_property
+    def _shares(self) -> list[_Share]:
+        """The rows of each projection that asks them first, as they are read."""
+        rng = np.random.default_rng([self.seed, 2])
+        groups = self.subject.rows.groups
+        copies = [
+            np.stack([seated(len(g.rows), self.noise.copies, rng) for _ in range(self._seats)])
+            for g in groups
+        ]  # for each group (S, U)
+        taken = [np.zeros(len(group.rows), bool) for group in groups]
+        shares = []
+        for g, index in self.subject.rows.pubs:
+            fresh = np.unique(index[~taken[g][index]])
+            taken[g][fresh] = True
+            if len(fresh):
+                rows = np.tile(groups[g].rows[fresh], (self._seats, 1))
+                where = copies[g][:, fresh].ravel()
+                readings = self.noise.readings(groups[g].circuit, rows, where)
+                shares.append(_Share(g, fresh, readings))
+        return shares
+
+
+def seated(rows: int, copies: int, rng: np.random.Generator) -> np.ndarray:
+    """A random copy for every row, all copies as often as `hardware.stage.seat` takes them.
+
+    Args:
+        rows: U rows.
+        copies: k.
+        rng: The random stream.
+
+    Returns:
+        Shape (U,).
+    """
+    out = np.empty(rows, int)
+    out[rng.permutation(rows)] = np.arange(rows) % copies
+    return out
+
+
+class CopySampler(RowEstimator):
+    """Answers rows as a layout would: each on a random copy, from so many shots.
+
+    Args:
+        noise: Of the layout.
+        shots: Of every row; None for infinitely many.
+        seed: Of the seats and shots.
+    """
+
+    samples = True
+
+    def __init__(self, noise: CopyNoise, shots: int | None, seed: Sequence[int]) -> None:
+        self.noise, self.shots = noise, shots
+        self._rng = np.random.default_rng(list(seed))
+
+    def _answer(self, flats: Sequence[FlatPub], begun: Any) -> list[Answer]:
+        answers = []
+        for flat in flats:
+            copies = seated(len(flat.values), self.noise.copies, self._rng)
+            readings = self.noise.readings(flat.circuit, flat.values, copies)
+            answers.append(Answer(readings.values(self.shots, self._rng).T))
+        return answers
+
+
+def subject_of(model: nn.Module, images: Tensor, rows: Rows, inner: BaseEstimatorV2) -> Subject:
+    """A subject with its exact logits.
+
+    Args:
+        model: Any module whose quantum layers are ours.
+        images: Shape (n, C, H, W).
+        rows: What its first quantum layer asks.
+        inner: Evaluates the quantum layers exactly.
+    """
+    exact = run_pass(model, images, inner, notes=False).logits
+    return Subject(model, images, rows, exact)

@@ -1,0 +1,274 @@
+"""The cheapest plan for a stated accuracy, from a model, its images and a device's calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qiskit.providers import BackendV2
+from torch import Tensor, nn
+
+from qvit_qiskit.circuits.prepared import prepare_with
+from qvit_qiskit.data import as_split
+from qvit_qiskit.devices.prices import MAX_JOB_SECONDS
+from qvit_qiskit.exceptions import JobError, RouteError
+from qvit_qiskit.execution.registry import default_route
+from qvit_qiskit.inference.layer_estimator import walk
+from qvit_qiskit.models.cost import count_rows
+from qvit_qiskit.profile import FakeProfile, IbmProfile
+from qvit_qiskit.qnn import QuantumLinear
+from qvit_qiskit.runs.measured_profile import find_measured
+from qvit_qiskit.runs.planning.candidates import Candidates
+from qvit_qiskit.runs.planning.chip_layout import Circuits, PricedRows
+from qvit_qiskit.runs.planning.chosen_plan import Check, Option, RunPlan
+from qvit_qiskit.runs.planning.copy_noise import CopyNoise
+from qvit_qiskit.runs.planning.noisy_passes import NoisyPasses, Subject, subject_of
+from qvit_qiskit.runs.planning.predicted_losses import drawn_labels, indicators, predict_losses
+from qvit_qiskit.runs.planning.request import Accuracy
+from qvit_qiskit.runs.planning.search import CLOSE, Search, Trial
+from qvit_qiskit.runs.pricing import pricing_device
+from qvit_qiskit.runs.run_folder import Source
+
+if TYPE_CHECKING:
+    from qvit_qiskit.data.arrays import Given
+
+BATCH = 256
+"""Images per forward pass."""
+HELD = ("k", "buffer", "resilience_level", "readout")
+"""Fields that a plan leaves alone where they are stated."""
+
+
+def plan(
+    model: nn.Module,
+    data: Given | Source,
+    backend: str,
+    *,
+    tolerance: float | None = None,
+    agreement: float | None = None,
+    budget_seconds: float | None = None,
+    validation: Given | None = None,
+    settings: Mapping[str, Any] | None = None,
+    control_rows: int = 0,
+    anchor_rows: int = 0,
+    max_loss: float = 0.25,
+    backends_dir: Path | None = None,
+    seed: int = 0,
+    tick: Callable[[str], None] | None = None,
+) -> RunPlan:
+    """The cheapest way to evaluate a model on a device that keeps a stated accuracy.
+
+    The images that will be run are used, and never their labels: how often answers are those of
+    the exact model is predicted directly, AUC and ACC with labels drawn from the exact model's own
+    probabilities. Offline, on the device's snapshot; `submit` plans on the calibration of the hour.
+
+    Args:
+        model: Any module whose quantum layers are ours.
+        data: The images that will be run, as `submit` takes them.
+        backend: A profile of kind ``ibm`` or ``fake``. What it states of ``k``, ``buffer``,
+            ``resilience_level`` and ``readout``, other than ``"auto"``, is not changed.
+        tolerance: AUC that may be lost at most, with a probability of 95 % over shots and seats;
+            by default 0.01.
+        agreement: Instead, or as well: the share of images that must be answered as the exact
+            model answers them.
+        budget_seconds: QPU seconds that the evaluation may cost.
+        validation: Images with labels on which the choice is shown beside, as a check.
+        settings: Fields of the profile that are set otherwise, e.g. ``{"k": "auto"}``.
+        control_rows: As in `submit`; they are in the price.
+        anchor_rows: As in `submit`; they are in the price.
+        max_loss: As in `submit`.
+        backends_dir: A folder of profiles to search first.
+        seed: Of all draws.
+        tick: Told in a few words what is looked at.
+
+    Raises:
+        JobError: If nothing meets the request, or nothing that the budget allows; the message says
+            what could be reached, and for how much.
+        ProfileError: If the profile is missing or malformed.
+        RouteError: If the profile is of kind ``aer``, or its device is unknown, too small or
+            reports no errors.
+    """
+    request = Accuracy.of(tolerance, agreement)
+    _, profile = find_measured(backend, backends_dir, settings)
+    source = data if isinstance(data, Source) else Source.of(data)
+    return Planner(
+        model, profile, pricing_device(profile), request, budget_seconds, control_rows,
+        anchor_rows, max_loss, seed, tick,
+    ).plan(source.images, source.labels.ndim == 2, validation)  # fmt: skip
+
+
+class Planner:
+    """Plans evaluations of one model on one device.
+
+    Args:
+        model: Any module whose quantum layers are ours.
+        profile: What it states of `HELD` is not changed.
+        device: With the calibration to plan on.
+        request: What must be met.
+        budget: QPU seconds, or no limit.
+        control_rows: See `plan`.
+        anchor_rows: See `plan`.
+        max_loss: See `plan`.
+        seed: Of all draws.
+        tick: Told in a few words what is looked at.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        profile: FakeProfile | IbmProfile,
+        device: BackendV2,
+        request: Accuracy,
+        budget: float | None = None,
+        control_rows: int = 0,
+        anchor_rows: int = 0,
+        max_loss: float = 0.25,
+        seed: int = 0,
+        tick: Callable[[str], None] | None = None,
+    ) -> None:
+        check_calibrated(device)
+        self.model, self.profile, self.device, self.request = model, profile, device, request
+        self.budget, self.max_loss = budget, max_loss
+        self.control_rows, self.anchor_rows = control_rows, anchor_rows
+        self.seed, self.tick = seed, tick
+
+    def plan(self, images: Tensor, several: bool, validation: Given | None = None) -> RunPlan:
+        """The cheapest plan for some images.
+
+        Args:
+            images: Shape (n, C, H, W).
+            several: Whether an image may have several labels.
+            validation: Images with labels on which the choice is shown beside.
+
+        Raises:
+            JobError: If nothing meets the request, or nothing that the budget allows.
+        """
+        search = self.search(images, several)
+        best = search.cheapest()
+        if best is None:
+            raise self._unreachable(search)
+        if self.budget is not None and best.candidate.seconds > self.budget:
+            raise self._too_dear(search, best)
+        trials = sorted(search.trials.values(), key=lambda trial: trial.candidate.seconds)
+        check = self._check(search, best, validation) if validation is not None else None
+        return RunPlan(
+            self.device.name,
+            len(images),
+            self.request,
+            _option(best),
+            tuple(_option(trial) for trial in trials),
+            check,
+        )
+
+    def search(self, images: Tensor, several: bool) -> Search:
+        """What looks at candidates for some images.
+
+        Args:
+            images: Shape (n, C, H, W).
+            several: Whether an image may have several labels.
+        """
+        subject = self._subject(images)
+        rows = count_rows(self.model, images[:1])
+        seconds = MAX_JOB_SECONDS if self.budget is None else self.max_loss * self.budget
+        workload = PricedRows(
+            tuple(len(images) * n for n in rows), seconds, self.control_rows, self.anchor_rows
+        )
+        candidates = Candidates(self._circuits(), self.profile, self.device, workload, self._held())
+        labels = drawn_labels(subject.exact, np.random.default_rng([self.seed, 3]), several=several)
+        return Search(subject, candidates, self.request, labels, several, self.seed, self.tick)
+
+    def _subject(self, images: Tensor) -> Subject:
+        rows = walk(self.model, images, [], [], BATCH)
+        assert not isinstance(rows, np.ndarray)  # it ends at the first quantum layer
+        return subject_of(self.model, images, rows, default_route().estimator)
+
+    def _circuits(self) -> Circuits:
+        """The model's circuits as estimators get them, each once."""
+        layers = [m.circuit for m in self.model.modules() if isinstance(m, QuantumLinear)]
+        circuits = {}
+        for circuit in layers:
+            prepared, terms = prepare_with(circuit.canonical, circuit.pauli_terms)
+            circuits[id(prepared.circuit)] = (prepared.circuit, terms)
+        return list(circuits.values())
+
+    def _held(self) -> dict[str, Any]:
+        stated = self.profile.model_fields_set
+        fields = {name: getattr(self.profile, name) for name in HELD if name in stated}
+        return {name: value for name, value in fields.items() if value != "auto"}
+
+    def _check(self, search: Search, best: Trial, validation: Given) -> Check:
+        """What the choice is predicted to lose on labelled images."""
+        split = as_split(validation)
+        subject = self._subject(split.tensors()[0])
+        noise = CopyNoise(best.candidate.layout, self.device.target)
+        passes = NoisyPasses(subject, noise, self.seed + 1)
+        drawn = passes.logits(best.candidate.shots, range(CLOSE))
+        labels = split.labels
+        truth = labels if search.several else indicators(labels, subject.exact.shape[1])
+        losses = predict_losses(subject.exact, drawn, truth[None].astype(np.float32),
+                               several=search.several)  # fmt: skip
+        return Check(len(labels), losses.auc.mean, losses.auc.bound)
+
+    def _unreachable(self, search: Search) -> JobError:
+        """Why nothing meets the request, and what could be reached."""
+        best = search.closest()
+        return JobError(
+            f"No number of shots meets the request on {self.device.name}, with 95 % probability: "
+            f"{self.request.describe()}. {self.request.reached(best.prediction)} could be reached "
+            f"with {best.candidate.describe()}, for {best.candidate.seconds:,.0f} QPU seconds. "
+            "Ask for that, or name another device."
+        )
+
+    def _too_dear(self, search: Search, best: Trial) -> JobError:
+        """Why the budget does not suffice, and what it buys."""
+        assert self.budget is not None
+        closest = search.closest(self.budget)
+        buys = "It buys nothing of this size"
+        if closest.candidate.seconds <= self.budget:
+            buys = (
+                f"It buys {self.request.reached(closest.prediction)} with "
+                f"{closest.candidate.describe()}, for {closest.candidate.seconds:,.1f}"
+            )
+        return JobError(
+            f"The cheapest plan for {self.request.describe()} costs {best.candidate.seconds:,.1f} "
+            f"QPU seconds ({best.candidate.describe()}), over the budget of {self.budget:g}. "
+            f"{buys}; or set a larger budget_seconds."
+        )
+
+
+def check_calibrated(device: BackendV2) -> None:
+    """Refuse a device that reports no errors to plan on.
+
+    Raises:
+        RouteError: If no gate and no readout has an error.
+    """
+    target = device.target
+    errors = [
+        entry.error
+        for name in target.operation_names
+        for entry in (target[name] or {}).values()
+        if entry is not None and entry.error
+    ]
+    if not errors:
+        raise RouteError(
+            f"{device.name} reports no errors, and a plan needs a calibration to predict from. "
+            "State shots and k yourself, or name a device with a calibration."
+        )
+
+
+def _option(trial: Trial) -> Option:
+    candidate, losses = trial.candidate, trial.prediction
+    return Option(
+        **candidate.settings(),
+        seconds=candidate.seconds,
+        executions=candidate.estimate.executions,
+        auc_loss=losses.auc.mean,
+        auc_bound=losses.auc.bound,
+        acc_loss=losses.acc.mean,
+        acc_bound=losses.acc.bound,
+        agreement=1 - losses.disagreement.mean,
+        agreement_bound=1 - losses.disagreement.bound,
+        draws=losses.draws,
+        meets=trial.meets,
+    )
