@@ -285,35 +285,29 @@ def plan_chunks(
     room = rows_per_job(1, common, timing, max_seconds)
     total = sum(rows * n + e for rows, n, e in zip(executed, per_row, extra, strict=True))
     goal = math.ceil(total / max(1, math.ceil(total / room)))  # jobs of about equal size
-    chunks: list[Chunk] = []
+    jobs: list[tuple[list[Piece], int]] = []
     pieces: list[Piece] = []
-    used = 0  # beside what all jobs have in common
-
-    def close() -> None:
-        nonlocal pieces, used
-        if pieces:
-            seconds = SUBJOB_SECONDS + (used + common) * timing.execution
-            chunks.append(Chunk(f"{name}-{len(chunks)}", tuple(pieces), used + common, seconds))
-        pieces, used = [], 0
-
+    used = 0  # executions beside what all jobs have in common
     for g, rows in enumerate(executed):
         start = 0
         while start < rows:
-            left = goal - used - extra[g]
-            fit = max(0 if pieces else 1, math.ceil(left / per_row[g]))
-            if fit * per_row[g] + extra[g] + used > room and (pieces or fit > 1):
-                fit = max(0 if pieces else 1, (room - used - extra[g]) // per_row[g])
-            if fit <= 0:
-                close()
-                continue
-            stop = min(rows, start + fit)
-            pieces.append(Piece(g, start, stop))
-            used += (stop - start) * per_row[g] + extra[g]
-            start = stop
-            if used >= goal:
-                close()
-    close()
-    return chunks
+            wanted = math.ceil((goal - used - extra[g]) / per_row[g])
+            possible = (room - used - extra[g]) // per_row[g]
+            fit = max(0 if pieces else 1, min(wanted, possible))  # a job has a row at least
+            if fit:
+                stop = min(rows, start + fit)
+                pieces.append(Piece(g, start, stop))
+                used += (stop - start) * per_row[g] + extra[g]
+                start = stop
+            if not fit or used >= goal:
+                jobs.append((pieces, used + common))
+                pieces, used = [], 0
+    if pieces:
+        jobs.append((pieces, used + common))
+    return [
+        Chunk(f"{name}-{k}", tuple(own), count, SUBJOB_SECONDS + count * timing.execution)
+        for k, (own, count) in enumerate(jobs)
+    ]
 
 
 def values_of(

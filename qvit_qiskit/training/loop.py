@@ -83,7 +83,7 @@ class Loop:
         """Train to the last epoch, or until interrupted."""
         interrupted = False
         self._restore()
-        with _threads(self.train.threads):
+        with torch_threads(self.train.threads):
             try:
                 for phase in self.phases:
                     if len(self.history) < phase.last:
@@ -281,7 +281,7 @@ def _average(train: TrainConfig, model: nn.Module) -> AveragedModel | None:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def torch_threads(count: int) -> Iterator[None]:
     """Give torch this many threads; restore afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)

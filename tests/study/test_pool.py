@@ -115,7 +115,7 @@ def test_a_worker_s_death_costs_its_cell_only(tmp_path):
 def test_workers_have_one_thread_and_the_parent_its_own(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("RAYON_NUM_THREADS", raising=False)
-    with workers._one_thread_variables():  # noqa: SLF001 - a step that nothing public does alone
+    with workers.environment(workers.ONE_THREAD):
         assert {os.environ[name] for name in workers.ONE_THREAD} == {"1"}
     assert os.environ["OMP_NUM_THREADS"] == "3"
     assert "RAYON_NUM_THREADS" not in os.environ

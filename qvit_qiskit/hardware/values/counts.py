@@ -59,14 +59,67 @@ class Counts:
         return (table / self.shots()[:, None]).reshape(shape)
 
 
+@dataclass(frozen=True)
+class BasisMoments:
+    """What R rows measured in one basis say of K observables, by where their noise comes from."""
+
+    means: np.ndarray  # shape: (R, K)
+    own: np.ndarray  # shape: (R, K, K), covariances of the means for a perfect calibration
+    pull: np.ndarray | None = None  # shape: (R, T, K), −∂mean/∂(each term's calibration)
+    spread: np.ndarray | None = None  # shape: (k, T, T), covariances of each copy's calibration
+
+    @classmethod
+    def of(
+        cls, basis: Basis, num_observables: int, counts: Counts, calibration: Counts | None
+    ) -> BasisMoments:
+        """Expectation values of one basis and their covariances.
+
+        With a calibration, each Pauli term is divided by its value in |0…0⟩ as it was read out
+        (twirled readout error extinction, van den Berg et al., Phys. Rev. A 105, 032620, 2022).
+        Rows of one job and copy share the calibration's own shot noise.
+
+        Args:
+            basis: The T terms measured together.
+            num_observables: K.
+            counts: Of R rows.
+            calibration: Of |0…0⟩, one row for each of the k copies; row r of the counts was
+                measured on copy r % k.
+        """
+        signs = _signs(counts.state, basis)  # (E, T)
+        weights = np.zeros((len(basis.terms), num_observables))
+        for place, (observable, coefficient, _) in enumerate(basis.terms):
+            weights[place, observable] = coefficient
+        pull = spread = None
+        if calibration is not None:
+            read = _signs(calibration.state, basis)  # (E, T)
+            scale = calibration.means(read)  # (k, T)
+            square = calibration.means(read[:, :, None] * read[:, None, :])  # (k, T, T)
+            spread = square - scale[:, :, None] * scale[:, None, :]
+            spread /= calibration.shots()[:, None, None]  # of the mean
+            copy = np.arange(counts.rows) % calibration.rows
+            signs = signs / scale[copy[counts.row]]
+            ratio = counts.means(signs) / scale[copy]  # (R, T)
+            pull = ratio[:, :, None] * weights  # (R, T, K)
+        per_state = signs @ weights  # (E, K)
+        mean = counts.means(per_state)
+        second = counts.means(per_state[:, :, None] * per_state[:, None, :])  # (R, K, K)
+        own = (second - mean[:, :, None] * mean[:, None, :]) / counts.shots()[:, None, None]
+        return cls(mean, own, pull, spread)
+
+    @property
+    def covariances(self) -> np.ndarray:
+        """Of the means, the calibration's own shot noise included, shape (R, K, K)."""
+        if self.pull is None or self.spread is None:
+            return self.own
+        copy = np.arange(len(self.means)) % len(self.spread)
+        shared = np.einsum("rtk,rtu,rul->rkl", self.pull, self.spread[copy], self.pull)
+        return np.asarray(self.own + shared)
+
+
 def moments(
     basis: Basis, num_observables: int, counts: Counts, calibration: Counts | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Expectation values of one basis and their covariances.
-
-    With a calibration, each Pauli term is divided by its value in |0…0⟩ as it was read out
-    (twirled readout error extinction, van den Berg et al., Phys. Rev. A 105, 032620, 2022). The
-    calibration's own shot noise is in the covariances; rows of one job and copy share it.
+    """Expectation values of one basis and their covariances; see `BasisMoments.of`.
 
     Args:
         basis: The terms measured together.
@@ -77,27 +130,8 @@ def moments(
     Returns:
         Means (R, K) and covariances of the means (R, K, K).
     """
-    signs = _signs(counts.state, basis)  # (E, T)
-    weights = np.zeros((len(basis.terms), num_observables))
-    for place, (observable, coefficient, _) in enumerate(basis.terms):
-        weights[place, observable] = coefficient
-    extra = 0.0
-    if calibration is not None:
-        read = _signs(calibration.state, basis)  # (E, T)
-        scale = calibration.means(read)  # (k, T)
-        square = calibration.means(read[:, :, None] * read[:, None, :])  # (k, T, T)
-        spread = square - scale[:, :, None] * scale[:, None, :]
-        spread /= calibration.shots()[:, None, None]  # of the mean
-        copy = np.arange(counts.rows) % calibration.rows
-        signs = signs / scale[copy[counts.row]]
-        ratio = counts.means(signs) / scale[copy]  # (R, T)
-        pull = ratio[:, :, None] * weights  # (R, T, K): −∂mean/∂scale
-        extra = np.einsum("rtk,rtu,rul->rkl", pull, spread[copy], pull)
-    per_state = signs @ weights  # (E, K)
-    mean = counts.means(per_state)
-    second = counts.means(per_state[:, :, None] * per_state[:, None, :])  # (R, K, K)
-    covariance = (second - mean[:, :, None] * mean[:, None, :]) / counts.shots()[:, None, None]
-    return mean, covariance + extra
+    both = BasisMoments.of(basis, num_observables, counts, calibration)
+    return both.means, both.covariances
 
 
 def _signs(states: np.ndarray, basis: Basis) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.hardware.stage import Layout, Rows
-from qvit_qiskit.hardware.values.counts import Counts, extrapolate, moments
+from qvit_qiskit.hardware.values.counts import BasisMoments, Counts, extrapolate
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def calibrated_noise(
 def take_apart(
     basis: Basis, outputs: int, folds: Sequence[Counts], calibration: Counts, factors: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The noise of rows measured in one basis; see `counts.moments` for what they give.
+    """The noise of rows measured in one basis; see `BasisMoments` for what they give.
 
     Args:
         basis: T terms measured together.
@@ -99,17 +99,8 @@ def take_apart(
         How far outputs move with each term's calibration (R, T, K), their own covariances
         (R, K, K), and the covariances of each copy's calibration (k, T, T).
     """
-    terms = Basis(basis.axes, tuple((t, 1.0, mask) for t, (_, _, mask) in enumerate(basis.terms)))
-    weights = np.zeros((len(basis.terms), outputs))
-    for place, (output, coefficient, _) in enumerate(basis.terms):
-        weights[place, output] = coefficient  # (T, K)
-    scale, spread = moments(terms, len(weights), calibration, None)  # (k, T), (k, T, T)
-    by_factor = []
-    for counts in folds:
-        copy = np.arange(counts.rows) % calibration.rows
-        ratio, _ = moments(terms, len(weights), counts, calibration)  # (R, T)
-        pull = -(ratio / scale[copy])[:, :, None] * weights  # (R, T, K)
-        _, whole = moments(basis, outputs, counts, calibration)
-        by_factor.append((pull, whole - np.einsum("rtk,rtu,rul->rkl", pull, spread[copy], pull)))
-    pull, own = extrapolate(by_factor, factors)
-    return pull, own, spread
+    by_factor = [BasisMoments.of(basis, outputs, counts, calibration) for counts in folds]
+    pulls = [(one.pull, one.own) for one in by_factor if one.pull is not None]
+    pull, own = extrapolate(pulls, factors)
+    assert by_factor[0].spread is not None
+    return -pull, own, by_factor[0].spread

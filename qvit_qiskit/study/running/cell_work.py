@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-import torch
+from collections.abc import Callable
 
 from qvit_qiskit import __version__
 from qvit_qiskit.data import MedImages
@@ -22,6 +19,7 @@ from qvit_qiskit.study.running.tasks import CellTask, EpochProgress, Outcome, un
 from qvit_qiskit.study.running.teacher_answers import logits_in, recorded_teacher
 from qvit_qiskit.training import FitResult, fit, load_checkpoint, resume
 from qvit_qiskit.training.history import Epoch
+from qvit_qiskit.training.loop import torch_threads
 from qvit_qiskit.training.trainer import SETTINGS
 
 TRAINING, ERROR = "training", "error.txt"
@@ -46,7 +44,7 @@ def work(task: CellTask, tell: Tell) -> Outcome:
                 f"worker has {__version__}. Install the same."
             )
         # Cells run side by side, so each has one thread and the folder's own teachers.
-        with folder.holding(key), _one_thread(), logits_in(folder.logits):
+        with folder.holding(key), torch_threads(1), logits_in(folder.logits):
             done = _finish(task, folder, tell)
         seconds = time.perf_counter() - started
         return Outcome(key, "done" if done else "stopped", seconds)
@@ -118,14 +116,3 @@ def _same(data: MedImages, md5: str) -> None:
             f"The study was planned with {data.name} of MD5 {md5}, but the file at hand has "
             f"{data.md5}. Give every worker the original file with --data-root."
         )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread for torch; restored afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

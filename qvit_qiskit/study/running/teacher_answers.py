@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from qvit_qiskit.study.cells import Cell, TeacherSource
 from qvit_qiskit.study.folder import StudyFolder
 from qvit_qiskit.study.folds import fold_of
 from qvit_qiskit.study.plan import Plan, load_set, teacher_of
+from qvit_qiskit.study.running.workers import environment
 from qvit_qiskit.training import Teacher
 from qvit_qiskit.training.checkpoint import versions
 from qvit_qiskit.training.phases import plan as phases_of
@@ -115,15 +115,6 @@ def recorded_teacher(source: TeacherSource, name: str | None) -> Teacher:
     return Teacher(name or "teacher", absent, source.digest, source.preprocessing)
 
 
-@contextmanager
-def logits_in(folder: Path) -> Iterator[None]:
+def logits_in(folder: Path) -> AbstractContextManager[None]:
     """Keep teachers' logits in a folder; the variable is restored afterwards."""
-    before = os.environ.get(CACHE)  # a user's own cache stays the user's
-    os.environ[CACHE] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[CACHE]
-        else:
-            os.environ[CACHE] = before
+    return environment({CACHE: str(folder)})

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -20,12 +20,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qvit_qiskit.study.running.tasks import CellTask, EpochProgress, Outcome
 
-ONE_THREAD = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "RAYON_NUM_THREADS",
+ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "RAYON_NUM_THREADS",
+    ),
+    "1",
 )
 """Variables that libraries read when they are loaded."""
 
@@ -37,7 +40,7 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.line, other = context.Pipe()
         self.process: SpawnProcess = context.Process(target=_serve, args=(other,), daemon=True)
-        with _one_thread_variables(), _deaf():
+        with environment(ONE_THREAD), _deaf():
             self.process.start()
         other.close()  # so that the line ends when the process does
         self.task: CellTask | None = None
@@ -99,9 +102,10 @@ def _epitaph(code: int | None) -> str:
 
 
 @contextmanager
-def _one_thread_variables() -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of the environment, and give them back what they were."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
