@@ -11,6 +11,7 @@ import numpy as np
 
 from qvit_qiskit.devices.client_template import SentWaits
 from qvit_qiskit.devices.regions import bundled_device, region_backend
+from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.ibm.item import Item
 from qvit_qiskit.ibm.sender import (
     Bill,
@@ -24,7 +25,12 @@ from qvit_qiskit.ibm.sender import (
     sampler_options,
 )
 from qvit_qiskit.profile import FakeProfile
+from qvit_qiskit.simulation.chain_bits import is_chain
 
+MAX_STATE_QUBITS = 24
+"""Wider circuits are simulated as matrix product states, whose qubits are hardly entangled."""
+MAX_TRAJECTORIES = 1000
+"""Rows times shots of such circuits: 64 qubits took .16 s for each."""
 ROWS_AT_ONCE = 256
 """Of a simulation: the time of twirled circuits grows faster than their number."""
 
@@ -76,6 +82,8 @@ class LocalSender:
         Returns:
             The bits of every item, each of shape (M·k, shots, n).
         """
+        for item in items:
+            self._check(item, shots)
         seeds = iter(np.random.SeedSequence(seed).spawn(sum(i.compiled.k for i in items)))
         simulators: dict[tuple[Any, ...], Any] = {}
         self._waits = SentWaits(self.mitigation, self.device.target)  # of this call's circuits
@@ -88,6 +96,26 @@ class LocalSender:
             stacked = np.stack(copies, axis=1)
             out.append(stacked.reshape(-1, *stacked.shape[2:]))
         return out
+
+    def _check(self, item: Item, shots: int) -> None:
+        """Refuse what would take hours, or more memory than there is.
+
+        Raises:
+            RouteError: With the kind of profile that answers the same question.
+        """
+        widest = max(len(copy.qubits) for copy in item.compiled.copies)
+        if widest <= MAX_STATE_QUBITS:
+            return
+        rows = item.compiled.k * len(item.of_copy(0))
+        if is_chain(item.compiled.narrow(0, 1)) and rows * shots <= MAX_TRAJECTORIES:
+            return
+        raise RouteError(
+            f"Expected a rehearsal of at most {MAX_STATE_QUBITS} qubits a copy, or of a chain for "
+            f"{MAX_TRAJECTORIES:,} shots of all rows together, but got {widest} qubits, {rows:,} "
+            f"rows and {shots:,} shots: the client's local mode would take hours. A profile of "
+            f'kind "aer" with noise = "{self.profile.device}" and shots = {shots} predicts the '
+            "same run."
+        )
 
     def _run_copy(
         self,
@@ -134,13 +162,18 @@ class LocalSender:
 
         from qvit_qiskit.ibm.waiting import WaitingSimulator
 
-        device = region_backend(self.device, item.compiled.copies[copy].qubits)
+        qubits = item.compiled.copies[copy].qubits
+        device = region_backend(self.device, qubits)
         if not self.profile.idle:
-            return AerSimulator.from_backend(device)
-        if not self._held_up(item) or self.profile.dynamical_decoupling:
-            return WaitingSimulator.of(device)
-        pauses = self._waits.between(item.compiled, item.fold or 1)
-        return WaitingSimulator.of(device, pauses[copy])
+            simulator = AerSimulator.from_backend(device)
+        elif not self._held_up(item) or self.profile.dynamical_decoupling:
+            simulator = WaitingSimulator.of(device)
+        else:
+            pauses = self._waits.between(item.compiled, item.fold or 1)
+            simulator = WaitingSimulator.of(device, pauses[copy])
+        if len(qubits) > MAX_STATE_QUBITS:
+            simulator.set_options(method="matrix_product_state")
+        return simulator
 
     def find(self, tag: str) -> list[Listed]:
         """The job, if this process ran it."""

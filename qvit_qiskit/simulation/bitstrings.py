@@ -1,4 +1,8 @@
-"""An EstimatorV2 that measures: all commuting observables of a row from the same bitstrings."""
+"""An EstimatorV2 that measures: all commuting observables of a row from the same bitstrings.
+
+Circuits that are too wide for the probabilities of their basis states are measured otherwise: by
+Aer's matrix product states where these are small, else by normal draws (see `normal_draws`).
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,14 @@ from qiskit.circuit import QuantumCircuit
 from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.circuits.readout import Basis, measurement_bases
+from qvit_qiskit.simulation.chain_bits import MAX_DRAWS, can_draw, sampled
 from qvit_qiskit.simulation.exact.engine import Measurable, Request, RowEngine
 from qvit_qiskit.simulation.exact.estimator import Compiler, varying_columns
+from qvit_qiskit.simulation.normal_draws import draw_means
 from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator, shots_for
 
+NORMAL = "normal draws with exact means and covariances, not bitstrings,"
+"""What stands for bitstrings, in descriptions and metadata."""
 _CHUNK_ENTRIES = 2**22
 M = TypeVar("M", bound=Measurable)
 
@@ -44,7 +52,15 @@ class BitstringEstimator(RowEstimator, Generic[M]):
 
     def describe(self, circuit: QNNCircuit) -> str:
         """One line: where a circuit's bitstrings come from."""
-        return f"bitstrings from: {self.compiler.describe(circuit)}"
+        if circuit.num_qubits <= self.compiler.most_bits:
+            return f"bitstrings from: {self.compiler.describe(circuit)}"
+        normal = f"{NORMAL} from: {self.compiler.describe_values(circuit)}"
+        if self.perfect and can_draw(circuit.canonical, 1, self.shots):
+            return (
+                f"bitstrings from Aer's matrix product states for up to {MAX_DRAWS:,} shots of all "
+                f"rows of a call, else {normal}"
+            )
+        return normal
 
     def _begin(self, count: int) -> list[np.random.SeedSequence]:
         return self._streams.spawn(count)
@@ -53,9 +69,29 @@ class BitstringEstimator(RowEstimator, Generic[M]):
         answers = []
         for flat, seed in zip(flats, begun, strict=True):
             shots = shots_for(flat.precision, self.shots)
-            means, covariances = self._moments(flat, shots, seed)
-            answers.append(Answer(means, covariances, metadata={"shots": shots}))
+            if flat.circuit.num_qubits <= self.compiler.most_bits:
+                means, covariances = self._moments(flat, shots, seed)
+                answers.append(Answer(means, covariances, metadata={"shots": shots}))
+            else:
+                answers.append(self._wide(flat, shots, seed))
         return answers
+
+    def _wide(self, flat: FlatPub, shots: int, seed: np.random.SeedSequence) -> Answer:
+        """Means of a circuit that is too wide for the probabilities of its basis states."""
+        count, columns = len(flat.observables), varying_columns(flat.circuit, flat.values)
+        bits = self.perfect and can_draw(flat.circuit, len(flat.values), shots)
+        means = np.zeros((count, len(flat.values)))
+        covariances = np.zeros((count, len(flat.values), count))
+        bases = measurement_bases(flat.observables) if len(flat.values) else []
+        for basis, own in zip(bases, seed.spawn(len(bases)), strict=True):
+            if bits:
+                mean, covariance = sampled(flat.circuit, basis, flat.values, count, shots, own)
+            else:
+                moments = self.compiler.moments(flat.circuit, basis, columns, count)
+                mean, covariance = draw_means(self.engine, moments, flat.values, count, shots, own)
+            means, covariances = means + mean, covariances + covariance
+        drawn = "bitstrings of Aer's matrix product states" if bits else NORMAL
+        return Answer(means, covariances, metadata={"shots": shots, "drawn": drawn.rstrip(",")})
 
     def _moments(
         self, flat: FlatPub, shots: int, seed: np.random.SeedSequence

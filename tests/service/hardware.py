@@ -12,6 +12,9 @@ from qiskit_ibm_runtime import fake_provider
 
 from .devices import Device
 
+MAX_STATE_QUBITS = 24
+"""Wider circuits are simulated as matrix product states."""
+
 
 @lru_cache(maxsize=8)
 def _snapshot(name: str) -> BackendV2:
@@ -30,7 +33,9 @@ def target(device: Device) -> Target:
 @lru_cache(maxsize=64)
 def simulator(device: Device, qubits: tuple[int, ...], noiseless: bool) -> AerSimulator:
     """Aer with the noise of some of the device's qubits, renumbered in the given order."""
-    quiet = {"max_parallel_threads": 1, "enable_truncation": False}
+    quiet: dict[str, Any] = {"max_parallel_threads": 1, "enable_truncation": False}
+    if len(qubits) > MAX_STATE_QUBITS:
+        quiet["method"] = "matrix_product_state"
     if noiseless:
         return AerSimulator(**quiet)
     return AerSimulator.from_backend(_Part(device, qubits), **quiet)

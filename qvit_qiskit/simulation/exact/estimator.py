@@ -14,7 +14,8 @@ from qvit_qiskit.circuits.prepared import prepare_with
 from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.circuits.readout import Basis, measurement_bases
 from qvit_qiskit.simulation.exact.engine import Engine, P, Request, RowEngine
-from qvit_qiskit.simulation.exact.program import compile_program
+from qvit_qiskit.simulation.exact.program import MAX_QUBITS, compile_program
+from qvit_qiskit.simulation.moments import Moments
 from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator
 
 Columns = tuple[int, ...]
@@ -23,10 +24,14 @@ Columns = tuple[int, ...]
 class Compiler(Generic[P]):
     """Compiles each prepared circuit once per measurement basis and choice of varying columns."""
 
+    most_bits = MAX_QUBITS
+    """Qubits of the widest circuit whose basis states have probabilities."""
+
     def __init__(self, compile: Callable[[QuantumCircuit, Basis, Columns], P]) -> None:
         self._compile = compile
         self._programs: Memo[P] = Memo(private=True)
         self._passes: Memo[list[tuple[P, np.ndarray]]] = Memo(private=True)
+        self._moments: Memo[Moments[Any]] = Memo(private=True)
 
     def program(self, circuit: QuantumCircuit, basis: Basis, columns: Columns) -> P:
         """A circuit measured in a basis.
@@ -64,6 +69,26 @@ class Compiler(Generic[P]):
 
         readout = tuple(tuple(sorted(o.items())) for o in observables)
         return self._passes.get(circuit, (readout, columns), make)
+
+    def moments(
+        self, circuit: QuantumCircuit, basis: Basis, columns: Columns, outputs: int
+    ) -> Moments[Any]:
+        """Programs for means and covariances of a circuit that is too wide for bitstrings.
+
+        Args:
+            circuit: A prepared circuit.
+            basis: The measurement basis.
+            columns: Columns of the parameter values that differ from row to row.
+            outputs: K.
+        """
+        return self._moments.get(
+            circuit, (basis, columns, outputs), lambda c, key: self._make_moments(c, *key)
+        )
+
+    def _make_moments(
+        self, circuit: QuantumCircuit, basis: Basis, columns: Columns, outputs: int
+    ) -> Moments[Any]:
+        raise NotImplementedError
 
     def _make_passes(
         self, circuit: QuantumCircuit, observables: Sequence[Mapping[str, Any]], columns: Columns

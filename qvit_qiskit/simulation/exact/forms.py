@@ -17,7 +17,7 @@ from qvit_qiskit.circuits.cones.light_cone import ConeFinder
 from qvit_qiskit.circuits.families import LOCAL_FAMILIES
 from qvit_qiskit.circuits.lowering import Lowered, Monomial, lower, merge_rotations
 from qvit_qiskit.circuits.prepared import prepare_with
-from qvit_qiskit.circuits.readout import measurement_bases
+from qvit_qiskit.circuits.readout import Basis, measurement_bases
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.simulation.exact.cone_states import ConeEngine, ConeProgram, compile_cones
 from qvit_qiskit.simulation.exact.engine import Engine, Pullback, Request
@@ -30,9 +30,12 @@ from qvit_qiskit.simulation.exact.program import (
 )
 from qvit_qiskit.simulation.exact.string_engine import StringEngine
 from qvit_qiskit.simulation.exact.strings import StringProgram, compile_strings
+from qvit_qiskit.simulation.moments import Moments, as_strings, masks, paired
 
 MAX_PRODUCTS = 2**15
 """Products of a circuit's strings, at most; above it compiling takes minutes."""
+MAX_MOMENTS = 2**18
+"""The same for products of two outputs, which are many."""
 CLEARLY = 2.0
 """A form takes the whole state's place where it is predicted to be this much cheaper."""
 Form = Program | ConeProgram | StringProgram
@@ -58,9 +61,28 @@ class FormCompiler(Compiler[Program]):
             return super()._make_passes(circuit, observables, columns)
         return [(form, form.diagonals(len(observables)))]
 
+    def _make_moments(
+        self, circuit: QuantumCircuit, basis: Basis, columns: Columns, outputs: int
+    ) -> Moments[Any]:
+        measured = circuit.compose(basis.rotation())
+        lowered = merge_rotations(lower(measured))
+        finder = ConeFinder(lowered)
+        zs = as_strings(masks(basis, outputs), measured.num_qubits)
+        reach = [frozenset(finder.cone(observable).qubits) for observable in zs]
+        pairs, products = paired(basis, reach)
+        seconds = as_strings(products, measured.num_qubits)
+        means, both = (
+            choose(measured, each, columns, MAX_MOMENTS) or compile_cones(lowered, each, columns)
+            for each in (zs, seconds)
+        )
+        return Moments(means, both, pairs)
+
 
 def choose(
-    circuit: QuantumCircuit, observables: Sequence[Mapping[str, complex]], columns: Columns
+    circuit: QuantumCircuit,
+    observables: Sequence[Mapping[str, complex]],
+    columns: Columns,
+    most: int = MAX_PRODUCTS,
 ) -> ConeProgram | StringProgram | None:
     """The form that a circuit's exact values should have; None for the whole state.
 
@@ -68,6 +90,7 @@ def choose(
         circuit: A prepared circuit.
         observables: K sums of Pauli strings.
         columns: Columns of the parameter values that differ from row to row.
+        most: Products of its strings, at most.
 
     Raises:
         CircuitError: If neither the state nor a light cone fits, nor are there few strings.
@@ -80,7 +103,7 @@ def choose(
     whole = _state_cost(lowered, circuit.num_qubits, len(bases)) if fits else float("inf")
     small = sum(_state_cost(lowered, width, 1, share=width) for width in widths)
     best = min(whole / CLEARLY, small if narrow else float("inf"))
-    limit = int(min(best - STRING_OVERHEAD, MAX_PRODUCTS))
+    limit = int(min(best - STRING_OVERHEAD, most))
     strings = compile_strings(lowered, observables, columns, limit) if limit > 0 else None
     if strings is not None:
         return strings

@@ -19,8 +19,10 @@ from qvit_qiskit.devices.packing import place
 from qvit_qiskit.devices.regions import Region
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.simulation.exact.estimator import Columns, Compiler, ExactEstimator
+from qvit_qiskit.simulation.moments import Moments, as_terms, paired
+from qvit_qiskit.simulation.noise.noisy_cones import NoisyConeProgram, compile_noisy_cones
 from qvit_qiskit.simulation.noise.noisy_forms import NoisyForm, NoisyFormEngine, compile_values
-from qvit_qiskit.simulation.noise.noisy_program import NoisyProgram, compile_noisy
+from qvit_qiskit.simulation.noise.noisy_program import MAX_WIRES, NoisyProgram, compile_noisy
 
 
 class OnDevice:
@@ -63,6 +65,28 @@ class OnDevice:
         region, read, where = self._placed(circuit, basis)
         return compile_values(region, circuit.parameters, read, columns, where)
 
+    def moments(
+        self, circuit: QuantumCircuit, basis: Basis, columns: Columns, outputs: int
+    ) -> Moments[NoisyConeProgram]:
+        """Programs for means and covariances of a circuit that is too wide for bitstrings.
+
+        Args:
+            circuit: The circuit, weights unbound.
+            basis: The measurement basis.
+            columns: Columns of the parameter values that differ from row to row.
+            outputs: K.
+
+        Raises:
+            CircuitError: As above.
+        """
+        region, read, where = self._placed(circuit, basis)
+        parts = region, circuit.parameters
+        means = compile_noisy_cones(*parts, read, columns, where)
+        reach = [*means.reach, *[frozenset[int]()] * (outputs - len(means.reach))]
+        pairs, products = paired(read, reach)
+        both = Basis(read.axes, as_terms(products))
+        return Moments(means, compile_noisy_cones(*parts, both, columns, where), pairs)
+
     def _placed(self, circuit: QuantumCircuit, basis: Basis) -> tuple[Region, Basis, str]:
         """Where a circuit runs, the basis as the bits there give it, and where that is in words."""
         if not self.idle and any(holds_delay(item.operation) for item in circuit.data):
@@ -86,6 +110,8 @@ class OnDevice:
 class NoisyCompiler(Compiler[NoisyProgram]):
     """Compiles circuits for bitstrings as whole states, and for values as they are cheaper."""
 
+    most_bits = MAX_WIRES
+
     def __init__(self, device: OnDevice) -> None:
         super().__init__(device)
         self.device = device
@@ -95,6 +121,11 @@ class NoisyCompiler(Compiler[NoisyProgram]):
         columns = tuple(range(circuit.num_inputs))
         prepared, terms = prepare_with(circuit.canonical, circuit.pauli_terms)
         return self.passes(prepared.circuit, terms, columns)[0][0].describe()
+
+    def _make_moments(
+        self, circuit: QuantumCircuit, basis: Basis, columns: Columns, outputs: int
+    ) -> Moments[NoisyConeProgram]:
+        return self.device.moments(circuit, basis, columns, outputs)
 
     def _make_passes(
         self, circuit: QuantumCircuit, observables: Sequence[Mapping[str, Any]], columns: Columns

@@ -116,7 +116,7 @@ def test_outputs_that_depend_on_too_much_are_refused():
 @pytest.mark.check
 def test_a_chain_of_24_qubits_equals_sampled_trajectories(rng):
     """Aer's matrix_product_state with the device's noise, one trajectory a shot."""
-    circuit, device, shots = build_circuit("ry-chain", 24, 2), bundled_device("fake_fez"), 4000
+    circuit, device, shots = build_circuit("ry-chain", 24, 2), bundled_device("fake_fez"), 500
     rows = rng.uniform(-np.pi, np.pi, (2, 24))
     pub = circuit_pub(circuit, rows, rng.uniform(-np.pi, np.pi, circuit.num_weights))
     values = data(noisy(device), *pub).evs  # (24, 2)

@@ -1,0 +1,56 @@
+"""Layers of 64 qubits: through the real client, and what cannot be rehearsed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from service.handle import Service
+
+from qvit_qiskit.circuits import build_circuit
+from qvit_qiskit.exceptions import RouteError
+from qvit_qiskit.execution import registry
+from qvit_qiskit.qnn import QuantumLinear
+
+
+def profile(folder: Path, text: str) -> str:
+    path = folder / "mine.toml"
+    path.write_text(f"seed = 2\n{text}\n")
+    return str(path)
+
+
+@pytest.mark.check
+def test_64_qubits_are_what_the_noise_rung_predicts(
+    service: Service, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """96 rows of 8 shots: values, and each output's mean over the rows, within 5 errors."""
+    layer = QuantumLinear(build_circuit("ry-chain", 64, 2))
+    angles = torch.from_numpy(rng.uniform(-1.5, 1.5, (96, 64)))
+    ibm = profile(tmp_path, 'kind = "ibm"\ndevice = "ibm_boston"\nshots = 8')
+    with (
+        registry.route(layer, ibm, budget_seconds=60, run=tmp_path / "run"),
+        torch.no_grad(),
+    ):
+        values = layer(angles).numpy()
+    noise = profile(tmp_path, 'kind = "aer"\nnoise = "fake_boston"')
+    with registry.route(layer, noise), torch.no_grad():
+        expected = layer(angles).numpy()
+    variances = np.clip(1 - expected**2, 1e-3, None) / 8
+    assert (np.abs(values - expected) < 5 * np.sqrt(variances) + 2 / 8).mean() == 1
+    gap = (values - expected).mean(axis=0) / np.sqrt(variances.mean(axis=0) / 96)
+    assert np.abs(gap).max() < 5
+
+
+def test_a_rehearsal_that_would_take_hours_is_refused_with_what_answers_the_same(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    layer = QuantumLinear(build_circuit("cz-ring", 28, 2))
+    fake = profile(tmp_path, 'kind = "fake"\ndevice = "fake_boston"\nshots = 100')
+    with (
+        registry.route(layer, fake),
+        torch.no_grad(),
+        pytest.raises(RouteError, match=r'got 28 qubits, 11 rows and 100 shots.*"aer" with noise'),
+    ):
+        layer(torch.from_numpy(rng.uniform(-1.5, 1.5, (11, 28))))
