@@ -185,7 +185,7 @@ def _build(
     models: Sequence[Path | None] = checkpoints or [None]
     with screen.steps("comparing") as tick:
         comparisons = [build(*runs, model=model, tick=tick, **options) for model in models]
-    if len({one.title for one in comparisons}) < len(comparisons):
+    if len({one.title for one in comparisons}) < len(comparisons):  # of checkpoints on one set
         pairs = zip(_names(checkpoints), comparisons, strict=True)
         comparisons = [replace(one, title=f"{name}, {one.title}") for name, one in pairs]
     return comparisons
@@ -240,12 +240,14 @@ def _write(
 
     out.mkdir(parents=True, exist_ok=True)
     if any(one.own for one in comparisons):
+        # Before a file is in it: reports hold answers about people's own images.
         close_to_others(out)
     folders = [out]
     if len(comparisons) > 1:
         folders = [out / name for name in names]
         write_models(model_frame(between), out)
     for one, folder in zip(comparisons, folders, strict=True):
+        # All tables first: a figure that cannot be drawn costs the reports alone.
         write_tables(one, folder)
     reports = [write_report(one, folder) for one, folder in zip(comparisons, folders, strict=True)]
     for one, folder in zip(comparisons, folders, strict=True):

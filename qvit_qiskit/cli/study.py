@@ -98,7 +98,7 @@ def _check(
         raise JobError("Expected --freeze or --tables, one after the other. Leave one out.")
     given = {"--workers": workers, "--scheduler": scheduler, "--retry": retry}
     for name, value in given.items():
-        if value and (freeze or tables is not None):
+        if value and (freeze or tables is not None):  # 0 retries are the default, and no wish
             other = "--freeze" if freeze else "--tables"
             raise JobError(f"{other} runs nothing, so {name} has no effect. Leave it out.")
 
@@ -138,7 +138,7 @@ def _executor(workers: int | None, scheduler: str | None) -> Executor:
         from qvit_qiskit.study.running.dask import Dask
 
         return Dask(scheduler)
-    return Pool(workers or _cores())
+    return Pool(workers or _cores())  # one thread each
 
 
 def _cores() -> int:
@@ -173,7 +173,7 @@ def _watching(quiet: bool) -> Iterator[Watcher]:
     shares: dict[str, float] = {}
 
     def begin(cells: list[Cell], attempt: int) -> None:
-        shares.clear()
+        shares.clear()  # a cell that is tried again begins anew
         shown["left"], shown["all"] = len(cells), len(cells)
         label = f"retry {attempt}" if attempt else "study"
         shown["task"] = bar.add_task(
@@ -181,6 +181,7 @@ def _watching(quiet: bool) -> Iterator[Watcher]:
         )
 
     def progress(cell: Cell, share: float) -> None:
+        # epochs of large sets count for more
         bar.advance(shown["task"], cell.work * (share - shares.get(cell.key, 0.0)))
         shares[cell.key] = share
 

@@ -123,6 +123,10 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
 def write_figures(comparison: Comparison, folder: Path) -> list[Path]:
     """Write a comparison's figures into the folder ``figures`` of a folder, as SVG and PDF.
 
+    Args:
+        comparison: Whose figures are written.
+        folder: Where; it is made if it is missing.
+
     Raises:
         DataError: If one cannot be drawn, or the folder cannot be written.
     """

@@ -54,6 +54,7 @@ def verdict_frame(answers: Sequence[Answer]) -> pd.DataFrame:
             for verdict in one.verdicts
         ]
     ).astype(
+        # Whole numbers beside missing ones; without a line there is no column to convert.
         {"images that would tell": "Int64", "shots that would tell": "Int64"} if answers else {}
     )
 
@@ -83,10 +84,12 @@ def _rung_line(scores: RungScores) -> dict[str, Any]:
     ):
         line |= columns_of(name, whole)
         limits = columns_of(f"{name} over shots", drawn)
+        # The value over shots is the value over images, which stands beside it.
         line |= {key: value for key, value in limits.items() if key.endswith(("low", "high"))}
     line |= columns_of("agreement", scores.agreement)
     line |= columns_of("KL", scores.kl)
     line |= columns_of("output error", scores.error)
+    # Cells without a number stay empty in CSV and null in JSON.
     line["shots"] = rung.shots
     line["QPU seconds"] = rung.qpu_seconds
     line["cost basis"] = rung.cost_basis
@@ -225,14 +228,14 @@ def drift_frame(drifts: Sequence[Drift]) -> pd.DataFrame:
     """
     lines: list[dict[str, Any]] = []
     for one in drifts:
-        times = one.times or ("",) * len(one.errors)
+        times = one.times or ("",) * len(one.errors)  # nobody knows when rows of old runs ran
         for mean, time in zip(one.errors, times, strict=True):
             lines.append(
                 {
                     "rung": one.rung,
                     "layer": one.layer,
                     "from": one.source,
-                    "job": mean.number + 1,
+                    "job": mean.number + 1,  # people count from 1
                     "time": time,
                     "rows": mean.count,
                     **_mean_error(mean),

@@ -89,7 +89,7 @@ class Split:
 
     def part(self, chosen: NDArray[np.int64] | slice) -> Split:
         """Some of the images, in the order given."""
-        labelling = (self.num_classes, self.own, self.class_names)
+        labelling = (self.num_classes, self.own, self.class_names)  # a part may lack some classes
         return type(self)(self.images[chosen], self.labels[chosen], *labelling)
 
     def pixels(self) -> Pixels:
@@ -124,6 +124,7 @@ class PreparedSplit(Split):
             raise DataError(
                 f"Expected at least one image, of shape (n, C, H, W), got {self.images.shape}."
             )
+        # one at a time, to save memory
         if not all(np.isfinite(image).all() for image in self.images):
             raise DataError("Expected finite images, got NaN or infinity. Check what made them.")
 

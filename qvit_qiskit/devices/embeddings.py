@@ -197,7 +197,13 @@ def shapes(
 
 
 def small_target(target: Target, graph: Graph, costs: Costs) -> Target:
-    """A device's native gates on a small graph, both ways on each edge, with median errors."""
+    """A device's native gates on a small graph, both ways on each edge, with median errors.
+
+    Args:
+        target: The device's, which knows its gates.
+        graph: The qubits and couplings that are tried.
+        costs: The device's reported errors, whose medians are taken.
+    """
     size = graph.num_nodes()
     small = Target(num_qubits=size, dt=target.dt)
     places: dict[str, list[tuple[int, ...]]]

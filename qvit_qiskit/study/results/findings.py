@@ -179,6 +179,7 @@ class Findings:
             for fold in range(self.folds(dataset)):
                 answers = [self.of(group, dataset, seed)[fold].answers for seed in seeds]
                 labels = answers[0][0]
+                # Pairing by image needs the same images in the same order.
                 if not all(np.array_equal(labels, other) for other, _ in answers):
                     raise JobError(f"The seeds of {group} on {dataset} saw different images.")
                 complete.append(Part(labels, np.array([chances for _, chances in answers]), weight))
@@ -219,12 +220,14 @@ def read_findings(folder: Path | str) -> Findings:
     runs, missing = [], []
     for cell in plan["cells"]:
         result = place.result(cell["key"])
+        # an evaluation counts for the profile it ran on
         known = {} if result is None else {e["digest"]: e for e in result["evaluations"]}
         for profile in plan["profiles"]:
             if result is None or profile["digest"] not in known:
                 missing.append(cell["label"])
                 break
             evaluation = known[profile["digest"]]
+            # qubits, or the width
             size = cell["qubits"] * (1 if plan["spec"]["qubits"] else cell["heads"])
             group = ModelGroup(cell["model"], cell["heads"], size, cell["regime"], profile["name"])
             runs.append(

@@ -44,14 +44,14 @@ def score_frame(study: Findings) -> pd.DataFrame:
     for group in study.groups:
         for name in study.sets:
             seeds = study.seeds([group], name)
-            if not seeds:
+            if not seeds:  # a mean over some folds would be of other images
                 continue
             parts = study.parts(group, name, seeds)
             line = {"set": name, **axes_of(study, group), "split": study.spec["split"]}
             line |= {"seeds": len(seeds), "images": sum(len(part.labels) for part in parts)}
             for metric in METRICS:
                 measured = study.measured(metric, group, name, seeds)
-                over_images = interval(measured, parts)
+                over_images = interval(measured, parts)  # the trainings held fixed
                 line |= {
                     metric: measured.value,
                     f"{metric} sd": measured.deviation,
@@ -103,7 +103,7 @@ def cell_frame(study: Findings) -> pd.DataFrame:
                 "set": run.dataset,
                 **axes_of(study, run.group),
                 "seed": run.seed,
-                "fold": "" if run.fold is None else run.fold + 1,
+                "fold": "" if run.fold is None else run.fold + 1,  # people count from 1
                 "split": run.evaluation["split"],
                 "images": run.evaluation["images"],
                 "AUC": run.evaluation["auc"],
@@ -146,6 +146,7 @@ def cost_frame(study: Findings) -> pd.DataFrame:
         )
     merged: dict[tuple[Any, ...], dict[str, Any]] = {}
     for line in lines:
+        # Regimes mostly change weights and no cost: one line holds all that cost the same.
         same = tuple(value for name, value in line.items() if name != "regime")
         kept = merged.setdefault(same, line)
         if line["regime"] not in kept["regime"].split(", "):

@@ -62,12 +62,14 @@ def make_report(study: Findings, command: Sequence[str], title: str) -> Report:
 
 def _facts(study: Findings, command: Sequence[str]) -> dict[str, str]:
     spec, plan = study.spec, study.plan
+    # a wheel knows no commit
     git = sorted({run.result["versions"].get("git", "") for run in study.runs} - {""})
     versions = [run.result["versions"] for run in study.runs]
     packages = [
         f"{name} {listed(sorted({facts[name] for facts in versions}))}"
         for name in ("qvit-qiskit", "qiskit", "qiskit-aer", "torch")
     ]
+    # the plan keeps what was so when it was made
     frozen = "frozen before the study" if plan["frozen"] else "not frozen"
     seeds, cells = len(spec["seeds"]), len(plan["cells"])
     facts = {
@@ -80,7 +82,7 @@ def _facts(study: Findings, command: Sequence[str]) -> dict[str, str]:
         "versions": ", ".join(packages),
     }
     facts |= {f"MD5 of {name}": plan["md5"][name] for name in study.datasets}
-    return {name: text for name, text in facts.items() if text}
+    return {name: text for name, text in facts.items() if text}  # empty ones say nothing
 
 
 def _folds(study: Findings) -> str:
@@ -96,12 +98,14 @@ def _scores(study: Findings, frames: dict[str, pd.DataFrame]) -> Section:
         "deviation over these. The interval is that of this mean over draws of the images, the "
         "trainings held fixed.",
     ]
+    # On test images nothing was chosen, so nothing is flattered.
     if study.spec["split"] == "val" and _chooses_epochs(study.spec):
         text.append(
             "The best epoch of a training was chosen on the same validation images, so these "
             "scores are for choosing between configurations, and flatter all of them."
         )
     if study.missing:
+        # a grid may lack hundreds
         some = [*study.missing[:5], *(["…"] if len(study.missing) > 5 else [])]
         count = f"{len(study.missing)} of {len(study.plan['cells'])} trainings"
         text.append(f"Not finished: {count}, {', '.join(some)}.")
@@ -134,7 +138,7 @@ def _effects(study: Findings, frame: pd.DataFrame) -> list[Section]:
     found_kinds = set(frame["kind"]) if len(frame) else set()
     sections = []
     for kind, title, hint in wanted:
-        if kind not in found_kinds:
+        if kind not in found_kinds:  # an axis of one value has no differences
             continue
         drawn = Drawn(
             figures.effect_figure(study, frame, kind), f"{title}: differences of AUC and ACC",
@@ -160,6 +164,7 @@ def _teachers(frame: pd.DataFrame) -> list[Section]:
 
 def _peers(study: Findings, frames: dict[str, pd.DataFrame]) -> list[Section]:
     published = frames["peers"]
+    # Published scores are of test splits: nothing else compares with them.
     if published.empty or study.spec["split"] != "test":
         return []
     text = ["Published scores are as their sources state them; none was computed here."]

@@ -90,13 +90,14 @@ def validation_table(study: Findings, cells: pd.DataFrame) -> Table:
     first = study.plan["profiles"][0]["name"]  # a training validates on its own profile
     for group in (group for group in study.groups if group.profile == first):
         mine = of_group(study, cells, group)
+        # missing sets become NaN, in the spec's order
         means = mine.groupby("set")[["val AUC", "val ACC"]].mean().reindex(study.datasets)
-        means.loc["mean"] = means.mean(skipna=False)
+        means.loc["mean"] = means.mean(skipna=False)  # of all sets or of none
         texts = [
             NOTHING if math.isnan(auc) else f"{fixed(auc)} / {fixed(acc)}"
             for auc, acc in means.itertuples(index=False)
         ]
-        shown = texts if len(study.datasets) > 1 else texts[:-1]
+        shown = texts if len(study.datasets) > 1 else texts[:-1]  # one set is its own mean
         rows.append((Entry(name_of(study, group)), *map(Entry, shown)))
     caption = (
         "AUC / ACC on the validation split at the epoch that was kept, means over seeds: by these "
@@ -139,7 +140,7 @@ def _effect(lines: pd.DataFrame) -> Entry:
     if lines.empty:
         return Entry(NOTHING)
     line = lines.iloc[0]
-    over = "seeds and images" if line["seeds"] > 1 else "images"
+    over = "seeds and images" if line["seeds"] > 1 else "images"  # one seed shows no scatter
     share = line["relative"]
     relative = "" if math.isnan(share) else f" ({_signed(100 * share, 1)} %)"
     ps = ", ".join(
@@ -173,7 +174,7 @@ def time_table(frame: pd.DataFrame) -> Table:
 def teacher_table(frame: pd.DataFrame) -> Table:
     """The teachers, from `tables.teacher_frame`."""
     caption = "The teachers' own scores on the same split."
-    shown = frame.drop(columns="digest")
+    shown = frame.drop(columns="digest")  # it is in the CSV
     return Table(caption, tuple(map(str, shown.columns)), _plain(shown))
 
 
