@@ -38,7 +38,7 @@ class Comparison(Evidence):
     """
 
     scores: tuple[RungScores, ...]
-    """Of every rung: AUC, ACC and distances from the exact rung."""
+    """AUC, ACC and the distances from the exact rung, of every rung."""
     answers: tuple[Answer, ...]
     """Of every device: how much worse it is, why, and what to do; without a device of every rung
     but the exact one."""

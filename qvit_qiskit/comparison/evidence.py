@@ -47,7 +47,8 @@ class Rung:
     """The profile, and the device where there is one."""
     logits: np.ndarray  # shape: (n, classes)
     layers: list[list[Outputs]]
-    """For each quantum layer one for each projection: Q, K and V of head 0, of head 1, …"""
+    """What every quantum layer returned, projection by projection: Q, K and V of head 0, of head
+    1, …"""
     draws: np.ndarray | None = None  # shape: (draws, n, classes)
     """Logits under redraws of the shot noise; None where values are exact."""
     shots: int | None = None
@@ -58,7 +59,7 @@ class Rung:
     resilience_level: int | None = None
     """How errors were mitigated, of a run or a rehearsal; None for other simulators."""
     readout: str = ""
-    """Of a run or a rehearsal: whether its last CNOTs ran as gates or were read as parities."""
+    """Whether a run's or rehearsal's last CNOTs ran as gates or were read as parities."""
     cost_basis: str = ""
     """Whether ``qpu_seconds`` are billed or estimated."""
     deltas: list[list[np.ndarray]] | None = None
@@ -132,7 +133,7 @@ class Evidence:
     labels: np.ndarray
     """Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels)."""
     class_names: tuple[str, ...]
-    """Of the classes or labels."""
+    """Names of the classes or labels."""
     rungs: tuple[Rung, ...]
     """The first is exact; every other is compared with it."""
     attention: dict[str, np.ndarray] = field(default_factory=dict)
@@ -140,15 +141,15 @@ class Evidence:
     shown: tuple[int, ...] = ()
     """The images whose attention is shown."""
     attribution: Attribution | None = None
-    """Of the hardware rung, where there is one."""
+    """What moved the logits of the hardware rung, where there is one."""
     attributions: dict[str, Attribution] = field(default_factory=dict)
-    """By name, of every rung that was recorded; ``attribution`` is the first."""
+    """What moved the logits of every recorded rung, by its name; ``attribution`` is the first."""
     anchors: tuple[AnchorSeries, ...] = ()
     """One per quantum layer, where the first run repeated rows."""
     anchors_by_rung: dict[str, tuple[AnchorSeries, ...]] = field(default_factory=dict)
-    """By name, of every rung that was recorded; ``anchors`` are the first's."""
+    """The repeated rows of every recorded rung, by its name; ``anchors`` are the first's."""
     seed: int = 0
-    """Of all resampling, so that a report has the same bytes every time."""
+    """The seed of all resampling, so that a report has the same bytes every time."""
     own: bool = False
     """Whether the images are the user's own."""
     tolerance: float = TOLERANCE

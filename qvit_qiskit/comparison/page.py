@@ -42,7 +42,7 @@ class Picture:
     """A figure of a page as it stands in the HTML."""
 
     name: str
-    """Of the caption, unique on the page."""
+    """The caption's name, unique on the page."""
     drawing: Markup
     caption: str
     kind: str = "picture"

@@ -140,7 +140,7 @@ class CorrectedNoise:
     """The same for outputs that were corrected: with other shots the anchors differ as well."""
 
     noise: ShotNoise
-    """Of the outputs as they were measured."""
+    """The noise of the outputs as they were measured."""
     correction: Correction
     measured: list[np.ndarray]
     """For each group the outputs of its executed rows, shape (U, K)."""

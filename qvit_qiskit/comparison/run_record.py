@@ -60,7 +60,7 @@ class RunRecord:
 
     @property
     def shots(self) -> int:
-        """Of every executed row, as they were run."""
+        """Shots of every executed row, as it was run."""
         terms = self.folder.terms
         twirls, each = terms.mitigation.split(terms.shots)
         return twirls * each

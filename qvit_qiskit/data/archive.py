@@ -35,7 +35,7 @@ class Archive:
     shapes: Shapes
     """Shape and dtype of every array that is used, by key."""
     labels: dict[str, NDArray[np.int64]]
-    """By split, shape (n,) or (n, labels)."""
+    """The labels by split, shape (n,) or (n, labels)."""
     class_names: tuple[str, ...]
 
     @classmethod

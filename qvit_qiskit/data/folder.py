@@ -24,7 +24,7 @@ class FileNames:
     """Names of files in alphabetical order, in a fraction of the memory that strings take."""
 
     joined: bytes = b""
-    """As the file system holds them, each ended by a zero byte, which no name contains."""
+    """Names as the file system holds them, each ended by a zero byte, which none contains."""
     count: int = 0
 
     @classmethod
@@ -56,7 +56,7 @@ class ImageFolder:
     class_names: tuple[str, ...]
     """The names of the class folders in alphabetical order: the first is class 0."""
     files: dict[str, tuple[FileNames, ...]]
-    """By split, for each class the names of its files."""
+    """The names of the files of every class, by split."""
 
     @classmethod
     def scan(cls, root: Path) -> ImageFolder:

@@ -39,7 +39,7 @@ class Split:
     """Whether the images are the user's own, so that copies and pictures of them are kept close;
     False for published and synthetic sets."""
     class_names: tuple[str, ...] = ()
-    """Of the classes or labels; none if unknown."""
+    """Names of the classes or labels; none if they are not known."""
 
     def __post_init__(self) -> None:
         _require_array("labels", self.labels, np.int64)
@@ -130,7 +130,7 @@ class PreparedSplit(Split):
 
     @property
     def channels(self) -> int:
-        """Of an image (C, H, W)."""
+        """C of an image (C, H, W)."""
         return int(self.images.shape[1])
 
     @property
@@ -159,7 +159,7 @@ class MedImages:
     """MedMNIST's word: `binary-class`, `multi-class`, `ordinal-regression` or
     `multi-label, binary-class`."""
     class_names: tuple[str, ...]
-    """Of the classes, or of the labels of a multi-label task."""
+    """Names of the classes, or of the labels of a multi-label task."""
     channels: int
     md5: str
     """Identity of the data: of the file, of a folder's files, or of the arrays of a generated
@@ -262,7 +262,7 @@ class SetFacts:
     name: str
     channels: int
     classes: int
-    """Of a multi-label set its labels."""
+    """How many classes there are; of a multi-label set how many labels."""
     sizes: dict[str, int]
     """Images by split."""
     pixels: tuple[int, int] = (SIDE, SIDE)

@@ -35,7 +35,7 @@ class Info:
     """What MedMNIST says about one set in one size."""
 
     name: str
-    """Of the file, such as `breastmnist`, or `breastmnist_64` for larger images."""
+    """The file's name, such as `breastmnist`, or `breastmnist_64` for larger images."""
     title: str
     url: str
     md5: str

@@ -35,7 +35,7 @@ class Pass:
 
     logits: np.ndarray  # shape: (n, classes)
     layers: list[list[Outputs]]
-    """For each quantum layer one for each projection, rows in image order."""
+    """What every quantum layer returned, one for each projection, rows in image order."""
     executed: list[Rows]
     """For each quantum layer which rows were run once for several that are equal; empty where
     every row was evaluated for itself."""

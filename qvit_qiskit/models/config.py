@@ -233,7 +233,7 @@ def _dividing(size: int, stem: str) -> list[int]:
 
 
 def _choices(size: int, stem: str) -> str:
-    """Those of them that make more than one token, for a message."""
+    """The patch sizes that make more than one token, listed for a message."""
     fitting = [str(patch) for patch in _dividing(size, stem) if patch < size]
     if len(fitting) > 1:
         fitting = [", ".join(fitting[:-1]), fitting[-1]]

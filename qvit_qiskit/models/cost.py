@@ -19,7 +19,7 @@ class ModelCost:
     parameters: int
     """Trained parameters of the whole model."""
     quantum_parameters: int
-    """Those of them that are circuit weights."""
+    """How many of the parameters are weights of circuits."""
     classical_flops: int
     """FLOPs of the matrix products outside circuits, as torch's counter has them."""
     stage_rows: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""From a configuration to a model."""
+"""Models are made from their configurations."""
 
 from __future__ import annotations
 

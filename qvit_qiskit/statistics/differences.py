@@ -35,7 +35,7 @@ class Difference:
     first: float
     second: float
     interval: Interval
-    """Of the difference."""
+    """The difference with its interval."""
     p: float
     """Two-sided, against no difference; nan where nothing can be tested."""
     test: str

@@ -13,7 +13,8 @@ from qvit_qiskit.models import ViTConfig
 from qvit_qiskit.training import TrainConfig
 
 FORMAT = 1
-"""Of keys; another one makes every cell new. New options need none: see `Spec.ingredients`."""
+"""The keys' format; another one makes every cell new. New options need none: see
+`Spec.ingredients`."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class SetSource:
     classes: int
     md5: str
     images: int
-    """For training; what a cell costs, and nothing of its key."""
+    """How many images there are to train on: what a cell costs, and nothing of its key."""
     side: int = 28
     """Pixels on a side of an image; part of the model's options."""
 
@@ -43,7 +44,7 @@ class Sources:
 
     sets: Mapping[str, SetSource]
     teachers: Mapping[str, TeacherSource]
-    """By the name in the cells."""
+    """Teachers by the names that cells have for them."""
     backends: Mapping[str, str]
     """SHA-256 of the profiles that models are trained on, by name."""
 
@@ -60,12 +61,12 @@ class Cell:
     """Features of a head."""
     regime: str
     fold: int | None
-    """From 0; none on the official splits."""
+    """Which fold validates, from 0; none on the official splits."""
     folds: int
     split: str
     config: ViTConfig
     train: TrainConfig
-    """Without the teacher's name: the teacher is known by its digest."""
+    """How it is trained, without the teacher's name: the teacher is known by its digest."""
     source: SetSource
     pretrain: SetSource | None
     teacher: TeacherSource | None
@@ -75,7 +76,7 @@ class Cell:
 
     @property
     def seed(self) -> int:
-        """Of the training."""
+        """The training's seed."""
         return self.train.seed
 
     @property

@@ -24,7 +24,7 @@ from qvit_qiskit.study.logs import append, locked, now, read_lines
 
 PLAN, SPEC, SESSION, RESULT = "plan.json", "study.toml", "session", "result.json"
 FORMAT = Format("study folder", 1, JobError, unnumbered=True)
-"""Of the plan and of each result; keys have their own (`cells`)."""
+"""The format of the plan and of each result; keys have their own (`cells`)."""
 JOURNAL, TESTS = "journal.jsonl", "test-evaluations.jsonl"
 PATIENCE = 60.0
 """Seconds to wait for a process of an earlier call to leave a cell."""

@@ -12,7 +12,7 @@ from qvit_qiskit.data.subset import strata
 from qvit_qiskit.exceptions import DataError
 
 SEED = 0
-"""Of the cut: all models and seeds see the same folds, so that they can be compared in pairs."""
+"""The cut's seed: all models and seeds see the same folds, so that pairs can be compared."""
 
 
 def fold_of(data: MedImages, fold: int, folds: int) -> MedImages:

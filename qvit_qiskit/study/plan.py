@@ -37,7 +37,7 @@ class Plan:
     spec: StudySpec
     cells: tuple[Cell, ...]
     profiles: tuple[Profile, ...]
-    """To evaluate on."""
+    """What the trained models are evaluated on."""
     places: Places
 
     @cached_property

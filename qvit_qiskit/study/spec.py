@@ -101,7 +101,7 @@ class StudySpec(Spec):
     training: Part = Field(default={})
     """Options of `TrainConfig` for all cells."""
     overrides: tuple[Override, ...] = ()
-    """In order; later ones win."""
+    """Overrides are applied in their order; later ones win."""
     split: Literal["test", "val"] = "val"
     """What the trained models are judged on."""
     folds: int | dict[str, int] = 0

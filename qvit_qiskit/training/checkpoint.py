@@ -25,7 +25,7 @@ from qvit_qiskit.training import module_checkpoint
 
 FORMAT, PREFIX = Format("checkpoint", 1, CheckpointError), "qvit-checkpoint-"
 DIGEST = "sha256"
-"""Of the metadata: the weights' digest. Checkpoints of earlier versions have none."""
+"""The metadata's key of the weights' digest, which checkpoints of earlier versions lack."""
 _PACKAGES = ("qiskit", "qiskit-aer", "qiskit-machine-learning", "qiskit-ibm-runtime", "torch")
 
 

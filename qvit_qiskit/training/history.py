@@ -22,7 +22,7 @@ class Epoch:
     """One line of the history."""
 
     epoch: int
-    """From 1, over all phases."""
+    """The epoch's number, from 1 and over all phases."""
     loss: float
     """What was minimised: its mean over the training images."""
     val_auc: float
@@ -47,7 +47,7 @@ class Epoch:
 
     @classmethod
     def read(cls, record: dict[str, Any]) -> Epoch:
-        """From its dictionary; older ones do not tell the terms of the loss."""
+        """Read an epoch back from its dictionary; older ones do not tell the terms of the loss."""
         return cls(**({"cross_entropy": record["loss"]} | record))
 
 

@@ -39,7 +39,8 @@ class FitResult:
     """A finished or interrupted training."""
 
     model: Any
-    """With the weights of the best epoch: a `Classifier`, or a copy of the module passed."""
+    """The model with the weights of the best epoch: a `Classifier`, or a copy of the module
+    passed."""
     history: list[Epoch]
     best: Epoch
     interrupted: bool

@@ -20,9 +20,9 @@ class OwnModel:
     kind: ClassVar[str] = module_checkpoint.KIND
 
     module: nn.Module
-    """As it was before; what is trained is a copy."""
+    """The module as it was before; what is trained is a copy."""
     channels: int
-    """Of the images that it is trained on."""
+    """Colour channels of the images that it is trained on."""
     classes: int
     image_size: int
     """Pixel rows of the images; a module of one's own need not be for square ones."""

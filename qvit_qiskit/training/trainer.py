@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 SETTINGS = "train.json"
 FORMAT = Format("training folder", 1, CheckpointError, unnumbered=True)
-"""Of training folders: the settings, ``state.pt`` and the history; checkpoints have their own."""
+"""Training folders hold settings, ``state.pt`` and the history; checkpoints have their own
+format."""
 
 
 def fit(

@@ -34,7 +34,7 @@ class Adviser:
     evidence: Evidence
     rung: Rung
     verdicts: Sequence[Verdict]
-    """Of AUC and ACC."""
+    """What the losses of AUC and ACC say."""
     cause: Cause | None
     systematic: Sequence[Bias | Drift]
     """Mean errors of all rungs by copy and by job, with their tests."""

@@ -22,7 +22,7 @@ class AttentionMaps:
     rung: Rung | None
     """The rung that is shown beside the exact one; None if only the exact one has maps."""
     received: dict[str, np.ndarray]
-    """By rung, shape (shown, layers, heads, side, side)."""
+    """What patches receive, by rung, shape (shown, layers, heads, side, side)."""
     more: dict[str, np.ndarray]
     """By rung how much more than in the exact one, of the same shape."""
     most_moved: bool

@@ -72,7 +72,7 @@ class Means:
     means: np.ndarray  # shape: (L,)
     errors: np.ndarray  # shape: (L,), standard errors
     chi_square: float
-    """Without scatter nan, like ``p``."""
+    """The statistic; nan without scatter, like ``p``."""
     freedom: int
     p: float
 

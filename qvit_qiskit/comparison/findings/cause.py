@@ -19,7 +19,7 @@ class Cause:
 
     part: Part
     share: float
-    """Of the mean square error of the outputs; an estimate, at most 1."""
+    """The part's share of the outputs' mean square error; an estimate, at most 1."""
     layer: int
     """The quantum layer it is told of, counted from 1: the one that moved the logits most."""
     reported_known: bool

@@ -31,7 +31,7 @@ class Answer:
 
     @property
     def verdicts(self) -> tuple[Verdict, Verdict]:
-        """Of both metrics."""
+        """What the losses of both metrics say."""
         return self.auc, self.acc
 
 
@@ -134,7 +134,7 @@ def device_differences(
 def _verdicts(
     evidence: Evidence, images: Mapping[str, ImageAnswers], score: RungScores, count: int
 ) -> Iterator[Verdict]:
-    """Of AUC and ACC; for several rungs at the corrected level."""
+    """What the losses of AUC and ACC say; for several rungs at the corrected level."""
     assert score.auc_difference is not None
     assert score.acc_difference is not None
     rung, labels = score.rung, evidence.labels

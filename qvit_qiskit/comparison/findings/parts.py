@@ -34,7 +34,7 @@ class LayerError:
     error: Interval | None
     """Root mean square of output minus exact output."""
     parts: Parts | None
-    """None for a rung without shots."""
+    """What the error is made of; None for a rung without shots."""
 
 
 def layer_errors(evidence: Evidence, scores: tuple[RungScores, ...]) -> tuple[LayerError, ...]:

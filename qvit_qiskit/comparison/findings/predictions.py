@@ -69,9 +69,9 @@ class Confusion:
     counts: np.ndarray  # shape: (classes, classes), or (labels, 2) of the images with a label
     shares: np.ndarray  # of the same shape, of the true class; 0 where it has no image
     images: tuple[int, ...]
-    """Of each class or label."""
+    """How many images there are of each class or label."""
     recalls: tuple[Interval | None, ...]
-    """Of each class; None where it has no image."""
+    """The share of each class's images that is answered rightly; None where it has no image."""
 
 
 def confusion(labels: np.ndarray, rung: Rung) -> Confusion:

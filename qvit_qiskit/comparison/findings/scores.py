@@ -33,7 +33,7 @@ class RungScores:
     auc: Interval
     acc: Interval
     auc_shots: Interval | None
-    """Over the shots alone."""
+    """The interval over the shots alone, the images held fixed."""
     acc_shots: Interval | None
     agreement: Interval | None
     """Share of images with the exact rung's answer; with several labels, of all their answers."""
@@ -42,7 +42,7 @@ class RungScores:
     error: Interval | None
     """Root mean square of the quantum layers' outputs minus the exact ones at the same angles."""
     auc_difference: Difference | None
-    """From the exact rung."""
+    """The difference from the exact rung; None for that rung itself."""
     acc_difference: Difference | None
 
 

@@ -19,7 +19,7 @@ class Share:
     part: str
     """``"layer 1"``, … or ``"interaction"``."""
     share: Interval
-    """Of the whole; nan where nothing moved."""
+    """The part's share of the whole; nan where nothing moved."""
     effect: Interval
     """Root mean square by which the part alone moves the logits."""
 

@@ -18,7 +18,7 @@ from qvit_qiskit.comparison.findings.bias import (
 )
 
 LEVEL = 0.95
-"""Of all intervals."""
+"""The level of all intervals."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class MeanError:
     """A mean error of outputs with its interval."""
 
     number: int
-    """Of the output, qubit, copy or job, counted from 0."""
+    """Which output, qubit, copy or job the mean is of, counted from 0."""
     count: int
     """Values or rows in the mean."""
     value: float
@@ -139,7 +139,7 @@ def _test(rung: str, layer: int, claim: str, means: Means) -> Hypothesis | None:
 
 
 def _errors(means: Means) -> tuple[MeanError, ...]:
-    """With normal intervals."""
+    """The means with normal intervals."""
     errors_of_means = []
     for k, label in enumerate(means.labels):
         reach = float(norm.ppf((1 + LEVEL) / 2)) * float(means.errors[k])

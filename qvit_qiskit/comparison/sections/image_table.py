@@ -13,7 +13,7 @@ class ImageCell:
 
     answer: str
     chance: float
-    """Of the exact rung's answer."""
+    """The probability of the exact rung's answer."""
     changed: bool
 
     @property

@@ -17,7 +17,7 @@ MOST = 500
 PIXELS = 28
 """A thumbnail's larger side."""
 COLOURS = 32
-"""Of a thumbnail."""
+"""Colours of a thumbnail."""
 
 
 def images(comparison: Comparison) -> Section | None:

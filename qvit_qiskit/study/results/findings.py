@@ -39,7 +39,7 @@ class Run:
     seed: int
     fold: int | None
     cell: dict[str, Any]
-    """As in the plan."""
+    """The cell as the plan has it."""
     result: dict[str, Any]
     evaluation: dict[str, Any]
     place: StudyFolder
@@ -61,7 +61,7 @@ class Findings:
 
     plan: dict[str, Any]
     runs: tuple[Run, ...]
-    """In the order of the plan."""
+    """Finished cells on each profile, in the order of the plan."""
     missing: tuple[str, ...]
     """Labels of the cells that are not finished."""
     tests: tuple[dict[str, Any], ...]
@@ -81,7 +81,7 @@ class Findings:
 
     @property
     def datasets(self) -> list[str]:
-        """In the order of the spec."""
+        """Data sets in the order of the spec."""
         return list(self.spec["datasets"])
 
     @property
@@ -91,7 +91,7 @@ class Findings:
 
     @cached_property
     def groups(self) -> list[ModelGroup]:
-        """Those with a finished cell: by model, heads, size, regime and profile as in the spec."""
+        """Groups with a finished cell, by model, heads, size, regime and profile as in the spec."""
         order: list[list[Any]] = [
             list(self.spec["models"]), self.spec["heads"], self.sizes,
             list(self.spec["regimes"]), [profile["name"] for profile in self.plan["profiles"]],

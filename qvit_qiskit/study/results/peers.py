@@ -15,7 +15,7 @@ class Peer:
 
     system: str
     parameters: str
-    """As the source rounds it; empty if it does not say."""
+    """The model's size as the source rounds it; empty if it does not say."""
     source: str
     note: str
     scores: dict[str, dict[str, float]]

@@ -27,7 +27,7 @@ class Report:
     facts: dict[str, str]
     sections: list[Section]
     frames: dict[str, pd.DataFrame]
-    """By file name without ending."""
+    """The report's numbers, by the name of their CSV file without its ending."""
 
 
 def make_report(study: Findings, command: Sequence[str], title: str) -> Report:

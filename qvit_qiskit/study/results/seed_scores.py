@@ -44,7 +44,7 @@ class Part:
     """Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels)."""
     probabilities: Floats  # shape: (seeds, n, classes), or (seeds, n, labels)
     weight: float = 1.0
-    """Of its score in the mean over all parts."""
+    """What the part's score counts for in the mean over all parts."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class SeedScores:
     values: Floats  # shape: (seeds,)
     weights: tuple[float, ...]
     labels: tuple[Labels, ...]
-    """For each part, shape (n,), or (n, labels)."""
+    """The labels of each part, shape (n,), or (n, labels)."""
     images: tuple[Floats, ...]
     """For each part, shape (n,): the mean over the seeds of an image's influence on the part's AUC;
     or of whether it is answered rightly, of several labels of the share that are."""

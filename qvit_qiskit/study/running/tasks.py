@@ -31,7 +31,7 @@ class EpochProgress:
 
     key: str
     share: float
-    """Of all its epochs."""
+    """The share of the cell's epochs that is done."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Outcome:
     state: Literal["done", "failed", "stopped"]
     seconds: float = 0.0
     reason: str = ""
-    """Of a failure, one sentence."""
+    """Why the cell failed, in one sentence."""
 
 
 def unevaluated(result: dict[str, Any], profiles: tuple[Profile, ...]) -> list[Profile]:

@@ -47,7 +47,7 @@ class Worker:
 
     @property
     def idle(self) -> bool:
-        """Whether it has no cell."""
+        """Whether the worker has no cell."""
         return self.task is None
 
     @property
