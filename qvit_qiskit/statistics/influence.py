@@ -67,8 +67,7 @@ class Spread:
         return float(2 * stdtr(self.freedom, -abs(value) / self.error))
 
     def plus(self, variance: float) -> Spread:
-        """The spread with a variance added that is known exactly, hence free of Satterthwaite's
-        doubt."""
+        """The spread with a variance more that is known exactly, free of Satterthwaite's doubt."""
         own = self.error**2
         freedom = self.freedom * ((own + variance) / own) ** 2 if own > 0 else CERTAIN
         return Spread(math.sqrt(own + variance), min(freedom, CERTAIN))
