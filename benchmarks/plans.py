@@ -1,17 +1,17 @@
 """What stated accuracies cost, and whether the predictions behind the plans are true.
 
-    qvit study benchmarks/plans.toml --out MODELS          # trains what is planned for
-    python -m benchmarks.plans bars --models MODELS --log LOG
-    python -m benchmarks.plans truth --models MODELS --log LOG [--devices fake_fez] [--sets …]
-    python -m benchmarks.plans eight --models MODELS --log LOG
+    qvit study benchmarks/plans.toml --out MODELS            # trains what is planned for
+    python -m benchmarks.plans truth --models MODELS --log LOG [--devices …] [--sets …]
+    python -m benchmarks.plans oracle --models MODELS --log LOG
+    python -m benchmarks.plans month --models MODELS --log LOG
     python -m benchmarks.plans write --log LOG --page docs/plans.md
 
-``bars``: planned QPU seconds of three test splits at a tolerance of .01 on fake_fez, the time that
-planning took, and the price over that of the cheapest candidate that meets the request in 200
-simulated draws with the true labels. ``truth``: how many of 100 simulated runs of each plan stay
-within the tolerance by the true labels. ``eight``: planned seconds of the eight test splits, and
-what one Open-plan month buys on fake_boston; where a set is not at hand, those of RetinaMNIST's
-model scaled to the set's number of images, which assumes that its model needs as many shots.
+``truth`` plans each test split with nothing held and counts how many of 100 simulated runs of the
+plan stay within the tolerance by the true labels. ``oracle`` looks for the cheapest candidate that
+meets a tolerance of .01 on fake_fez in 200 simulated draws with the true labels. ``month`` gives
+one Open-plan month on fake_boston to all eight test splits at once, the same shots for each row,
+and predicts the loss. ``write`` puts the tables into the page; of sets that are not at hand it
+assumes that their models need the shots and copies of RetinaMNIST's.
 
 Every finished line is appended to LOG, and what stands there is not worked out again.
 """
@@ -23,14 +23,17 @@ import itertools
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from qvit_qiskit.data import load
 from qvit_qiskit.devices.regions import bundled_device
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.profile import FakeProfile
 from qvit_qiskit.runs.planning import search as looking
+from qvit_qiskit.runs.planning.candidates import Candidate, shot_ladder
 from qvit_qiskit.runs.planning.copy_noise import CopyNoise
 from qvit_qiskit.runs.planning.noisy_passes import NoisyPasses
 from qvit_qiskit.runs.planning.planner import Planner
@@ -48,6 +51,9 @@ SIZES = {
     "dermamnist": 2005, "bloodmnist": 3421, "pathmnist": 7180, "organamnist": 17_778,
 }  # fmt: skip
 MONTH = 600.0
+ROWS = 96
+"""Of an image: 16 tokens, three projections, two heads."""
+BEGIN, END = "<!-- the tables begin -->", "<!-- the tables end -->"
 RUNS = 100
 ORACLE = 200
 """Draws with true labels by which the cheapest candidate is found."""
@@ -105,22 +111,18 @@ def truth(search: Search, trial: Trial, data: str, tolerance: float) -> tuple[fl
     return found.auc.within(tolerance), found.auc.mean
 
 
-def bars(models: Path, log: Log) -> None:
-    """The first table."""
+def oracles(models: Path, log: Log, sets: list[str]) -> None:
+    """The cheapest candidates by the true labels, at a tolerance of .01 on fake_fez."""
     for data, seed, path in checkpoints(models):
-        if log.has(table="bars", data=data, seed=seed):
+        if data not in sets or log.has(table="oracle", data=data, seed=seed):
             continue
-        began, cpu = time.perf_counter(), time.process_time()
-        search, best = searched(planner(path, "fake_fez", 0.01), data)
-        seconds, worked = time.perf_counter() - began, time.process_time() - cpu
-        line: dict[str, Any] = {"wall": seconds, "cpu": worked, "looks": len(search.trials)}
-        if best is not None:
-            oracle = cheapest_by_truth(search, data)
-            line |= {"qpu": best.candidate.seconds, "settings": best.candidate.settings()}
-            line |= {"predicted": best.prediction.auc.mean, "bound": best.prediction.auc.bound}
-            line |= {"cheapest": oracle.candidate.seconds if oracle else None}
-            line |= {"cheapest_settings": oracle.candidate.settings() if oracle else None}
-        log.add(table="bars", data=data, seed=seed, **line)
+        plans = planner(path, "fake_fez", 0.01)
+        search = plans.search(load(data).split("test").tensors()[0], False)
+        best = cheapest_by_truth(search, data)
+        line = (
+            {"qpu": best.candidate.seconds, "settings": best.candidate.settings()} if best else {}
+        )
+        log.add(table="oracle", data=data, seed=seed, **line)
 
 
 def cheapest_by_truth(search: Search, data: str) -> Trial | None:
@@ -136,15 +138,24 @@ def cheapest_by_truth(search: Search, data: str) -> Trial | None:
         looking.QUICK, looking.CLOSE, looking.LAST = kept
 
 
-def truths(models: Path, log: Log, devices: list[str], sets: list[str], seeds: int) -> None:
-    """The second table."""
-    for device, tolerance in itertools.product(devices, (0.01, 0.02, 0.005)):
+def truths(
+    models: Path,
+    log: Log,
+    devices: list[str],
+    sets: list[str],
+    seeds: int,
+    tolerances: list[float],
+) -> None:
+    """How many simulated runs of each plan stay within its tolerance, by the true labels."""
+    for device, tolerance in itertools.product(devices, tolerances):
         for data, seed, path in checkpoints(models):
             key = {"table": "truth", "data": data, "seed": seed, "device": device,
                    "tolerance": tolerance}  # fmt: skip
             if data not in sets or seed >= seeds or log.has(**key):
                 continue
+            began, cpu = time.perf_counter(), time.process_time()
             search, best = searched(planner(path, device, tolerance), data)
+            key |= {"wall": time.perf_counter() - began, "cpu": time.process_time() - cpu}
             if best is None:
                 log.add(**key, refused=True)
                 continue
@@ -156,45 +167,160 @@ def truths(models: Path, log: Log, devices: list[str], sets: list[str], seeds: i
             )  # fmt: skip
 
 
-def eight(models: Path, log: Log) -> None:
-    """What one Open-plan month buys of every set at hand, on fake_boston."""
+def month(models: Path, log: Log, sets: list[str]) -> None:
+    """What one Open-plan month for all eight test splits loses, on fake_boston."""
+    images = sum(SIZES.values())
     for data, seed, path in checkpoints(models):
-        key = {"table": "month", "data": data, "seed": seed}
-        if seed or log.has(**key):
+        if seed or data not in sets or log.has(table="month", data=data):
             continue
-        plans = planner(path, "fake_boston", 0.01)
-        split = load(data).split("test")
-        search = plans.search(split.tensors()[0], False)
-        # As if the eight splits were run in one month: this split's share of it.
-        share = MONTH * SIZES[data] / sum(SIZES.values())
-        for budget, name in ((MONTH, "alone"), (share, "share")):
-            found = search.closest(budget)
+        search = planner(path, "fake_boston", 0.01).search(
+            load(data).split("test").tensors()[0], False
+        )
+        for readout in search.candidates.readouts:
+            layout = search.candidates.layout(search.candidates.most(0, readout))
+            rows = replace(layout.rows, stage_rows=(images * ROWS,))
+            whole = replace(layout, rows=rows)
+            ladder = shot_ladder(layout.mitigation)
+            shots = max(s for s in ladder if whole.price(s).seconds <= MONTH)
+            trial = search.look(Candidate(layout, shots))
+            within, lost = truth(search, trial, data, 0.01)
             log.add(
-                **key, budget=budget, name=name, qpu=found.candidate.seconds,
-                settings=found.candidate.settings(), predicted=found.prediction.auc.mean,
-                bound=found.prediction.auc.bound,
+                table="month", data=data, readout=readout, shots=shots,
+                k=layout.arrangement.k, seconds=whole.price(shots).seconds,
+                predicted=trial.prediction.auc.mean, bound=trial.prediction.auc.bound,
+                lost=lost, within=within,
             )  # fmt: skip
+
+
+def truth_table(log: Log) -> list[str]:
+    """Every plan that was made, and how many simulated runs of it kept the tolerance."""
+    lines = sorted(
+        (line for line in log.lines if line["table"] == "truth"),
+        key=lambda line: (line["tolerance"], line["device"], line["data"], line["seed"]),
+    )
+    out = [
+        "| tolerance | device | set, seed | plan | QPU s | predicted loss, 95 % "
+        "| mean loss | within | CPU s |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for line in lines:
+        where = f"| {line['tolerance']:g} | {line['device']} | {line['data']}, {line['seed']} |"
+        if line["refused"]:
+            out.append(f"{where} refused | | | | | {line['cpu']:.0f} |")
+            continue
+        chosen = line["settings"]
+        words = f"{chosen['shots']} shots, k {chosen['k']}, level {chosen['resilience_level']}, "
+        out.append(
+            f"{where} {words}{chosen['readout']} | {line['qpu']:.1f} | {line['predicted']:.4f}, "
+            f"{line['bound']:.4f} | {line['lost']:.4f} | {line['within']:.2f} | "
+            f"{line['cpu']:.0f} |"
+        )
+    done = [line["within"] for line in lines if not line["refused"]]
+    if done:
+        out += [
+            "",
+            f"Of {len(lines)} cells {len(lines) - len(done)} refused; of the draws of the "
+            f"others {np.mean(done):.1%} within the tolerance, the lowest cell {min(done):.0%}.",
+        ]
+    return out
+
+
+def oracle_table(log: Log) -> list[str]:
+    """Planned prices over those of the cheapest candidates by the true labels."""
+    out = [
+        "| set, seed | planned QPU s | cheapest by the true labels | ratio |",
+        "|---|---|---|---|",
+    ]
+    plans = {
+        (line["data"], line["seed"]): line
+        for line in log.lines
+        if line["table"] == "truth" and not line["refused"]
+        and (line["device"], line["tolerance"]) == ("fake_fez", 0.01)
+    }  # fmt: skip
+    for line in log.lines:
+        plan = plans.get((line["data"], line.get("seed", -1)))
+        if line["table"] == "oracle" and plan and "qpu" in line:
+            chosen = line["settings"]
+            words = (
+                f"{chosen['shots']} shots, k {chosen['k']}, level {chosen['resilience_level']}, "
+            )
+            out.append(
+                f"| {line['data']}, {line['seed']} | {plan['qpu']:.1f} | {line['qpu']:.1f} ({words}"
+                f"{chosen['readout']}) | {plan['qpu'] / line['qpu']:.2f} |"
+            )
+    return out if len(out) > 2 else []
+
+
+def eight_table(log: Log) -> list[str]:
+    """Planned seconds of the eight test splits on fake_fez, and what is assumed of them."""
+    out = ["| set (images) | .005 | .01 | .02 |", "|---|---|---|---|"]
+    for data, images in SIZES.items():
+        cells = []
+        for tolerance in TOLERANCES:
+            mine, theirs = (_prices(log, name, tolerance) for name in (data, "retinamnist"))
+            if mine:
+                cells.append(f"{np.mean(mine):,.0f}")
+            elif theirs and data not in SETS:
+                grown = 2 + (np.mean(theirs) - 2) * images / SIZES["retinamnist"]
+                cells.append(f"{grown:,.0f} (assumed)")
+            else:
+                cells.append("not run or refused")
+        out.append(f"| {data} ({images:,}) | {' | '.join(cells)} |")
+    months = [line for line in log.lines if line["table"] == "month"]
+    if months:
+        out += ["", "| one month on fake_boston, eight splits | plan | predicted loss, 95 % | mean"
+                " loss"
+                " by the true labels |", "|---|---|---|---|"]  # fmt: skip
+        out += [
+            f"| {m['data']}, {m['seconds']:.0f} s for all | {m['shots']} shots, k {m['k']}, "
+            f"{m['readout']} | {m['predicted']:.4f}, {m['bound']:.4f} | {m['lost']:.4f} |"
+            for m in months
+        ]
+    return out
+
+
+def _prices(log: Log, data: str, tolerance: float) -> list[float]:
+    """QPU seconds of the plans for a set on fake_fez."""
+    wanted = ("truth", data, "fake_fez", tolerance)
+    return [
+        line["qpu"]
+        for line in log.lines
+        if (line["table"], line["data"], line.get("device"), line.get("tolerance")) == wanted
+        and not line["refused"]
+    ]
+
+
+def write(log: Log, page: Path) -> None:
+    """Put the tables between their marks in a page."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    tables = [*truth_table(log), "", *oracle_table(log), "", *eight_table(log)]
+    page.write_text("\n".join([before + BEGIN, "", *tables, "", END + after]), encoding="utf-8")
 
 
 def main() -> None:
     """Run a table, or write them all into the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("bars", "truth", "eight", "write"))
+    parser.add_argument("what", choices=("truth", "oracle", "month", "write"))
     parser.add_argument("--models", type=Path)
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--devices", nargs="*", default=list(DEVICES))
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--tolerances", nargs="*", type=float)
     parser.add_argument("--page", type=Path)
     given = parser.parse_args()
     log = Log(given.log)
     try:
-        if given.what == "bars":
-            bars(given.models, log)
-        elif given.what == "truth":
-            truths(given.models, log, given.devices, given.sets, given.seeds)
-        elif given.what == "eight":
-            eight(given.models, log)
+        if given.what == "truth":
+            tolerances = given.tolerances or list(TOLERANCES)
+            truths(given.models, log, given.devices, given.sets, given.seeds, tolerances)
+        elif given.what == "oracle":
+            oracles(given.models, log, given.sets)
+        elif given.what == "month":
+            month(given.models, log, given.sets)
+        else:
+            write(log, given.page)
     except JobError as error:
         raise SystemExit(str(error)) from error
 

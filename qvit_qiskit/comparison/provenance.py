@@ -18,6 +18,7 @@ from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.recorded_noise import predicted_controls
 from qvit_qiskit.hardware.stored import StoredStage
 from qvit_qiskit.models import ViT
+from qvit_qiskit.runs.planning.chosen_plan import RunPlan
 from qvit_qiskit.runs.run_folder import Source, weights_digest
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint, versions
 
@@ -126,10 +127,24 @@ def run_facts(runs: Sequence[RunRecord], labels: Sequence[str]) -> dict[str, str
             f"{_minute(min(times))} to {_minute(max(times))} UTC, {seconds:,.1f} QPU seconds "
             f"({basis}){_schedule(run)}{f'; {run.partial}' if run.partial else ''}"
         )
-        facts |= _controls(run, label)
+        facts |= _predicted_loss(run, label) | _controls(run, label)
     versions = first.folder.order.versions
     facts["versions of the run"] = _listed(versions)
     return facts | {"versions of the comparison": _listed(_here())}
+
+
+def _predicted_loss(run: RunRecord, label: str) -> dict[str, str]:
+    """What a run's plan predicted that it would lose; nothing where none was made."""
+    if run.folder.order.plan is None:
+        return {}
+    plan = RunPlan.from_record(run.folder.order.plan)
+    best = plan.choice
+    return {
+        f"{label}, planned": f"for {plan.request.describe()}: {best.describe()}; predicted loss of "
+        f"AUC {best.auc_loss:.4f}, with 95 % probability at most {best.auc_bound:.4f}, and "
+        f"{best.agreement:.1%} of the answers as the exact model's (what it lost stands in the "
+        "answer above)"
+    }
 
 
 def _controls(run: RunRecord, label: str) -> dict[str, str]:

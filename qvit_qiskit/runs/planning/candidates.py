@@ -75,7 +75,7 @@ class Candidates:
         circuits: Prepared circuits with their observables.
         profile: What it states of copies, buffer, level and readout is not changed.
         device: With its calibration.
-        workload: What will run.
+        rows: What will run, as prices count it.
         held: Fields that are stated, of ``k``, ``buffer``, ``resilience_level`` and ``readout``.
     """
 
@@ -84,11 +84,11 @@ class Candidates:
         circuits: Circuits,
         profile: FakeProfile | IbmProfile,
         device: BackendV2,
-        workload: PricedRows,
+        rows: PricedRows,
         held: Mapping[str, Any],
     ) -> None:
         self.circuits, self.profile, self.device = circuits, profile, device
-        self.workload, self.held = workload, held
+        self.rows, self.held = rows, held
         self._layouts: dict[Arrangement, ChipLayout] = {}
 
     def layout(self, arrangement: Arrangement) -> ChipLayout:
@@ -99,7 +99,7 @@ class Candidates:
         """
         plain = Arrangement(arrangement.k, arrangement.buffer, 0, arrangement.readout)
         if plain not in self._layouts:
-            made = lay_out(plain, self.circuits, self.profile, self.device, self.workload)
+            made = lay_out(plain, self.circuits, self.profile, self.device, self.rows)
             self._layouts[plain] = self._layouts[made.arrangement] = made
         return self._layouts[plain].at_level(arrangement.level)
 

@@ -68,7 +68,7 @@ class ChipLayout:
     """For each circuit one per measurement basis."""
     timing: Timing
     mitigation: Mitigation
-    workload: PricedRows = field(repr=False)
+    rows: PricedRows = field(repr=False)
 
     @property
     def fidelity(self) -> float:
@@ -83,15 +83,15 @@ class ChipLayout:
             shots: Asked for per row.
         """
         return estimate(
-            self.workload.stage_rows,
+            self.rows.stage_rows,
             shots,
             self.timing,
             self.mitigation,
             bases=max(len(program) for program in self.programs),
             copies=self.arrangement.k if self.arrangement.k != "auto" else 1,
-            control_rows=self.workload.control_rows,
-            anchor_rows=self.workload.anchor_rows,
-            job_seconds=self.workload.job_seconds,
+            control_rows=self.rows.control_rows,
+            anchor_rows=self.rows.anchor_rows,
+            job_seconds=self.rows.job_seconds,
         )
 
     def at_level(self, level: Literal[0, 1, 2]) -> ChipLayout:
@@ -106,7 +106,7 @@ def lay_out(
     circuits: Circuits,
     profile: FakeProfile | IbmProfile,
     device: BackendV2,
-    workload: PricedRows,
+    rows: PricedRows,
 ) -> ChipLayout:
     """Compile a model's circuits under an arrangement.
 
@@ -115,7 +115,7 @@ def lay_out(
         circuits: Prepared circuits with their observables.
         profile: Its seed, smallest fidelity, waits, twirling and delay count.
         device: With its calibration.
-        workload: What will run.
+        rows: What will run, as prices count it.
 
     Raises:
         RouteError: If the device is too small, or fewer copies fit.
@@ -134,5 +134,5 @@ def lay_out(
         programs,
         longest_timing(placed, device, profile.rep_delay),
         Mitigation(arrangement.level, profile.twirl_gates),
-        workload,
+        rows,
     )

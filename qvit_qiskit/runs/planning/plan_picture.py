@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from qvit_qiskit.runs.planning.chosen_plan import Option, RunPlan
 
@@ -33,11 +34,14 @@ def draw_plan(plan: RunPlan) -> Figure:
     _, bound = _losses(best, agreement)
     panel.plot([best.seconds], [bound], "o", color="none", markeredgecolor="0.1", markersize=13)
     panel.annotate(
-        f"{best.shots:,} shots, k = {best.k}", (best.seconds, bound), xytext=(10, 10),
-        textcoords="offset points", fontsize="small",
+        f"{best.shots:,} shots, k = {best.k}", (best.seconds, bound), xytext=(0, -18),
+        textcoords="offset points", fontsize="small", ha="center",
     )  # fmt: skip
     panel.axhline(plan.request.most_lost, color="0.4", linestyle=(0, (4, 2)), linewidth=1)
     panel.set_xscale("log")
+    panel.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    panel.xaxis.set_minor_formatter(StrMethodFormatter("{x:,g}"))
+    panel.margins(x=0.12)
     panel.set_xlabel(f"QPU seconds for {plan.images:,} images on {plan.device}")
     panel.set_ylabel("predicted share of other answers" if agreement else "predicted loss of AUC")
     panel.grid(alpha=0.3, linewidth=0.6)
