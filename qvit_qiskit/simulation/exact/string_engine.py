@@ -55,37 +55,33 @@ class _Task:
         self.weights = np.ascontiguousarray(request.shared.T)  # (P_shared, G)
         self._pairs = _pairs(self.program)
         self.row_values = angles.row_values(request.rows, self.weights)
-        # Angles of the rows for every weight set, (G, R), and of what the rows share, (G,).
-        self.row_angles = self._leaves(angles.row_rotations, self._by_row())
+        self.row_angles = self._by_row()  # (rotations, G, R)
         by_group = angles.shared_table.evaluate(list(self.weights))
-        self.shared_angles = self._leaves(angles.shared_rotations, by_group)
+        flat = np.array(by_group, dtype=float).reshape(-1, self.groups)
+        self.shared_angles = torch.from_numpy(flat).to(dtype).requires_grad_(differentiate)
         used = {i for one in self.program.row_factors.beginnings for i in one.rotations.ravel()}
         # Shared rotations that stand beside the rows' own, before a qubit is entangled.
-        self.beside = [i for i in self.shared_angles if i in used]
+        self.beside = [k for k, i in enumerate(angles.shared_rotations) if i in used]
+        every = [*angles.row_rotations, *(angles.shared_rotations[k] for k in self.beside)]
+        self.row_places = _places(every, angles.count)
         with torch.set_grad_enabled(differentiate):
             self.coefficients = self._coefficients()  # (pairs, G)
 
-    def _by_row(self) -> list[np.ndarray]:
+    def _by_row(self) -> Tensor:
+        """Angles of the rows for every weight set, shape (rotations, G, R)."""
         shape = (self.request.rows.shape[1], -1, self.rows)
         per_head = self.groups // shape[0]
-        self.row_shapes = []
-        out = []
-        for angle in self.program.angles.row_table.evaluate(self.row_values):
-            self.row_shapes.append(angle.shape)
-            whole = np.broadcast_to(angle, (shape[0], per_head, self.rows))
-            out.append(whole.reshape(self.groups, self.rows))
-        return out
-
-    def _leaves(self, rotations: Sequence[int], angles: Sequence[np.ndarray]) -> dict[int, Tensor]:
-        flat = (torch.from_numpy(np.array(a, dtype=float)).to(self.dtype) for a in angles)
-        return {
-            i: a.requires_grad_(self.differentiate) for i, a in zip(rotations, flat, strict=True)
-        }
+        angles = self.program.angles.row_table.evaluate(self.row_values)
+        self.row_shapes = [angle.shape for angle in angles]
+        out = np.empty((len(angles), shape[0], per_head, self.rows))
+        for place, angle in zip(out, angles, strict=True):
+            place[:] = angle
+        return torch.from_numpy(out.reshape(len(angles), self.groups, self.rows)).to(self.dtype)
 
     def _coefficients(self) -> Tensor:
         program = self.program
-        angles = {i: a.expand(self.groups) for i, a in self.shared_angles.items()}
-        table = _table(program.shared_factors, angles, self.groups, self.dtype)
+        places = _places(program.angles.shared_rotations, program.angles.count)
+        table = _table(program.shared_factors, self.shared_angles, places)
         products = program.shared_products.forward(table)
         out = torch.zeros((program.strings, self.groups), dtype=self.dtype)
         for level, leaves, weights in zip(products, program.leaves, program.weights, strict=True):
@@ -109,22 +105,16 @@ class _Task:
         out = np.empty((self.groups, self.request.diagonal.shape[1], self.rows))
         coefficients = self.coefficients.detach()
         for chunk in self.chunks():
-            table = self._row_table(self._angles(chunk))
+            table = _table(self.program.row_factors, self._angles(chunk), self.row_places)
             values = self._sums(self.program.row_products.forward(table), coefficients)
             out[:, :, chunk] = values.transpose(0, 1).numpy()
         return out
 
-    def _angles(self, chunk: slice) -> dict[int, Tensor]:
-        """What the factors of some rows are made of: shapes (G, r), or (G, 1) for shared angles."""
-        shared = {i: self.shared_angles[i].expand(self.groups)[:, None] for i in self.beside}
-        rows = {i: angle[:, chunk] for i, angle in self.row_angles.items()}
-        return {i: angle.detach() for i, angle in (rows | shared).items()}
-
-    def _row_table(self, angles: dict[int, Tensor]) -> Tensor:
-        """Factors of some rows, shape (F, G·r)."""
-        rows = max((angle.shape[1] for angle in angles.values()), default=self.rows)
-        flat = {i: a.expand(-1, rows).reshape(-1) for i, a in angles.items()}
-        return _table(self.program.row_factors, flat, self.groups * rows, self.dtype)
+    def _angles(self, chunk: slice) -> Tensor:
+        """What the factors of some rows are made of, shape (A, G·r): the rows' own, then others."""
+        own = self.row_angles[:, :, chunk]
+        beside = self.shared_angles.detach()[self.beside][:, :, None]
+        return torch.cat([own, beside.expand(-1, -1, own.shape[2])]).flatten(1)
 
     def _sums(self, products: Sequence[Tensor], coefficients: Tensor) -> Tensor:
         """Outputs of some rows, shape (K, G, r)."""
@@ -139,42 +129,38 @@ class _Task:
     def pullback(self, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """∂L/∂rows (P_row, H, R) and ∂L/∂shared (G, P_shared) from ∂L/∂values (G, K, R)."""
         by_coefficient = torch.zeros(self.coefficients.shape, dtype=self.dtype)
-        leaves = self.row_angles | {i: self.shared_angles[i] for i in self.beside}
-        by_angle = {i: torch.zeros_like(a) for i, a in leaves.items()}
+        by_angle = torch.zeros(len(self.row_shapes), self.groups, self.rows, dtype=self.dtype)
+        by_beside = torch.zeros(len(self.beside), self.groups, dtype=self.dtype)
         coefficients = self.coefficients.detach()
         for chunk in self.chunks():
             wanted = np.ascontiguousarray(cotangent[:, :, chunk].swapaxes(0, 1))
             pulled = torch.from_numpy(wanted).to(self.dtype).flatten(1)  # (K, G·r)
-            self._pull_chunk(chunk, pulled, coefficients, by_coefficient, by_angle)
+            grad = self._pull_chunk(chunk, pulled, coefficients, by_coefficient)
+            by_angle[:, :, chunk] = grad[: len(by_angle)]
+            by_beside += grad[len(by_angle) :].sum(-1)
         by_row = np.zeros_like(self.request.rows)
         by_shared = np.zeros_like(self.weights)
         shape = (self.request.rows.shape[1], self.groups // self.request.rows.shape[1], self.rows)
         grads = [
-            _sum_to(by_angle[i].double().numpy().reshape(shape), wanted)
-            for i, wanted in zip(self.row_angles, self.row_shapes, strict=True)
+            _sum_to(own.reshape(shape), wanted)
+            for own, wanted in zip(by_angle.double().numpy(), self.row_shapes, strict=True)
         ]
         self.program.angles.pull_rows(self.row_values, grads, by_row, by_shared)
-        swept = _gradients(self.coefficients, list(self.shared_angles.values()), by_coefficient)
-        own = [
-            (g + by_angle.get(i, torch.zeros_like(g))).double().numpy()
-            for i, g in zip(self.shared_angles, swept, strict=True)
-        ]
+        swept = _gradient(self.coefficients, self.shared_angles, by_coefficient)
+        swept = swept.index_add(0, torch.tensor(self.beside, dtype=torch.long), by_beside)
+        own = list(swept.double().numpy())
         back = self.program.angles.shared_table.pullback(list(self.weights), own)
         for k, pulled_back in enumerate(back):
             by_shared[k] += pulled_back
         return by_row, by_shared.T
 
     def _pull_chunk(
-        self,
-        chunk: slice,
-        pulled: Tensor,
-        coefficients: Tensor,
-        by_coefficient: Tensor,
-        by_angle: dict[int, Tensor],
-    ) -> None:
-        leaves = {i: angle.requires_grad_() for i, angle in self._angles(chunk).items()}
+        self, chunk: slice, pulled: Tensor, coefficients: Tensor, by_coefficient: Tensor
+    ) -> Tensor:
+        """∂L/∂angles of some rows, shape (A, G, r); those of the coefficients are added to."""
+        angles = self._angles(chunk).requires_grad_()
         with torch.enable_grad():
-            table = self._row_table(leaves)
+            table = _table(self.program.row_factors, angles, self.row_places)
         levels = self.program.row_products
         products = levels.forward(table.detach())
         cotangents = [torch.zeros_like(level) for level in products]
@@ -185,12 +171,8 @@ class _Task:
             given.view(len(node), self.groups, -1).mul_(coefficients[span][:, :, None])
             cotangents[depth].index_add_(0, node, given)
         grad = levels.pullback(table.detach(), products, cotangents)
-        gradients = _gradients(table, list(leaves.values()), grad)
-        for index, own in zip(leaves, gradients, strict=True):
-            if index in self.row_angles:
-                by_angle[index][:, chunk] = own
-            else:
-                by_angle[index] += own.sum_to_size(by_angle[index][..., None].shape).squeeze(-1)
+        rows = chunk.stop - chunk.start
+        return _gradient(table, angles, grad).view(len(angles), self.groups, rows)
 
 
 def _pairs(program: StringProgram) -> list[tuple[int, slice, Tensor, Tensor]]:
@@ -204,46 +186,53 @@ def _pairs(program: StringProgram) -> list[tuple[int, slice, Tensor, Tensor]]:
     return out
 
 
-def _table(factors: Factors, angles: dict[int, Tensor], columns: int, dtype: torch.dtype) -> Tensor:
-    """One factor per row, shape (F, columns): Bloch components, cosines and sines."""
-    places: list[np.ndarray] = []
+def _places(rotations: Sequence[int], count: int) -> np.ndarray:
+    """By a rotation's index its row in a tensor of angles, shape (count,)."""
+    places = np.full(count, -1)
+    places[list(rotations)] = np.arange(len(rotations))
+    return places
+
+
+def _table(factors: Factors, angles: Tensor, places: np.ndarray) -> Tensor:
+    """One factor per row, shape (F, columns): Bloch components, cosines and sines.
+
+    Args:
+        factors: Which.
+        angles: Shape (A, columns).
+        places: By a rotation's index its row there.
+    """
+    rows: list[np.ndarray] = []
     parts: list[Tensor] = []
     if len(factors.trig):
-        stacked = torch.stack([angles[int(i)] for i in factors.trig[:, 0]])
-        for column, part in ((1, stacked.cos()), (2, stacked.sin())):
-            places.append(factors.trig[:, column])
+        own = angles.index_select(0, torch.from_numpy(places[factors.trig[:, 0]]))
+        for column, part in ((1, own.cos()), (2, own.sin())):
+            rows.append(factors.trig[:, column])
             parts.append(part)
     for beginning in factors.beginnings:
-        for letter, part in enumerate(_bloch(beginning, angles, columns, dtype)):
-            places.append(beginning.factors[:, letter])
-            parts.append(part)
+        for letter, bloch in enumerate(_bloch(beginning, angles, places)):
+            rows.append(beginning.factors[:, letter])
+            parts.append(bloch)
     if not parts:
-        return torch.zeros((factors.count, columns), dtype=dtype)
-    order = np.concatenate(places)
+        return torch.zeros((factors.count, angles.shape[1]), dtype=angles.dtype)
+    order = np.concatenate(rows)
     used = np.flatnonzero(order >= 0)
     table = torch.cat(parts)
     return table.index_select(0, torch.from_numpy(used[np.argsort(order[used])]))
 
 
-def _bloch(
-    beginning: Beginning, angles: dict[int, Tensor], columns: int, dtype: torch.dtype
-) -> list[Tensor]:
+def _bloch(beginning: Beginning, angles: Tensor, places: np.ndarray) -> list[Tensor]:
     """X, Y and Z of qubits that begin alike, each of shape (qubits, columns)."""
-    shape = (len(beginning.factors), columns)
-    vector = [torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype),
-              torch.ones(shape, dtype=dtype)]  # fmt: skip
+    zero = torch.zeros((len(beginning.factors), angles.shape[1]), dtype=angles.dtype)
+    vector = [zero, zero, torch.ones_like(zero)]
     turn = 0
     for kind in beginning.kinds:
         if isinstance(kind, np.ndarray):
             vector = [
-                sum(
-                    (float(c) * v for c, v in zip(row, vector, strict=True)),
-                    torch.zeros(shape, dtype=dtype),
-                )
+                sum((float(c) * v for c, v in zip(row, vector, strict=True) if c), zero)
                 for row in kind
             ]
             continue
-        angle = torch.stack([angles[int(i)] for i in beginning.rotations[:, turn]])
+        angle = angles.index_select(0, torch.from_numpy(places[beginning.rotations[:, turn]]))
         turn += 1
         first, second = _TURNED[kind]
         cos, sin = angle.cos(), angle.sin()
@@ -258,9 +247,8 @@ def _sum_to(grad: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return grad.sum(axis=axes, keepdims=True) if axes else grad
 
 
-def _gradients(out: Tensor, leaves: Sequence[Tensor], cotangent: Tensor) -> list[Tensor]:
-    if not out.requires_grad or not leaves:
-        return [torch.zeros_like(leaf) for leaf in leaves]
-    return list(
-        torch.autograd.grad(out, list(leaves), cotangent, retain_graph=True, materialize_grads=True)
-    )
+def _gradient(out: Tensor, leaf: Tensor, cotangent: Tensor) -> Tensor:
+    if not out.requires_grad:
+        return torch.zeros_like(leaf)
+    (grad,) = torch.autograd.grad(out, [leaf], cotangent, retain_graph=True, materialize_grads=True)
+    return grad
