@@ -27,7 +27,8 @@ import numpy as np
 def angles(qubits: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Inputs (rows, n) and weights (3, 3·n) that all sides share."""
     rng = np.random.default_rng(qubits)
-    return rng.uniform(-np.pi, np.pi, (rows, qubits)), rng.uniform(-np.pi, np.pi, (3, 3 * qubits))
+    weights = rng.uniform(-np.pi, np.pi, (3, 3 * qubits))
+    return rng.uniform(-np.pi, np.pi, (rows, qubits)), weights
 
 
 def pairs(qubits: int) -> list[tuple[int, int]]:
@@ -56,7 +57,7 @@ def ours(qubits: int, rows: int) -> tuple[Callable[[], None], float]:
         torch.cat(module(tokens)).square().sum().backward()
 
     step()
-    return step, float(module(tokens)[0][0, 0].sum())
+    return step, float(module(tokens)[0].detach().reshape(-1, qubits)[0].sum())
 
 
 def tensorcircuit(qubits: int, rows: int) -> tuple[Callable[[], None], float]:
@@ -91,7 +92,7 @@ def tensorcircuit(qubits: int, rows: int) -> tuple[Callable[[], None], float]:
         torch.cat([every(x, w) for w in parts]).square().sum().backward()
 
     step()
-    return step, float(values(x[0], parts[0]).sum())
+    return step, float(values(x[0], parts[0]).detach().sum())
 
 
 def pennylane(qubits: int, rows: int) -> tuple[Callable[[], None], float]:
