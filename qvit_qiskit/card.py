@@ -30,22 +30,23 @@ class Card:
         return html_card(*self.card())
 
 
-def text_card(title: str, facts: Facts) -> str:
+def text_card(title: str, facts: Facts, width: int = WIDTH) -> str:
     """Facts in two columns under a title.
 
     Args:
         title: The first line.
         facts: What to say, by its name.
+        width: Columns.
 
     Returns:
-        Lines of at most 80 columns, unless a single word is longer.
+        Lines of at most so many columns, unless a single word is longer.
     """
     room = max(map(len, facts), default=0) + 4
     lines = [title]
     for name, value in facts.items():
         lines += textwrap.wrap(
             f"{value}",
-            WIDTH,
+            width,
             initial_indent=f"  {name}".ljust(room),
             subsequent_indent=" " * room,
             break_long_words=False,  # a path or a command is copied whole

@@ -36,15 +36,26 @@ def run(argv: Sequence[str]) -> int:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "qvit"
         message = error.format_message().rstrip(".")
-        print(f"error: {message}. See `{command} --help`.", file=sys.stderr)
+        _say(f"error: {message}. See `{command} --help`.")
         return 2
     except QvitError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         return 1 if isinstance(error, ServiceError) else 2
     except BrokenPipeError:
         return 0
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        print(f"error: {error.strerror or error}{where}. Check the path.", file=sys.stderr)
+        _say(f"error: {error.strerror or error}{where}. Check the path.")
         return 2
     return int(code) if isinstance(code, int) else 0
+
+
+def _say(message: str) -> None:
+    """Print an error; a terminal gets it in lines that cut no word or path."""
+    import shutil
+    import textwrap
+
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        message = textwrap.fill(message, width, break_long_words=False, break_on_hyphens=False)
+    print(message, file=sys.stderr)

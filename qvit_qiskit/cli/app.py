@@ -22,7 +22,7 @@ app = typer.Typer(
     name="qvit",
     help="Train quantum vision transformers on Aer and evaluate them on quantum processors.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

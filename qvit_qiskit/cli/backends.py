@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,9 +52,20 @@ def backends(
     if json:
         screen.as_json(rows)
     elif rows:
-        screen.table("Backend profiles", rows)
+        screen.table("Backend profiles", [{k: row[k] for k in row if k != "file"} for row in rows])
+        screen.lines(_places([Path(row["file"]) for row in rows]))
     if broken:
         raise ProfileError(" ".join(broken))
+
+
+def _places(files: Sequence[Path]) -> list[str]:
+    """Which folders the profiles lie in, and which lie where there are several."""
+    folders: dict[Path, list[str]] = {}
+    for file in files:
+        folders.setdefault(file.parent, []).append(file.stem)
+    if len(folders) == 1:
+        return [f"The files are NAME.toml in {screen.near(files[0].parent)}"]
+    return [f"{screen.near(folder)}: {', '.join(names)}" for folder, names in folders.items()]
 
 
 @app.command()
@@ -87,18 +99,21 @@ def show(
         _show_packing(profile, chosen, picture or Path(f"{entry.name}-packing.svg"), json)
         return
     if isinstance(profile, IbmProfile):
-        facts = _ibm_facts(entry.name, entry.path, profile, chosen)
-        screen.as_json(facts) if json else screen.facts("Profile", facts)
+        _show_facts(_ibm_facts(entry.name, entry.path, profile, chosen), json)
         return
     route = registry.open(name, backends_dir=backends_dir)
     facts = {
         "profile": route.name,
-        "file": str(route.path),
+        "file": route.path,
         "description": route.profile.description,
         "simulates": route.profile.simulates,
         f"{circuit}, {qubits} qubits, {layers} layers": route.describe(chosen),
         "gradient": type(route.gradient).__name__ if route.gradient else "none: evaluation only",
     }
+    _show_facts(facts, json)
+
+
+def _show_facts(facts: dict[str, Any], json: bool) -> None:
     screen.as_json(facts) if json else screen.facts("Profile", facts)
 
 
@@ -123,7 +138,7 @@ def _show_packing(profile: AnyProfile, circuit: QNNCircuit, picture: Path, json:
         print(f"The profile's choice, {len(chosen)} copies, is drawn in {picture}.")
 
 
-def _ibm_facts(name: str, path: Path, profile: IbmProfile, circuit: QNNCircuit) -> dict[str, str]:
+def _ibm_facts(name: str, path: Path, profile: IbmProfile, circuit: QNNCircuit) -> dict[str, Any]:
     from qvit_qiskit.devices.prices import prices
     from qvit_qiskit.runs.pricing import price_circuit
 
@@ -131,7 +146,7 @@ def _ibm_facts(name: str, path: Path, profile: IbmProfile, circuit: QNNCircuit) 
     money = [f"{plan} {price.money(plan):.2f}" for plan in prices()["per_second"]]
     return {
         "profile": name,
-        "file": str(path),
+        "file": path,
         "description": profile.description,
         "runs on": profile.simulates,
         "mode": profile.mode,

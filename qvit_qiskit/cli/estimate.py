@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -56,7 +56,7 @@ def estimate(
     read.check_budget()
 
 
-def facts(job: Job) -> dict[str, str]:
+def facts(job: Job) -> dict[str, Any]:
     """What a person wants to know before sending a job."""
     from qvit_qiskit.devices.prices import MAX_SUBMISSIONS_PER_MINUTE, prices
 
@@ -65,7 +65,7 @@ def facts(job: Job) -> dict[str, str]:
     money = [f"{plan} {price.money(plan):.2f}" for plan in prices()["per_second"]]
     anchors = {"of them for anchor rows": f"{price.anchor_executions:,}, again in every job"}
     return {
-        "profile": str(job.found.path),
+        "profile": job.found.path,
         "device": f"{profile.device}, priced as {job.price.snapshot}",
         "images": str(job.price.images),
         "rows (circuits)": f"{price.rows:,} in {price.stages} stage(s)",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qvit_qiskit.files import finite
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from qvit_qiskit.training.loop import Epoch
 
 
+BAR = 16
+"""Characters of a progress bar: a line of 80 has room for what matters."""
 LONGEST_NAME = 40
 """Characters of a first column that is kept on one line, as names are."""
 
@@ -70,9 +74,28 @@ def lines(text: Sequence[str]) -> None:
         print("\n".join(wrapped))
 
 
+def line(text: str) -> None:
+    """Print a line; a terminal gets it wrapped between words, a pipe as it is."""
+    if sys.stdout.isatty():
+        lines([text])
+    else:
+        print(text, flush=True)
+
+
 def facts(title: str, entries: Mapping[str, Any]) -> None:
-    """Print names and values as a table."""
-    table(title, [{"": key, "value": value} for key, value in entries.items()])
+    """Print names and values in two columns; no word or path is cut."""
+    from rich.console import Console
+
+    from qvit_qiskit.card import text_card
+
+    texts = {name: _text(value) for name, value in entries.items() if value is not None}
+    print(text_card(title, texts, Console().width))
+
+
+def near(path: Path) -> Path:
+    """A path as it is shown: relative where it lies in the working directory."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path
 
 
 def as_json(value: Any) -> None:
@@ -81,6 +104,8 @@ def as_json(value: Any) -> None:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Path):
+        return str(near(value))
     if isinstance(value, float):
         return "–" if math.isnan(value) else f"{value:.3f}"
     return str(value)
@@ -92,25 +117,21 @@ def _progress(*columns: Any) -> Any:
     from rich.progress import TimeRemainingColumn as Left
 
     console = Console(stderr=True)
-    parts = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
-    left = TextColumn("time left")
-    return Progress(
-        *parts, *columns, left, Left(), console=console, disable=not console.is_terminal
-    )
+    parts = [TextColumn("{task.description}"), BarColumn(BAR), MofNCompleteColumn()]
+    left = (Left(compact=True), TextColumn("left"))
+    return Progress(*parts, *columns, *left, console=console, disable=not console.is_terminal)
 
 
 @contextmanager
 def epochs(label: str) -> Iterator[Callable[[Epoch, int], None]]:
-    """A progress bar over epochs with loss and validation scores."""
+    """A progress bar over epochs with the loss and the validation AUC."""
     from rich.progress import TextColumn
 
     with _progress(TextColumn("{task.fields[scores]}")) as bar:
         task = bar.add_task(label, total=None, scores="")
 
         def show(record: Epoch, total: int) -> None:
-            scores = (
-                f"loss {record.loss:.3f}  val AUC {record.val_auc:.3f}  ACC {record.val_acc:.3f}"
-            )
+            scores = f"loss {record.loss:.3f}  AUC {record.val_auc:.3f}"
             bar.update(task, total=total, completed=record.epoch, scores=scores)
 
         yield show

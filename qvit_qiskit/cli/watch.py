@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qvit_qiskit.cli import screen
+
 if TYPE_CHECKING:
     from qvit_qiskit.runs import Status
 
@@ -50,7 +52,7 @@ def watch(
         line = f"{folder}: {_line(state)}" + (f"; {problem}" if problem else "")
         if lines.get(folder) != line:
             lines[folder] = line
-            print(line, flush=True)
+            screen.line(line)
 
     with interruptible(*runs):
         ends = follow(runs, outage=3600 * hours, patience=Patience.of(patience), tick=tick)
@@ -75,16 +77,19 @@ def _list(folder: Path) -> None:
         print(f"There are no runs in {folder}/. `qvit submit` begins one.")
     for run in runs:
         try:
-            print(f"{run}: {_line(status(run))}")
+            screen.line(f"{run}: {_line(status(run))}")
         except JobError as error:
-            print(f"{run}: {error}")
+            screen.line(f"{run}: {error}")
 
 
 def _line(status: Status) -> str:
     """A run's state in a few words."""
+    cost = f"{status.billed_seconds:.1f} QPU s billed"
+    if status.rehearsed_seconds:
+        cost = f"{status.rehearsed_seconds:.1f} QPU s estimated"
     return (
         f"{status.state}, quantum layer {status.stage} of {status.stages}, {status.jobs_done} of "
-        f"{status.jobs} jobs, {status.billed_seconds:.1f} QPU s billed of {status.budget_seconds:g}"
+        f"{status.jobs} jobs, {cost} of {status.budget_seconds:g}"
     )
 
 

@@ -23,6 +23,7 @@ from qvit_qiskit.comparison.provenance import (
     class_names,
     common_facts,
     run_facts,
+    split_images,
 )
 from qvit_qiskit.comparison.run_record import RunRecord, anchors_of, check_same, read_recorded
 from qvit_qiskit.comparison.rungs import (
@@ -288,6 +289,7 @@ class _Build:
             own=source.own,
             tolerance=self.tolerance,
             subset=source.facts.get("subset") is not None,
+            split_images=split_images(source),
             pictures=not source.own,  # people's own images are shown on request only
             corrections=tuple(self.corrections),
         )

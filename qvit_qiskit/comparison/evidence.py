@@ -156,6 +156,8 @@ class Evidence:
     """The loss of AUC or ACC that was said not to matter."""
     subset: bool = False
     """Whether the images are a part of their split, so that there are more."""
+    split_images: int | None = None
+    """How many images the whole split has; None where nobody knows."""
     pictures: bool = True
     """Whether pages show the images; of the user's own only on request."""
     corrections: tuple[Corrected, ...] = ()

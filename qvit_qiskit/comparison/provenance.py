@@ -51,6 +51,12 @@ def class_names(source: Source, classes: int) -> tuple[str, ...]:
     return known or tuple(f"class {k}" for k in range(classes))
 
 
+def split_images(source: Source) -> int | None:
+    """How many images the whole split has that a part was taken from; None where nobody knows."""
+    name, split = (str(source.facts.get(key, "")).lower() for key in ("dataset", "split"))
+    return set_facts(name).sizes.get(split) if is_known(name) else None
+
+
 def about_data(source: Source) -> str:
     """The data set, split and subset."""
     facts = source.facts

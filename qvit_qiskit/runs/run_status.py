@@ -44,12 +44,19 @@ class Status(Card):
     """Of a finished run."""
     anchor_rows: int = 0
     """Rows of each circuit that every job runs besides."""
+    rehearsed_seconds: float = 0.0
+    """Of a rehearsal, which nobody bills: QPU seconds that its jobs are estimated at."""
     queue: int = 0
     """Jobs that wait for the device; told while waiting only."""
 
     @property
     def seconds(self) -> str:
         """What the run has cost in words; what is an estimate is called one."""
+        if self.rehearsed_seconds:
+            return (
+                f"{self.rehearsed_seconds:.1f} estimated on the device, of a budget of "
+                f"{self.budget_seconds:g}; a rehearsal is not billed"
+            )
         text = f"{self.billed_seconds:.1f} billed"
         if self.estimated_seconds:
             text += (
@@ -123,4 +130,5 @@ def status(run: Path | str) -> Status:
         ),
         scores=scores,
         anchor_rows=terms.anchor_rows,
+        rehearsed_seconds=reader.estimated_seconds if terms.profile.kind == "fake" else 0.0,
     )

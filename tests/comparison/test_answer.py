@@ -62,6 +62,9 @@ def test_few_images_are_undecided_not_without_difference() -> None:
     (part,) = rebuilt(device(few, **exactly(few)), subset=True).answers
     assert re.match(r"Evaluate more of the split: about [\d,]+ images", part.advice.text)
     assert re.fullmatch(r"qvit estimate JOB.toml --set subset=\d+", part.advice.command)
+    (part,) = rebuilt(device(few, **exactly(few)), subset=True, split_images=200).answers
+    assert "the whole split has 200" in part.advice.text
+    assert "subset" not in part.advice.command
 
 
 @pytest.mark.parametrize(

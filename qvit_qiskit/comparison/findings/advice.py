@@ -72,7 +72,8 @@ class Adviser:
         """What would tell: images where there are more, else shots, else nothing."""
         images = max((v.images or 0 for v in self.verdicts if v.word == "undecided"), default=0)
         here = len(self.evidence.labels)
-        if images and self.evidence.subset:
+        whole = self.evidence.split_images or math.inf
+        if images and self.evidence.subset and images <= whole:
             cost = self._cost(images / here)
             return Advice(
                 f"Evaluate more of the split: about {images:,} images would tell (these are "
@@ -85,9 +86,12 @@ class Adviser:
         if known and needed <= MOST_SHOTS * known:
             return self._more_shots(needed / known)
         if images:
+            there = f"these are {here:,}"
+            if self.evidence.subset and whole < images:
+                there = f"the whole split has {whole:,}"
             return Advice(
-                f"Nothing on these images: about {images:,} would tell and these are {here:,}, and "
-                "more shots would not help. State a larger tolerance, or evaluate more images."
+                f"Nothing on these images: about {images:,} would tell and {there}, and more shots "
+                "would not help. State a larger tolerance, or evaluate more images."
             )
         return Advice("Nothing on these images: they do not determine the loss. Add images.")
 
