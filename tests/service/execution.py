@@ -153,8 +153,10 @@ def _simulate(
     aer = hardware.simulator(device, component.qubits, noiseless)
     sets, shots = bits.shape[:2]
     places = np.arange(len(component.clbits))
-    for start in range(0, sets, CHUNK):
-        stop = min(start + CHUNK, sets)
+    # Aer keeps the interpreter while it runs, and requests want an answer meanwhile.
+    step = 1 if len(component.qubits) > hardware.MAX_STATE_QUBITS else CHUNK
+    for start in range(0, sets, step):
+        stop = min(start + step, sets)
         binds = {parameter: list(v[start:stop]) for parameter, v in component.values.items()}
         same = not binds  # without parameters Aer would run one circuit, not one per set
         circuits = [component.circuit] * (stop - start) if same else [component.circuit]
