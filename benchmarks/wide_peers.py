@@ -5,9 +5,9 @@
 Q, K and V of `ry-chain` of two layers at the same rows. Ours is a forward and backward pass through
 the torch layer. TensorCircuit-NG is given the best that it has: for every output the circuit of its
 light cone alone, forward and backward, vectorised over rows. PennyLane's `default.tensor` has no
-backpropagation; its forward pass alone is timed. Peers run few rows, and their time is scaled by
-the number of rows: it says so. Peers: `requirements-peers.txt`, and quimb for PennyLane; name
-their interpreter with ``--peers``.
+backpropagation; its forward pass alone is timed. Peers run few rows, and their time
+is told for these, not scaled: it is a lower bound. Peers: `requirements-peers.txt`, and quimb for
+PennyLane; name their interpreter with ``--peers``.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def main() -> None:
     if options.serve:
         serve(options.serve, options.qubits, options.rows)
         return
-    workers, scales = {}, {}
+    workers, counts = {}, {}
     for side in options.sides:
         rows = options.rows if side == "ours" else options.peer_rows
         python = sys.executable if side == "ours" else options.peers
@@ -157,7 +157,7 @@ def main() -> None:
                    "--rows", str(rows)]  # fmt: skip
         pipe = subprocess.PIPE
         workers[side] = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-        scales[side] = options.rows / rows
+        counts[side] = rows
     totals = {side: _answer(worker) for side, worker in workers.items()}
     print("sum of the first row's values:", {s: round(t, 6) for s, t in totals.items()})
     times: dict[str, list[float]] = {side: [] for side in workers}
@@ -166,11 +166,10 @@ def main() -> None:
             assert worker.stdin is not None
             worker.stdin.write("\n")
             worker.stdin.flush()
-            times[side].append(_answer(worker) * scales[side])
+            times[side].append(_answer(worker))
     for side, own in times.items():
-        scaled = f", scaled from {options.peer_rows} rows" if scales[side] != 1 else ""
         print(f"{side:14s} median {1e3 * statistics.median(own):12,.1f} ms, "
-              f"least {1e3 * min(own):12,.1f} ms{scaled}")  # fmt: skip
+              f"least {1e3 * min(own):12,.1f} ms for {counts[side]} rows")  # fmt: skip
     for worker in workers.values():
         worker.terminate()
 
