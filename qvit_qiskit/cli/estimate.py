@@ -50,6 +50,9 @@ def estimate(
     if json:
         price = read.price.estimate
         values = {"seconds": price.seconds, "executions": price.executions, "jobs": price.jobs}
+        first = read.first_share
+        if first is not None:
+            values |= {"first_share_seconds": first.seconds, "adaptive": True}
         screen.as_json({**values, "budget_seconds": read.spec.budget_seconds, "facts": rows})
     else:
         screen.facts(f"{job} (estimate)", rows)
@@ -63,6 +66,7 @@ def facts(job: Job) -> dict[str, Any]:
     price, profile = job.price.estimate, job.profile
     each = price.timing
     money = [f"{plan} {price.money(plan):.2f}" for plan in prices()["per_second"]]
+    most = "at most " if job.spec.adaptive else ""
     anchors = {"of them for anchor rows": f"{price.anchor_executions:,}, again in every job"}
     return {
         "profile": job.found.path,
@@ -71,14 +75,15 @@ def facts(job: Job) -> dict[str, Any]:
         "rows (circuits)": f"{price.rows:,} in {price.stages} stage(s)",
         "layout": "; ".join(c.describe() for c in job.price.compiled),
         "shots per circuit": f"{price.shots:,} at resilience level {profile.resilience_level}",
-        "executions": f"{price.executions:,}",
+        **_shares(job),
+        "executions": f"{most}{price.executions:,}",
         **_planned(job),
         **(anchors if price.anchor_executions else {}),
         "without copies side by side": f"{job.price.unpacked:,}",
         "with a stock EstimatorQNN": f"{job.price.stock:,}",
         "one execution": f"{1e6 * each.execution:.1f} µs, {1e6 * each.rep_delay:.0f} of them delay",
         "jobs": f"{price.jobs} (at most {MAX_SUBMISSIONS_PER_MINUTE} may be sent a minute)",
-        "QPU time": f"{price.seconds:,.1f} s",
+        "QPU time": f"{most}{price.seconds:,.1f} s",
         "of the Open plan's ten minutes": f"{price.open_plan_share:.1%}",
         f"price, {prices()['currency']} as of {prices()['date']}": ", ".join(money),
         "budget": f"{job.spec.budget_seconds:g} s",
@@ -94,4 +99,16 @@ def _planned(job: Job) -> dict[str, str]:
         "planned for": job.plan.request.describe(),
         "predicted": f"loss of AUC {best.auc_loss:.4f}, at most {best.auc_bound:.4f} with 95 % "
         f"probability; {best.agreement:.1%} of the answers as the exact model's",
+    }
+
+
+def _shares(job: Job) -> dict[str, str]:
+    """What is known of adaptive shots before any is measured; empty where shots are equal."""
+    first, spec = job.first_share, job.spec
+    if first is None:
+        return {}
+    return {
+        "adaptive shots": f"{first.shots:,} for all rows, then up to {job.price.estimate.shots:,} "
+        f"for images whose answer is not settled with a certainty of {spec.certainty:g}",
+        "first share": f"{first.executions:,} executions, {first.seconds:,.1f} s",
     }

@@ -188,10 +188,11 @@ class _Build:
 
     def _simulate(self, runs: Sequence[RunRecord], noisy: Sequence[RecordedNoise | None]) -> None:
         """What simulators make of the runs: each number of shots once, and each noise once."""
-        for shots in dict.fromkeys(run.shots for run in runs):
+        equal = [run.shots for run in runs if run.pool is None]
+        for shots in dict.fromkeys(equal):
             self.tell("shot noise")
             estimator = shots_estimator(shots, self.ladder.seed)
-            name = "shot noise" if len({run.shots for run in runs}) == 1 else f"{shots:,} shots"
+            name = "shot noise" if len(set(equal)) == 1 else f"{shots:,} shots"
             self._add(
                 self.ladder.simulated(
                     name, "shot noise", f"{shots:,} shots of a perfect device",

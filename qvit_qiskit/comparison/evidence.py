@@ -52,7 +52,9 @@ class Rung:
     draws: np.ndarray | None = None  # shape: (draws, n, classes)
     """Logits under redraws of the shot noise; None where values are exact."""
     shots: int | None = None
-    """Per row; None where values are exact."""
+    """Per row, at most where they are adaptive; None where values are exact."""
+    mean_shots: float | None = None
+    """Per row, on average; None where all rows have as many."""
     qpu_seconds: float | None = None
     """What the evaluation cost; None for a simulator."""
     dollars: float | None = None

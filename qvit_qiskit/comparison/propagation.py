@@ -10,10 +10,9 @@ import numpy as np
 from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
-from qvit_qiskit.circuits.readout import measurement_bases
 from qvit_qiskit.comparison.correction import Correction
 from qvit_qiskit.comparison.evidence import Executions
-from qvit_qiskit.hardware.stage import Group
+from qvit_qiskit.hardware.values.floors import raised, square_root
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.hardware.values.readout_factors import Shared
 from qvit_qiskit.inference.layer_estimator import Layer
@@ -21,61 +20,6 @@ from qvit_qiskit.inference.passes import BATCH, run_pass
 
 DRAWS = 100
 """Redraws of a rung by default."""
-
-
-def saturated_variance(ranges: np.ndarray, shots: int) -> np.ndarray:
-    """Variance of a mean of N shots that all agree, by Laplace's rule of succession.
-
-    After N equal outcomes the other one is given the probability p = 1/(N + 2). One shot of an
-    observable with values between a and b then has the variance (b − a)² p (1 − p), and the mean
-    of N shots
-
-        (b − a)² (N + 1) / ((N + 2)² N),
-
-    about (b − a)²/N² where the sample's own variance is 0.
-
-    Args:
-        ranges: b − a for each observable, shape (K,).
-        shots: N.
-    """
-    return np.asarray(ranges**2 * (shots + 1) / ((shots + 2) ** 2 * shots))
-
-
-def observable_ranges(group: Group) -> np.ndarray:
-    """Largest minus smallest measurable value of a group's observables, shape (K,).
-
-    Terms that are measured in different bases add their ranges.
-    """
-    count = len(group.terms)
-    bases = measurement_bases(group.terms)
-    return np.asarray(sum(np.ptp(basis.diagonal(count), axis=0) for basis in bases))
-
-
-def with_floor(covariances: np.ndarray, floor: np.ndarray) -> np.ndarray:
-    """Covariances whose variances are at least a floor; the rest of a matrix stays as it is.
-
-    A variance above 0 of ±1 outcomes is above the floor anyway. Where no shot disagrees the
-    covariances with other outputs are 0, and stay so.
-
-    Args:
-        covariances: Shape (R, K, K).
-        floor: Shape (K,).
-    """
-    raised = covariances.copy()
-    diagonal = np.einsum("rkk->rk", raised)  # a view
-    diagonal[...] = np.maximum(diagonal, floor)
-    return raised
-
-
-def raised(covariances: np.ndarray, group: Group, shots: int) -> np.ndarray:
-    """Raise the covariances of a group's outputs, so that none is without error.
-
-    Args:
-        covariances: Shape (R, K, K).
-        group: The circuit and its K observables.
-        shots: Bitstrings per row.
-    """
-    return with_floor(covariances, saturated_variance(observable_ranges(group), shots))
 
 
 @dataclass(frozen=True)
@@ -103,11 +47,11 @@ class ShotNoise:
             shots: Of every executed row.
         """
         factors = [
-            _root(raised(own, group, shots))
+            square_root(raised(own, group, shots))
             for group, own in zip(where.rows.groups, own_covariances(where, layer), strict=True)
         ]
         shared = where.calibrated.shared if where.calibrated else []
-        return cls(factors, where.rows.pubs, [(one, _root(one.spread)) for one in shared])
+        return cls(factors, where.rows.pubs, [(one, square_root(one.spread)) for one in shared])
 
     def draw(self, rng: np.random.Generator) -> list[np.ndarray]:
         """One Gaussian draw: for each projection its error, shape (R, K)."""
@@ -173,13 +117,6 @@ def own_covariances(where: Executions, layer: Sequence[Outputs]) -> list[np.ndar
                 covariances[index] = out.covariances
         layers.append(covariances)
     return layers
-
-
-def _root(covariances: np.ndarray) -> np.ndarray:
-    """Symmetric square roots of covariances (…, K, K); what is negative by rounding counts as 0."""
-    values, vectors = np.linalg.eigh(covariances)
-    roots = vectors * np.sqrt(values.clip(0.0))[..., None, :]
-    return np.asarray(roots @ np.swapaxes(vectors, -1, -2))
 
 
 def redraw(

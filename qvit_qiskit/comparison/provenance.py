@@ -128,7 +128,7 @@ def run_facts(runs: Sequence[RunRecord], labels: Sequence[str]) -> dict[str, str
         seconds, basis = run.cost()
         facts[label] = (
             f"run {run.identity}, begun {run.begun[:19].replace('T', ' ')} UTC; "
-            f"{run.profile_name} on {run.results.device}, {run.shots:,} shots a row at resilience "
+            f"{run.profile_name} on {run.results.device}, {run.shots_in_words} at resilience "
             f"level {run.folder.terms.profile.resilience_level}, {_count(len(times), 'job')} from "
             f"{_minute(min(times))} to {_minute(max(times))} UTC, {seconds:,.1f} QPU seconds "
             f"({basis}){_schedule(run)}{f'; {run.partial}' if run.partial else ''}"

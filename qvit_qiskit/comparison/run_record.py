@@ -16,6 +16,7 @@ from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.comparison.evidence import AnchorSeries, Executions
 from qvit_qiskit.devices.compiled import Compiled
 from qvit_qiskit.exceptions import JobError
+from qvit_qiskit.hardware.shot_shares import SharePool
 from qvit_qiskit.hardware.stage import Layout, Rows
 from qvit_qiskit.hardware.stored import StoredStage
 from qvit_qiskit.hardware.values.readout_factors import calibrated_noise
@@ -39,6 +40,16 @@ class RunRecord:
     source: Source
     executions: list[Executions]
     """One for each quantum layer that was measured."""
+    pool: SharePool | None = None
+    """Where shots were adaptive: its shares."""
+
+    @property
+    def shots_in_words(self) -> str:
+        """How many shots a row had."""
+        if self.pool is None:
+            return f"{self.shots:,} shots a row"
+        shots = self.pool.shots
+        return f"{shots.min():,} to {shots.max():,} shots a row ({shots.mean():,.0f} on average)"
 
     @property
     def partial(self) -> str:
@@ -121,9 +132,18 @@ def read_recorded(run: Path | str) -> RunRecord:
             f"The run in {run} is of {results.device}, which returns random data. Compare runs of "
             "a real device or rehearsals."
         )
+    source = folder.source()
+    if folder.terms.adaptive:
+        shares = folder.reader.layers[0]
+        times = sorted(time for stage in shares for time in stage.times.values())
+        stamps = tuple(time.astimezone(UTC).isoformat() for time in times)
+        # A row has another place on the chip in every share.
+        where = Executions(shares[0].rows, times=stamps)
+        pool = SharePool.of(shares, len(source.labels))
+        return RunRecord(Path(run), folder, results, source, [where], pool)
     measured = folder.reader.stages[: len(results.layers)]
     executions = [_executions(folder, stage) for stage in measured]
-    return RunRecord(Path(run), folder, results, folder.source(), executions)
+    return RunRecord(Path(run), folder, results, source, executions)
 
 
 def check_same(runs: Sequence[RunRecord]) -> None:

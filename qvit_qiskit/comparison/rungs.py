@@ -19,7 +19,6 @@ from qvit_qiskit.comparison.propagation import (
     CorrectedNoise,
     Noise,
     ShotNoise,
-    raised,
     redraw,
 )
 from qvit_qiskit.comparison.run_record import REHEARSED, RunRecord, check_reproduced
@@ -27,12 +26,16 @@ from qvit_qiskit.devices.prices import prices
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution.profile_route import ProfileRoute, open_route
 from qvit_qiskit.execution.recorded_noise import RecordedNoise
+from qvit_qiskit.hardware.values.floors import raised
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.hardware.values.readout_factors import Calibrated
 from qvit_qiskit.inference.passes import BATCH, Pass, run_pass
 from qvit_qiskit.models.cost import count_rows
 from qvit_qiskit.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
+from qvit_qiskit.runs.adaptive.settling import rule_of
 from qvit_qiskit.runs.pricing import price
+from qvit_qiskit.runs.results import layer_of
+from qvit_qiskit.statistics.stopping import repeat
 
 PLAN = "pay-as-you-go"
 """The plan whose price is told."""
@@ -129,15 +132,18 @@ class Ladder:
         level = run.folder.terms.profile.resilience_level
         beyond = None
         if noisy is not None and level == 0:  # reported errors predict what is not mitigated
-            beyond = unpredicted(noisy, run.executions, layers)
+            beyond = _beyond(noisy, run)
         rung = Rung(
             name,
             "hardware",
             f"{run.profile_name} ({run.results.device}), resilience level {level}",
             replayed.logits if run.partial else run.results.logits,
             layers,
-            draws=self._redraw(layers, run.executions, deltas, run.shots, number),
+            draws=self._repeats(run, deltas, number)
+            if run.pool
+            else self._redraw(layers, run.executions, deltas, run.shots, number),
             shots=run.shots,
+            mean_shots=float(run.pool.shots.mean()) if run.pool else None,
             qpu_seconds=seconds,
             dollars=dollars(seconds),
             resilience_level=level,
@@ -168,6 +174,27 @@ class Ladder:
             for where, layer in zip(executions, layers, strict=True)
         ]
         return self._redrawn(noise, deltas, number)
+
+    def _repeats(
+        self, run: RunRecord, deltas: Sequence[Sequence[np.ndarray]], number: int
+    ) -> np.ndarray | None:
+        """Logits of repeats of a whole run with adaptive shots, its stopping rule included."""
+        assert run.pool is not None
+        if self.draws == 0:
+            return None
+        drawn = self._redrawn([run.pool], deltas, number)
+        centred = drawn - drawn.mean(axis=0)
+        covariances = np.einsum("dnk,dnl->nkl", centred, centred) / (len(drawn) - 1)
+        rule = rule_of(run.folder.terms)  # or as much of it as the budget had room for
+        rule = replace(rule, sizes=rule.sizes[: len(run.pool.shares)])
+        return repeat(
+            run.results.logits,
+            covariances * run.pool.shots[:, None, None],
+            rule,
+            self.draws,
+            np.random.default_rng([self.seed, number, 1]),
+            multi_label=run.source.labels.ndim == 2,
+        ).logits
 
     def _redrawn(
         self, noise: Sequence[Noise], deltas: Sequence[Sequence[np.ndarray]], number: int
@@ -267,6 +294,18 @@ class Ladder:
             readout=profile.readout,
             cost_basis=REHEARSED,
         )
+
+
+def _beyond(noisy: RecordedNoise, run: RunRecord) -> list[list[np.ndarray]]:
+    """The outputs minus what reported errors predict, each share of shots on its own copies."""
+    if run.pool is None:
+        return unpredicted(noisy, run.executions, run.results.layers)
+    stages, rests = run.folder.reader.layers[0], []
+    for stage, share, predicts in zip(stages, run.pool.shares, noisy.layers, strict=True):
+        layer = layer_of([stage], len(share.images))
+        one = unpredicted(RecordedNoise([predicts]), [Executions(share.rows)], [layer])
+        rests.append(one[0])
+    return [run.pool.mean(rests)]
 
 
 def _of_executed(where: Executions, layer: Sequence[Outputs]) -> list[np.ndarray]:

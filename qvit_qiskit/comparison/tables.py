@@ -91,6 +91,7 @@ def _rung_line(scores: RungScores) -> dict[str, Any]:
     line |= columns_of("output error", scores.error)
     # Cells without a number stay empty in CSV and null in JSON.
     line["shots"] = rung.shots
+    line["mean shots"] = rung.shots if rung.mean_shots is None else rung.mean_shots
     line["QPU seconds"] = rung.qpu_seconds
     line["cost basis"] = rung.cost_basis
     line[str(prices()["currency"])] = rung.dollars

@@ -72,8 +72,7 @@ class Order(Event):
     """Rows that an image takes in each quantum layer."""
     versions: dict[str, str]
     plan: dict[str, Any] | None = field(default=None, metadata=OPTIONAL)
-    """What was chosen for an accuracy that was asked for, where shots were planned; terms and
-    profile hold it too, and nothing is planned again."""
+    """What was chosen for an accuracy; terms and profile hold it too. None where nothing was."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +98,8 @@ class Completion(Event):
     kind: ClassVar[str] = "done"
     predictions: str
     """SHA-256 of the file of logits and labels."""
+    unsettled: int | None = field(default=None, metadata=OPTIONAL)
+    """Where shots are adaptive: images whose answer is not settled at the end."""
 
 
 # Stages.
@@ -120,6 +121,9 @@ class StageRows(Event):
     """For each PUB its group."""
     rows: int
     unique: int
+    shots: int | None = field(default=None, metadata=OPTIONAL)
+    images: list[int] | None = field(default=None, metadata=OPTIONAL)
+    """Of a share of shots: how many a row gets, and of a further one the images that it asks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,8 +211,7 @@ class ChunkEvent(Event):
     """Something that says how far a chunk is."""
 
     state: ClassVar[str]
-    """What it says: ``new``, ``unanswered``, ``sent``, ``uncertain``, ``failed``, ``lost`` or
-    ``done``."""
+    """``new``, ``unanswered``, ``sent``, ``uncertain``, ``failed``, ``lost`` or ``done``."""
     chunk: str
 
 

@@ -131,6 +131,16 @@ class RunReader:
         """The stages whose angles are written down."""
         return [self.stage(number) for number in range(len(self.journal.of(StageRows)))]
 
+    @property
+    def layers(self) -> list[list[StoredStage]]:
+        """The stages of each quantum layer: one, or where shots are adaptive one for each share."""
+        layers: list[list[StoredStage]] = []
+        for stage in self.stages:
+            if stage.images is None:
+                layers.append([])
+            layers[-1].append(stage)
+        return layers
+
     def stage(self, number: int) -> StoredStage:
         """A stage; each of its files is read once."""
         return self._stages.setdefault(number, StoredStage(self.attempts, number))
@@ -258,6 +268,12 @@ class RunReader:
     def finished(self) -> bool:
         """Whether the logits are on the disk."""
         return bool(self.journal.of(Completion))
+
+    @property
+    def unsettled(self) -> int | None:
+        """Images of a finished run whose answer was not settled; None where shots were equal."""
+        ends = self.journal.of(Completion)
+        return ends[-1].unsettled if ends else None
 
     def predictions(self) -> dict[str, np.ndarray]:
         """The logits and labels of a finished run.

@@ -131,13 +131,17 @@ class HardwareRun:
 
     @property
     def dispatcher(self) -> Dispatcher:
-        """Drives the jobs."""
+        """Drives the jobs, whatever they measure."""
+        return self._dispatcher(self.terms.shots)
+
+    def _dispatcher(self, shots: int) -> Dispatcher:
+        """Drives jobs with so many shots a row."""
         terms = self.terms
         return Dispatcher(
             self.reader.attempts,
             self.sender,
             terms.budget,
-            terms.shots,
+            shots,
             terms.mitigation,
             self.patience,
             self.whole,
@@ -150,8 +154,16 @@ class HardwareRun:
         """Stages whose angles are written down."""
         return len(self.reader.stages)
 
-    def write_stage(self, rows: Rows) -> int:
-        """Write down what a stage is asked, before anything is sent; its number."""
+    def write_stage(
+        self, rows: Rows, shots: int | None = None, images: list[int] | None = None
+    ) -> int:
+        """Write down what a stage is asked, before anything is sent; its number.
+
+        Args:
+            rows: What it is asked.
+            shots: Of a share of shots, how many a row gets; by default the run's.
+            images: Of a further share, the images that the rows are of.
+        """
         number = self.stages
         place = f"stages/{number:03d}"
         arrays = self.journal.store(f"{place}/angles.npz", pack_arrays(rows.arrays()))
@@ -167,6 +179,8 @@ class HardwareRun:
                 pubs=[g for g, _ in rows.pubs],
                 rows=sum(len(r) for _, r in rows.pubs),
                 unique=sum(len(g.rows) for g in rows.groups),
+                shots=shots,
+                images=images,
             )
         )
         return number
@@ -192,7 +206,12 @@ class HardwareRun:
         """
         self._check_device(number)
         task = self._task(number)
-        return self.dispatcher.advance(task, resubmit=resubmit, retry=retry, wait=wait)
+        dispatcher = self._dispatcher(self._shots_of(number))
+        return dispatcher.advance(task, resubmit=resubmit, retry=retry, wait=wait)
+
+    def _shots_of(self, number: int) -> int:
+        """Shots that a row of a stage gets."""
+        return self.reader.stage(number).shots or self.terms.shots
 
     def _check_device(self, number: int) -> None:
         """Whether a stage that was compiled earlier can still be sent as it is.
@@ -228,7 +247,7 @@ class HardwareRun:
             number: The stage, counted from 0.
             tick: Called after every look.
         """
-        self.dispatcher.wait(self._task(number), tick)
+        self._dispatcher(self._shots_of(number)).wait(self._task(number), tick)
 
     def layout(self, number: int) -> Layout:
         """A stage compiled for the device, now or before."""
@@ -254,11 +273,12 @@ class HardwareRun:
 
     def _compile(self, stage: StoredStage) -> None:
         sender, profile, mitigation = self.sender, self.terms.profile, self.terms.mitigation
+        shots = self._shots_of(stage.number)
         sender.renew()
         groups, device = stage.rows.groups, sender.device
         programs = [
             compile_readout(g.circuit, g.terms, g.rows, device, profile.placement,
-                            profile.readout, mitigation, self.terms.shots)
+                            profile.readout, mitigation, shots)
             for g in groups
         ]  # fmt: skip
         counts = [len(g.rows) for g in groups]
@@ -283,7 +303,7 @@ class HardwareRun:
             [len(s) for s in seats],
             programs,
             longest,
-            self.terms.shots,
+            shots,
             mitigation,
             self.terms.max_loss * self.terms.budget,
             {g: len(s) for g, s in anchors.items()},
@@ -298,7 +318,7 @@ class HardwareRun:
                 programs=[[c.record() for c in group] for group in programs],
                 controls=[(g, picked.tolist()) for g, picked in controls.items()],
                 timing=asdict(longest),
-                shots=self.terms.shots,
+                shots=shots,
                 level=mitigation.level,
                 twirl_gates=mitigation.twirl_gates,
                 idle=profile.idle,

@@ -59,6 +59,22 @@ class StoredStage:
         return next(each for each in self.journal.of(StageRows) if each.stage == self.number)
 
     @property
+    def shots(self) -> int | None:
+        """Of a share of shots how many a row gets; None where that is the run's."""
+        return self._order.shots
+
+    @property
+    def images(self) -> list[int] | None:
+        """Of a further share the images whose rows it asks; None for all."""
+        return self._order.images
+
+    @property
+    def executed_shots(self) -> int:
+        """Per row, as they were run: twirling rounds them up."""
+        twirls, each = self.mitigation.split(self.compilation.shots)
+        return twirls * each
+
+    @property
     def chunk_names(self) -> list[str]:
         """Of its jobs."""
         return [str(chunk["name"]) for chunk in self.compilation.chunks]

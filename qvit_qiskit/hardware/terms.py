@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qvit_qiskit.devices.prices import Mitigation
+from qvit_qiskit.hardware.shot_shares import Adaptive
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 
 
@@ -24,6 +25,9 @@ class Terms:
     """Where copies share the chip: rows of each circuit that run a second time, alone."""
     anchor_rows: int = 0
     """Rows of each circuit that every job of a stage runs besides, so that drift shows."""
+    adaptive: Adaptive | None = None
+    """How shots go where answers need them, ``shots`` being the most of a row; None for equal
+    shots of all rows."""
 
     @property
     def mitigation(self) -> Mitigation:
@@ -32,11 +36,17 @@ class Terms:
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
-        return {**asdict(self), "profile": json.loads(self.profile.model_dump_json())}
+        record = {**asdict(self), "profile": json.loads(self.profile.model_dump_json())}
+        if self.adaptive is None:  # what runs say that were begun before there was any
+            del record["adaptive"]
+        return record
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Terms:
         """The inverse of `record`; what a run begun earlier does not say has its default."""
         profile = record["profile"]
         kind = FakeProfile if profile["kind"] == "fake" else IbmProfile
-        return cls(**{**record, "profile": kind.restored(profile)})
+        known = {**record, "profile": kind.restored(profile)}
+        if known.get("adaptive"):
+            known["adaptive"] = Adaptive(**known["adaptive"])
+        return cls(**known)

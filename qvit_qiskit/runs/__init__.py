@@ -1,5 +1,6 @@
 """Evaluation of trained models, at once or as runs that outlive the process."""
 
+from qvit_qiskit.hardware.shot_shares import Adaptive
 from qvit_qiskit.runs.evaluation import Evaluation, evaluate
 from qvit_qiskit.runs.planning.chosen_plan import RunPlan
 from qvit_qiskit.runs.planning.planner import plan
@@ -10,6 +11,7 @@ from qvit_qiskit.runs.submission import cancel, resume, submit
 from qvit_qiskit.runs.watcher import watch
 
 __all__ = [
+    "Adaptive",
     "Evaluation",
     "Price",
     "Results",

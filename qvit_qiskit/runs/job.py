@@ -10,9 +10,11 @@ from typing import Any
 from qiskit.providers import BackendV2
 
 from qvit_qiskit.data import MedImages, Split, facts, load, stratified_subset
+from qvit_qiskit.devices.prices import Estimate
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.execution.registry import Found
 from qvit_qiskit.profile import FakeProfile, IbmProfile
+from qvit_qiskit.runs.adaptive.settling import check_adaptive
 from qvit_qiskit.runs.measured_profile import find_measured
 from qvit_qiskit.runs.overrides import changed, divided
 from qvit_qiskit.runs.planning.chosen_plan import RunPlan
@@ -65,13 +67,22 @@ class Job:
         """Fields of the profile that were set otherwise."""
         return self.written.settings
 
+    @property
+    def first_share(self) -> Estimate | None:
+        """The price of the shots that all rows get; None where all get as many."""
+        if self.spec.shares is None:
+            return None
+        return self.price.with_shots(min(self.spec.first_shots, self.price.estimate.shots))
+
     def check_budget(self) -> None:
         """Stop a job that its own estimate does not allow.
 
         Raises:
             JobError: If it is over the budget; the message says what would fit.
         """
-        seconds, budget = self.price.estimate.seconds, self.spec.budget_seconds
+        first, budget = self.first_share, self.spec.budget_seconds
+        # What follows the first share is measured as far as the budget goes.
+        seconds = (first or self.price.estimate).seconds
         if seconds <= budget:
             return
         shots, images = self.price.affordable(budget)
@@ -275,6 +286,8 @@ def read_written(
             f"The model of {loaded.path} has no quantum layer, so nothing would be sent. "
             "`qvit evaluate` evaluates it."
         )
+    repeated = spec.control_rows + spec.anchor_rows
+    check_adaptive(spec.shares, profile.mitigation, len(loaded.model.stage_rows()), repeated)
     return WrittenJob(path, spec, found, profile, loaded, spec.subset or size, of_profile)
 
 

@@ -22,8 +22,9 @@ def partial_results_of(folder: RunFolder) -> Results:
             or a file is missing or not what the run wrote.
     """
     reader, run = folder.reader, folder.reader.folder
-    stages = list(takewhile(lambda stage: stage.finished, reader.stages))
-    if len(stages) == len(reader.order.stage_rows):
+    whole = list(takewhile(lambda layer: all(s.finished for s in layer), reader.layers))
+    stages, labels = [stage for layer in whole for stage in layer], folder.source().labels
+    if len(whole) == len(reader.order.stage_rows):
         return results_of(folder)  # says that it is not finished
     if not stages:
         raise JobError(
@@ -32,9 +33,9 @@ def partial_results_of(folder: RunFolder) -> Results:
         )
     return Results(
         device=str(reader.device),
-        layers=[layer_of(stage) for stage in stages],
+        layers=[layer_of(layer, len(labels)) for layer in whole],
         controls=[stage.controls for stage in stages],
         anchors=[stage.anchors for stage in stages],
         logits=np.zeros((0, 0)),
-        labels=folder.source().labels,
+        labels=labels,
     )

@@ -92,6 +92,10 @@ class Price:
             job_seconds=self.job_seconds,
         )
 
+    def with_shots(self, shots: int) -> Estimate:
+        """The same with other shots."""
+        return self._priced(self.images, shots, self.copies)
+
     def affordable(self, budget: float) -> tuple[int, int]:
         """What would fit a budget: (shots for all images, images at all shots); 0 if nothing does.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from qvit_qiskit import metrics
+from qvit_qiskit.hardware.shot_shares import answers_of
 from qvit_qiskit.hardware.stored import StoredStage
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.hardware.values.repeats import Anchors, Control
@@ -61,7 +63,7 @@ def results_of(folder: RunFolder) -> Results:
     stages = reader.stages
     return Results(
         device=str(reader.device),
-        layers=[layer_of(stage) for stage in stages],
+        layers=[layer_of(layer, len(predictions["labels"])) for layer in reader.layers],
         controls=[stage.controls for stage in stages],
         anchors=[stage.anchors for stage in stages],
         logits=predictions["logits"],
@@ -69,11 +71,20 @@ def results_of(folder: RunFolder) -> Results:
     )
 
 
-def layer_of(stage: StoredStage) -> list[Outputs]:
-    """What the projections of a finished stage measured."""
+def layer_of(stages: Sequence[StoredStage], count: int) -> list[Outputs]:
+    """What the projections of a quantum layer measured, all its shares of shots pooled.
+
+    Args:
+        stages: All stages of the layer, finished.
+        count: How many images the run has.
+
+    Returns:
+        One for each projection; the copies are those of the first share.
+    """
+    first = stages[0]
     return [
         Outputs(parameters, means, covariances, copies)
         for parameters, (means, covariances), copies in zip(
-            stage.asked, stage.answers, stage.copies, strict=True
+            first.asked, answers_of(stages, count), first.copies, strict=True
         )
     ]

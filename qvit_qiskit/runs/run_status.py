@@ -46,6 +46,10 @@ class Status(Card):
     """Rows of each circuit that every job runs besides."""
     rehearsed_seconds: float = 0.0
     """Of a rehearsal, which nobody bills: QPU seconds that its jobs are estimated at."""
+    share: int = 0
+    """Where shots are adaptive the share that is worked on, from 1; else 0."""
+    unsettled: int | None = None
+    """Of a finished run with adaptive shots: images whose answer was not settled."""
     queue: int = 0
     """Jobs that wait for the device; told while waiting only."""
 
@@ -79,7 +83,9 @@ class Status(Card):
             "state": self.state,
             "device": self.device,
             "quantum layer": f"{self.stage} of {self.stages}",
-            "jobs done": f"{self.jobs_done} of {self.jobs} of this layer",
+            **({"share of shots": self.share} if self.share else {}),
+            "jobs done": f"{self.jobs_done} of {self.jobs} of this "
+            f"{'share' if self.share else 'layer'}",
             "executions sent": f"{self.executions:,}",
             "QPU seconds": self.seconds,
         }
@@ -89,6 +95,8 @@ class Status(Card):
             facts["anchor rows"] = f"{self.anchor_rows} of each circuit, again in every job"
         if self.scores is not None:
             facts["images"] = self.scores.n
+            if self.unsettled is not None:
+                facts["answers not settled"] = self.unsettled
             facts |= {"AUC": f"{self.scores.auc:.3f}", "ACC": f"{self.scores.acc:.3f}"}
         return f"Run {self.run.name}", facts | {"next": self.next_command}
 
@@ -112,7 +120,7 @@ def status(run: Path | str) -> Status:
         run=folder,
         state=reader.state,
         device=reader.device or terms.profile.device,
-        stage=len(reader.stages),
+        stage=len(reader.layers),
         stages=len(reader.order.stage_rows),
         jobs_done=sum(stage.jobs_done for stage in compiled),
         jobs=sum(len(stage.chunk_names) for stage in compiled),
@@ -131,4 +139,6 @@ def status(run: Path | str) -> Status:
         scores=scores,
         anchor_rows=terms.anchor_rows,
         rehearsed_seconds=reader.estimated_seconds if terms.profile.kind == "fake" else 0.0,
+        share=len(reader.stages) if terms.adaptive else 0,
+        unsettled=reader.unsettled,
     )

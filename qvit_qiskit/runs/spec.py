@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from qvit_qiskit.exceptions import ConfigError, JobError
+from qvit_qiskit.hardware.shot_shares import Adaptive
 from qvit_qiskit.spec import Spec, read_toml
 
 if TYPE_CHECKING:
@@ -66,6 +67,20 @@ class JobSpec(Spec):
     """The share of the budget that losing one job may lose; jobs are not made smaller than a
     minute of QPU time for it."""
 
+    adaptive: bool = False
+    """Spend shots where answers need them: all rows get ``first_shots``, then the images whose
+    answer is not settled get more, up to ``shots`` for each of their rows."""
+    first_shots: int = Field(default=32, ge=1)
+    """Bitstrings of every row in the first share, where shots are adaptive."""
+    certainty: float = Field(default=0.95, gt=0.5, lt=1)
+    """The probability with which an answer is settled, where shots are adaptive: that it is the
+    one that this device would give with any number of shots."""
+
+    @property
+    def shares(self) -> Adaptive | None:
+        """How shots are spent; None where all rows get as many."""
+        return Adaptive(self.first_shots, self.certainty) if self.adaptive else None
+
     @model_validator(mode="after")
     def _one_way(self) -> JobSpec:
         if self.asks and isinstance(self.shots, int):
@@ -94,8 +109,10 @@ class JobSpec(Spec):
 
     def record(self) -> dict[str, Any]:
         """What a run keeps of it: of options younger than the format those that are set."""
-        fields = self.model_dump(mode="json").items()
-        return {name: value for name, value in fields if name not in LATER or value is not None}
+        fields = self.model_dump(mode="json")
+        unset = {name for name in LATER if fields[name] is None}
+        unset |= set() if self.adaptive else {"adaptive", "first_shots", "certainty"}
+        return {name: value for name, value in fields.items() if name not in unset}
 
 
 def load_spec(path: Path) -> JobSpec:

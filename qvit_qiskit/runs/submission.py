@@ -20,11 +20,19 @@ from qvit_qiskit.hardware.journal import check_new, locked, pack_arrays
 from qvit_qiskit.hardware.ledger import HEADROOM, whole_seconds
 from qvit_qiskit.hardware.reader import CHECKPOINT, IMAGES, PREDICTIONS, RunReader
 from qvit_qiskit.hardware.run import HardwareRun
+from qvit_qiskit.hardware.shot_shares import Adaptive, answers_of
 from qvit_qiskit.hardware.stage import Layout, Progress
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.ibm.calls import Patience
 from qvit_qiskit.inference.layer_estimator import walk
 from qvit_qiskit.models.cost import count_rows
+from qvit_qiskit.runs.adaptive.settling import (
+    check_adaptive,
+    first_shots,
+    next_share,
+    room_for,
+    unsettled,
+)
 from qvit_qiskit.runs.measured_profile import find_measured
 from qvit_qiskit.runs.planning.at_submission import Planning, request_of, settled
 from qvit_qiskit.runs.planning.chosen_plan import RunPlan
@@ -57,6 +65,7 @@ def submit(
     max_loss: float = 0.25,
     control_rows: int = 0,
     anchor_rows: int = 0,
+    adaptive: Adaptive | None = None,
     wait: bool = False,
     batch_size: int = 64,
     backends_dir: Path | None = None,
@@ -80,6 +89,7 @@ def submit(
         max_loss: The share of the budget that one lost job may cost, a minute of QPU time at least.
         control_rows: Where copies share the chip: rows of each circuit that run once more, alone.
         anchor_rows: Rows of each circuit that every job runs besides, so that drift shows.
+        adaptive: Spend shots where answers need them; ``shots`` is then the most of a row.
         wait: Stay until everything is done.
         batch_size: Images per forward pass.
         backends_dir: A folder of profiles to search first.
@@ -91,17 +101,15 @@ def submit(
 
     Raises:
         JobError: If folder, budget or a setting does not fit, or nothing meets the accuracy.
-        RouteError: If the profile is of kind ``aer``, or account or device is refused.
-        ServiceError: If the service does not answer; `resume` goes on.
+        QvitError: If profile, account or device is refused, or the service does not answer.
     """
     found, profile = find_measured(backend, backends_dir, settings)
     _check_order(Path(run), budget_seconds, control_rows=control_rows, anchor_rows=anchor_rows)
     source = data if isinstance(data, Source) else Source.of(data)
     request, stated = request_of(shots, profile, tolerance, agreement)
-    terms = Terms(profile, stated, budget_seconds, max_loss, control_rows, anchor_rows)
+    terms = Terms(profile, stated, budget_seconds, max_loss, control_rows, anchor_rows, adaptive)
     plan, terms = settled(model, source, terms, request, patience, planning)
-    hardware = HardwareRun.new(Path(run), terms, patience)
-    with locked(hardware.folder):
+    with locked((hardware := _new_run(Path(run), terms, patience, model, source)).folder):
         _write_down(hardware, model, source, checkpoint, str(found.path), plan)
         return _advance(hardware, model, source, batch_size, wait=wait, tick=tick)
 
@@ -117,6 +125,16 @@ def _check_order(folder: Path, budget: float, **rows: int) -> None:
     for name, count in rows.items():
         if count < 0:
             raise JobError(f"Expected {name} of at least 0, but got {count}.")
+
+
+def _new_run(
+    folder: Path, terms: Terms, patience: Patience | None, model: nn.Module, source: Source
+) -> HardwareRun:
+    """A folder for a run, unless its shots cannot be spent as they should."""
+    layers = len(count_rows(model, source.images[:1])) if terms.adaptive else 1
+    repeated = terms.control_rows + terms.anchor_rows
+    check_adaptive(terms.adaptive, terms.mitigation, layers, repeated)
+    return HardwareRun.new(folder, terms, patience)
 
 
 def _write_down(
@@ -246,12 +264,23 @@ def _advance(
             if not progress.finished:
                 run.wait(current, tick and partial(_tell, run, tick))
         run.update_bills()
-        stages = run.reader.stages
-        answers, asked = [stage.answers for stage in stages], [stage.asked for stage in stages]
-        found = walk(model, source.images, answers, asked, batch_size)
-        if isinstance(found, np.ndarray):
-            return _finish(run, found, source.labels)
-        run.write_stage(found)
+        layers, count = run.reader.layers, len(source.labels)
+        answers = [answers_of(layer, count) for layer in layers]
+        asked = [layer[0].asked for layer in layers]
+        result = walk(model, source.images, answers, asked, batch_size)
+        if not isinstance(result, np.ndarray):
+            run.write_stage(result, first_shots(run.terms))
+            continue
+        if run.terms.adaptive is None:
+            return _finish(run, result, source.labels)
+        images = unsettled(run, model, source, result, batch_size)
+        share = next_share(run, images, count)
+        room = room_for(run, share, wait=wait)
+        if share is None or room is False:
+            return _finish(run, result, source.labels, len(images))
+        if room is None:  # until jobs are billed nobody knows
+            return status(run.folder)
+        run.write_stage(share.rows, share.shots, share.images)
 
 
 def _check_total(run: HardwareRun) -> None:
@@ -264,9 +293,11 @@ def _check_total(run: HardwareRun) -> None:
     """
     if run.sender.local:
         return
-    layout, order = run.layout(0), run.reader.order
-    priced = live_estimate(order.count, order.stage_rows, run.terms, layout)
-    run.whole = priced.seconds
+    layout, order, terms = run.layout(0), run.reader.order, run.terms
+    first = first_shots(terms)
+    asked = replace(terms, shots=first) if first else terms  # what follows depends on its answers
+    priced = live_estimate(order.count, order.stage_rows, asked, layout)
+    run.whole = 0.0 if first else priced.seconds
     if run.reader.announced:
         return
     dearest = max(chunk.seconds for chunk in layout.chunks)
@@ -304,9 +335,12 @@ def live_estimate(images: int, stage_rows: Sequence[int], terms: Terms, layout: 
     )
 
 
-def _finish(run: HardwareRun, logits: np.ndarray, labels: np.ndarray) -> Status:
+def _finish(
+    run: HardwareRun, logits: np.ndarray, labels: np.ndarray, unsettled: int | None = None
+) -> Status:
     arrays = pack_arrays({"logits": logits, "labels": labels})
-    run.journal.append(Completion(predictions=run.journal.store(PREDICTIONS, arrays)))
+    stored = run.journal.store(PREDICTIONS, arrays)
+    run.journal.append(Completion(predictions=stored, unsettled=unsettled))
     return status(run.folder)
 
 

@@ -12,16 +12,11 @@ from qiskit.quantum_info import SparsePauliOp
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.comparison.attribution import residuals
 from qvit_qiskit.comparison.evidence import Executions
-from qvit_qiskit.comparison.propagation import (
-    ShotNoise,
-    observable_ranges,
-    redraw,
-    saturated_variance,
-    with_floor,
-)
+from qvit_qiskit.comparison.propagation import ShotNoise, redraw
 from qvit_qiskit.comparison.rungs import Ladder, shots_estimator
 from qvit_qiskit.execution import registry
 from qvit_qiskit.hardware.stage import Group, Rows
+from qvit_qiskit.hardware.values.floors import observable_ranges, saturated_variance, with_floor
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.inference.passes import run_pass
 from qvit_qiskit.models import ViTConfig, build_model

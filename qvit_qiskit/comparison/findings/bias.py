@@ -13,7 +13,8 @@ import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
 
 from qvit_qiskit.comparison.evidence import AnchorSeries, Rung
-from qvit_qiskit.comparison.propagation import own_covariances, raised
+from qvit_qiskit.comparison.propagation import own_covariances
+from qvit_qiskit.hardware.values.floors import raised
 from qvit_qiskit.hardware.values.readout_factors import Shared
 
 

@@ -88,7 +88,7 @@ def _changes(measured: Rung, corrected: Rung, layer: int, images: int) -> _Chang
     """What was left beyond shot noise, and how that and the whole changed."""
     whole, shots = squares_of(measured, layer, images)
     left, stretched = squares_of(corrected, layer, images)
-    before = whole - shots
+    before = whole - shots  # may be negative: both are estimates
     return _Changes(before, left - stretched - before, left - whole)
 
 

@@ -150,6 +150,6 @@ def _verdicts(
             difference,
             evidence.tolerance,
             images=len(labels),
-            shots=rung.shots,
+            shots=None if rung.mean_shots else rung.shots,
             over_shots=over_shots,
         )

@@ -8,7 +8,7 @@ import numpy as np
 
 from qvit_qiskit.comparison.evidence import Evidence, Rung
 from qvit_qiskit.comparison.findings.scores import RungScores, covered, output_error
-from qvit_qiskit.comparison.propagation import raised
+from qvit_qiskit.hardware.values.floors import raised
 from qvit_qiskit.statistics.intervals import Interval, mean_interval
 
 

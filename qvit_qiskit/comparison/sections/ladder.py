@@ -155,7 +155,7 @@ def cost_table(scores: Sequence[RungScores]) -> Table:
         line = [
             Entry(rung.name),
             Entry(rung.backend),
-            Entry(f"{rung.shots:,}" if rung.shots else NOTHING),
+            Entry(_shots(rung)),
         ]
         if paid:
             basis = f" ({rung.cost_basis})" if rung.cost_basis else ""
@@ -166,3 +166,10 @@ def cost_table(scores: Sequence[RungScores]) -> Table:
     return Table(
         "Where the rungs were evaluated" + (", and what it cost." if paid else "."), heads, rows
     )
+
+
+def _shots(rung: Rung) -> str:
+    """Shots of a row; where they are adaptive their mean and their most."""
+    if rung.mean_shots is not None:
+        return f"{rung.mean_shots:,.0f} on average, {rung.shots:,} at most"
+    return f"{rung.shots:,}" if rung.shots else NOTHING

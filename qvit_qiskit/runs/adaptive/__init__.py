@@ -1,0 +1,1 @@
+"""Runs that spend shots where answers need them."""

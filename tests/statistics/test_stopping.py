@@ -1,0 +1,86 @@
+"""The stopping rule of adaptive shots against counting, and its repeats against plain loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qvit_qiskit.statistics.stopping import StoppingRule, certainty, repeat
+
+
+def covariances(rng: np.random.Generator, n: int, classes: int) -> np.ndarray:
+    roots = rng.normal(size=(n, classes, classes))
+    return roots @ roots.swapaxes(1, 2)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize("classes", [2, 5])
+def test_certainty_is_what_redraws_count(
+    rng: np.random.Generator, classes: int, multi_label: bool
+) -> None:
+    """Exact for two classes, at most that for more."""
+    logits, spread = 2 * rng.normal(size=(6, classes)), 0.5 * covariances(rng, 6, classes)
+    sure = certainty(logits, spread, multi_label=multi_label)
+    for image in range(6):
+        draws = rng.multivariate_normal(logits[image], spread[image], 20_000)
+        if multi_label:
+            same = (np.sign(draws) == np.sign(logits[image])).all(axis=1)
+        else:
+            same = draws.argmax(axis=1) == logits[image].argmax()
+        exact = classes == 2 and not multi_label
+        assert sure[image] <= same.mean() + 0.02
+        assert not exact or sure[image] == pytest.approx(same.mean(), abs=0.02)
+
+
+def test_answers_without_noise_are_settled_and_ties_are_not() -> None:
+    nothing = np.zeros((2, 3, 3))
+    sure = certainty(np.array([[1.0, 0.0, 0.5], [1.0, 1.0, 0.0]]), nothing)
+    np.testing.assert_allclose(sure, [1.0, 0.5])
+    assert StoppingRule((4,), 0.95).settled(np.array([[1.0, 0.0, 0.5]]), nothing[:1]).all()
+
+
+@pytest.mark.parametrize(
+    ("first", "most", "sizes"),
+    [(16, 100, (16, 16, 32, 36)), (64, 64, (64,)), (64, 16, (16,)), (1, 4, (1, 1, 2))],
+)
+def test_shares_double_what_a_row_has_had(first: int, most: int, sizes: tuple[int, ...]) -> None:
+    rule = StoppingRule.doubling(first, most, 0.9)
+    assert rule.sizes == sizes
+    assert rule.totals[-1] == most
+
+
+def test_repeats_by_a_plain_loop(rng: np.random.Generator) -> None:
+    """Mean shots and mean logits of many repeats, image by image."""
+    rule = StoppingRule.doubling(8, 64, 0.9)
+    logits = np.array([[0.0, 0.05], [0.0, 0.4], [0.0, 3.0]])
+    per_shot = np.tile(np.diag([1.0, 2.0]), (3, 1, 1))
+    fast = repeat(logits, per_shot, rule, 4000, rng)
+    slow_logits, slow_shots = [], []
+    for _ in range(1500):
+        for image in range(3):
+            total, shots = np.zeros(2), 0
+            for size in rule.sizes:
+                noise = rng.multivariate_normal(np.zeros(2), per_shot[image] / size)
+                total, shots = total + size * (logits[image] + noise), shots + size
+                mean, spread = total / shots, per_shot[image] / shots
+                if certainty(mean[None], spread[None])[0] >= 0.9:
+                    break
+            slow_logits.append(mean)
+            slow_shots.append(shots)
+    expected = np.reshape(slow_shots, (-1, 3))
+    np.testing.assert_allclose(fast.shots.mean(axis=0), expected.mean(axis=0), rtol=0.05)
+    wide = np.reshape(slow_logits, (-1, 3, 2)).std(axis=0)
+    np.testing.assert_allclose(fast.logits.std(axis=0), wide, rtol=0.1)
+    assert (fast.shots >= 8).all()
+    assert (fast.shots[:, 2] == 8).mean() > 0.99
+    assert set(np.unique(fast.shots)) <= set(rule.totals)
+
+
+def test_an_image_s_repeats_do_not_depend_on_the_others(rng: np.random.Generator) -> None:
+    """No image decides about another: the distribution of its shots stays."""
+    rule = StoppingRule.doubling(8, 64, 0.95)
+    logits, per_shot = rng.normal(0, 0.5, (4, 3)), covariances(rng, 4, 3)
+    together = repeat(logits, per_shot, rule, 3000, rng).shots.mean(axis=0)
+    alone = [repeat(logits[k : k + 1], per_shot[k : k + 1], rule, 3000, rng).shots.mean()
+             for k in range(4)]  # fmt: skip
+    np.testing.assert_allclose(together, alone, rtol=0.06)
