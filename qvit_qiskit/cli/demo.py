@@ -93,4 +93,5 @@ def _report(folder: Path, split: Split, images: int, seed: int) -> Path:
         comparison = compare(
             model=folder, data=source, backends=backends, draws=DRAWS, seed=seed, tick=tick
         )
-        return write_comparison(comparison, folder / "report")[-1]
+        write_comparison(comparison, folder / "report")
+    return folder / "report" / "report.html"

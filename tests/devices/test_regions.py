@@ -154,7 +154,7 @@ def test_description_counts_two_qubit_gates():
     circuit.cz(0, 1)
     circuit.cz(1, 2)
     circuit.rx(0.3, 2)
-    region = Region(circuit, (4, 5, 9), (0, 1, 2), None)
+    region = Region(circuit, (4, 5, 9), (0, 1, 2), Target(num_qubits=3))
     assert region.describe("somewhere") == "somewhere, qubits 4, 5, 9, 2 two-qubit gates"
 
 
