@@ -3,6 +3,7 @@ import pytest
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.quantum_info import SparsePauliOp
+from qiskit.transpiler import Target
 from qiskit_aer.noise import NoiseModel
 from reference import dense
 
