@@ -33,6 +33,7 @@ check: $(STAMP)  ## run what is slower but must hold (half an hour or so)
 PART ?= 1/1
 soak: $(STAMP)  ## kill 1,000 runs, draw the bills of 300, strike others with faults (hours; PART=2/5 does a fifth)
 	$(BIN)/python tests/soak.py --part $(PART)
+	$(PYTEST) -m soak
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

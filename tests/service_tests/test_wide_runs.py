@@ -21,7 +21,7 @@ def profile(folder: Path, text: str) -> str:
     return str(path)
 
 
-@pytest.mark.check
+@pytest.mark.soak
 def test_64_qubits_are_what_the_noise_rung_predicts(
     service: Service, tmp_path: Path, rng: np.random.Generator
 ) -> None:
