@@ -68,6 +68,9 @@ def compare(
     tolerance: Tolerance = 0.005,
     corrected: Corrected = False,
     pictures: Pictures = False,
+    figures: Annotated[
+        bool, typer.Option(help="Write every figure into OUT/figures, too, as SVG and PDF.")
+    ] = True,
     draws: Annotated[int, typer.Option(min=0, help="Redraws of the shot noise.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of subset, shots and redraws.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 256,
@@ -106,7 +109,7 @@ def compare(
             comparison.show(one, details=details)
         if between:
             comparison.show_models(between)
-    for path in _write(comparisons, names, between, out) if out else []:
+    for path in _write(comparisons, names, between, out, figures=figures) if out else []:
         if not json:
             print(f"report: {path}")
     if not json and not details and out is None:
@@ -227,6 +230,8 @@ def _write(
     names: Sequence[str],
     between: Sequence[ModelDifference],
     out: Path,
+    *,
+    figures: bool,
 ) -> list[Path]:
     """Files of every comparison, what needs no drawing first; the reports."""
     from qvit_qiskit.comparison.export import (
@@ -250,7 +255,7 @@ def _write(
         # All tables first: a figure that cannot be drawn costs the reports alone.
         write_tables(one, folder)
     reports = [write_report(one, folder) for one, folder in zip(comparisons, folders, strict=True)]
-    for one, folder in zip(comparisons, folders, strict=True):
+    for one, folder in zip(comparisons, folders, strict=True) if figures else ():
         write_figures(one, folder)
     return reports
 

@@ -84,7 +84,7 @@ def demo(
 def _report(folder: Path, split: Split, images: int, seed: int) -> Path:
     """The page that compares shots and noise with the exact model, beside the checkpoint."""
     from qvit_qiskit.comparison import compare
-    from qvit_qiskit.comparison.export import write_comparison
+    from qvit_qiskit.comparison.export import write_report, write_tables
     from qvit_qiskit.runs.run_folder import Source
 
     source = Source.of(split, dataset="phantom", split="test", subset=images, subset_seed=seed)
@@ -93,5 +93,5 @@ def _report(folder: Path, split: Split, images: int, seed: int) -> Path:
         comparison = compare(
             model=folder, data=source, backends=backends, draws=DRAWS, seed=seed, tick=tick
         )
-        write_comparison(comparison, folder / "report")
-    return folder / "report" / "report.html"
+        write_tables(comparison, folder / "report")
+        return write_report(comparison, folder / "report")

@@ -63,14 +63,16 @@ def test_a_run_becomes_tables_and_files(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same bytes from a copy of the folder that stands elsewhere."""
-    text = answer(capsys, place / "run", "--draws", 4, "--details", "--out", tmp_path / "one")
+    text = answer(
+        capsys, place / "run", "--draws", 4, "--details", "--no-figures", "--out", tmp_path / "one"
+    )
     for part in ("rehearsal on fake_torino", "AUC", "agrees with exact", "KL divergence (nats)",
                  "USD", "interaction", "no bias of any", "a rehearsal costs"):  # fmt: skip
         assert part in text
     assert "hardware" not in text
     assert f"report: {tmp_path / 'one' / 'report.html'}" in text
     shutil.copytree(place / "run", tmp_path / "moved")
-    answer(capsys, tmp_path / "moved", "--draws", 4, "--out", tmp_path / "two")
+    answer(capsys, tmp_path / "moved", "--draws", 4, "--no-figures", "--out", tmp_path / "two")
     for name in FILES:
         one, two = ((tmp_path / folder / name).read_bytes() for folder in ("one", "two"))
         assert one == two, name
@@ -105,7 +107,7 @@ def test_a_run_is_read_once(
     monkeypatch.setattr(Journal, "open", counted_open)
     monkeypatch.setattr(Journal, "load", counted_load)
     monkeypatch.setattr(Path, "read_bytes", counted_read)
-    answer(capsys, place / "run", "--draws", 2, "--out", tmp_path / "out")
+    answer(capsys, place / "run", "--draws", 2, "--no-figures", "--out", tmp_path / "out")
     assert opened == [place / "run"]
     assert read.count("journal.jsonl") == 1
     twice = {name for name in loaded if loaded.count(name) > 1}
@@ -139,7 +141,7 @@ def test_files_of_several_checkpoints(
     monkeypatch.setattr("qvit_qiskit.comparison.page.page", lambda comparison: comparison.title)
     both = [f"--checkpoint={place}/seed{seed}.safetensors" for seed in (0, 1)]
     line = [*both, "--backend", "aer-shots", "--subset", "6", "--draws", "0"]
-    text = answer(capsys, *line, "--out", tmp_path / "out")
+    text = answer(capsys, *line, "--no-figures", "--out", tmp_path / "out")
     assert "Exact rungs less that of 1-seed0" in text
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "1-seed0",

@@ -144,7 +144,10 @@ def test_no_number_is_worked_out_twice(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Terminal, JSON, CSV and page of one call; scores, bands, parts, passes: each asked once."""
-    assert qvit(["compare", str(run), "--draws", "2", "--out", str(tmp_path / "out")]) == 0
+    assert (
+        qvit(["compare", str(run), "--draws", "2", "--no-figures", "--out", str(tmp_path / "out")])
+        == 0
+    )
     assert "report:" in capsys.readouterr().out
     by_value = ("shots_interval",)  # of a few values of a metric, which rungs may share by chance
     again = sorted({name for (name, _), count in calls.items() if count > 1} - {*by_value})

@@ -54,8 +54,13 @@ def save_drawings(
             f"Cannot write {folder}: {error.strerror or error}. Name another folder."
         ) from error
     with of_columns(columns), mpl.rc_context({"font.size": text_size()}):
+        figures = drawings(comparison)
+        for figure in figures.values():
+            # places are worked out once, not again for each format
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
         return [
             save_figure(figure, folder / f"{name}.{kind}")
-            for name, figure in drawings(comparison).items()
+            for name, figure in figures.items()
             for kind in formats
         ]
