@@ -19,13 +19,14 @@ POINTS_AN_INCH = 72
 
 @pytest.fixture(scope="module")
 def two() -> Comparison:
-    return make_comparison(n=40, draws=6, shown=2)
+    return make_comparison(n=24, layers=1, draws=4, shown=1)
 
 
 def _inches(path: Path) -> float:
     return float(ElementTree.parse(path).getroot().attrib["width"][:-2]) / POINTS_AN_INCH
 
 
+@pytest.mark.check
 @pytest.mark.parametrize("columns", [1, 2])
 def test_every_figure_of_the_page_is_a_file(two: Comparison, tmp_path: Path, columns: int) -> None:
     files = two.save_figures(tmp_path / "new" / "figures", columns=columns)
@@ -39,6 +40,7 @@ def test_every_figure_of_the_page_is_a_file(two: Comparison, tmp_path: Path, col
             assert path.read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.check
 def test_the_bytes_repeat(two: Comparison, tmp_path: Path) -> None:
     first, second = (two.save_figures(tmp_path / name, ("svg", "pdf", "png")) for name in "ab")
     assert [one.read_bytes() for one in first] == [one.read_bytes() for one in second]
