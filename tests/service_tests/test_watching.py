@@ -238,15 +238,19 @@ def asked(service: Service, call: str, part: str = "") -> int:
 
 @contextmanager
 def interrupted(when: Callable[[], bool]) -> Iterator[None]:
-    """Somebody presses Ctrl-C in this process once something is so."""
+    """Somebody presses Ctrl-C in this process once something is so, and again if nothing happens.
+
+    Python drops a press that arrives while a finalizer runs.
+    """
     over = threading.Event()
 
     def press() -> None:
         end = time.monotonic() + 30
         while not (over.is_set() or when()) and time.monotonic() < end:
             time.sleep(0.05)
-        if not over.is_set():
+        while not over.is_set():
             os.kill(os.getpid(), signal.SIGINT)
+            over.wait(15)
 
     thread = threading.Thread(target=press)
     thread.start()
