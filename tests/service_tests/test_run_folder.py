@@ -199,8 +199,10 @@ def test_a_folder_that_is_read_only(sent: Path, service: Service, victims: Victi
     end = victims.run(order)
     assert (end.error, end.message.split(":")[0]) == ("JobError", f"Cannot write {sent}/.lock")
     assert status(sent).state == "sent"
+    profile = sent.parent / "read-only.toml"
+    profile.write_text('kind = "ibm"\ndevice = "ibm_boston"\nshots = 32\n')
     begun = victims.run(
-        replace(order, folder=str(sent / "new"), resume=False, profile="ibm-boston")
+        replace(order, folder=str(sent / "new"), resume=False, profile=str(profile))
     )
     assert (begun.error, begun.message[:12]) == ("JobError", "Cannot write")
     assert contents(sent) == before
