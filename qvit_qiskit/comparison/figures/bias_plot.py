@@ -44,7 +44,8 @@ def draw(comparison: Comparison) -> Figure:
             part = frame[(frame["layer"] == layer) & (frame["by"] == by)]
             numbers = sorted(part["number"].unique())
             series(panel, part.assign(place=part["number"].map(numbers.index)), "place", style)
-            every = -(-len(numbers) // (TICKS[by] // 2 if stacked and by != "qubit" else TICKS[by]))
+            most = TICKS[by] // 2 if stacked and by != "qubit" else TICKS[by]
+            every = max(1, -(-len(numbers) // most))  # a run may not have got as far as the layer
             panel.set_xticks(range(0, len(numbers), every), [str(n) for n in numbers[::every]])
             if layer == layers[-1] or stacked:
                 panel.set_xlabel(AXES[by])
