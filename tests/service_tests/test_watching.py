@@ -243,6 +243,8 @@ def interrupted(when: Callable[[], bool]) -> Iterator[None]:
     Python drops a press that arrives while a finalizer runs.
     """
     over = threading.Event()
+    # a shell that starts tests in the background lets them ignore it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def press() -> None:
         end = time.monotonic() + 30
@@ -259,6 +261,7 @@ def interrupted(when: Callable[[], bool]) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+        signal.signal(signal.SIGINT, before)
 
 
 COMMANDS = [
