@@ -104,8 +104,7 @@ def biases_and_drifts(evidence: Evidence) -> tuple[tuple[Bias, ...], tuple[Drift
     for name, repeated in evidence.recorded_anchors.items():
         for layer, anchors in enumerate(repeated):
             means = anchor_drift(anchors)
-            if len(means.labels) > 1:  # a single job drifts nowhere
-                drifts.append(_drift(name, layer, "repeated rows", means, anchors.times))
+            drifts.append(_drift(name, layer, "repeated rows", means, anchors.times))
     return tuple(biases), tuple(drifts)
 
 

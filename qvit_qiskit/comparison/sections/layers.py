@@ -165,8 +165,8 @@ def bias(comparison: Comparison) -> Section | None:
 
 def drift(comparison: Comparison) -> Section | None:
     """Systematic errors from job to job."""
-    if not comparison.drifts:
-        return None
+    if all(len(one.errors) < 2 for one in comparison.drifts):
+        return None  # a single job drifts nowhere
     if any(one.source == "repeated rows" for one in comparison.drifts):
         sentence = (
             "Mean errors from job to job tell of drift. Rows that ran once differ between jobs, "
