@@ -42,17 +42,31 @@ def text_card(title: str, facts: Facts, width: int = WIDTH) -> str:
         Lines of at most so many columns, unless a single word is longer.
     """
     room = max(map(len, facts), default=0) + 4
-    lines = [title]
-    for name, value in facts.items():
-        lines += textwrap.wrap(
-            f"{value}",
-            width,
-            initial_indent=f"  {name}".ljust(room),
-            subsequent_indent=" " * room,
-            break_long_words=False,  # a path or a command is copied whole
-            break_on_hyphens=False,
-        )
-    return "\n".join(lines)
+    entries = [
+        wrapped(f"{value}", width, f"  {name}".ljust(room), " " * room)
+        for name, value in facts.items()
+        if f"{value}"
+    ]
+    return "\n".join([title, *entries])
+
+
+def wrapped(text: str, width: int, first: str = "", further: str = "") -> str:
+    """A text in lines that cut no word: a path or a command can be copied whole.
+
+    Args:
+        text: Of one paragraph.
+        width: Columns.
+        first: What the first line begins with.
+        further: What the others begin with.
+    """
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=further,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def html_card(title: str, facts: Facts) -> str:

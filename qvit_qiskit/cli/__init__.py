@@ -53,9 +53,9 @@ def run(argv: Sequence[str]) -> int:
 def _say(message: str) -> None:
     """Print an error; a terminal gets it in lines that cut no word or path."""
     import shutil
-    import textwrap
+
+    from qvit_qiskit.card import wrapped
 
     if sys.stderr.isatty():
-        width = shutil.get_terminal_size().columns
-        message = textwrap.fill(message, width, break_long_words=False, break_on_hyphens=False)
+        message = wrapped(message, shutil.get_terminal_size().columns)
     print(message, file=sys.stderr)

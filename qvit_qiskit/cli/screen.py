@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,18 +59,12 @@ def lines(text: Sequence[str]) -> None:
     """
     from rich.console import Console
 
+    from qvit_qiskit.card import wrapped
+
     width = Console().width
     for line in text:
-        inner = len(line) - len(line.lstrip())
-        wrapped = textwrap.wrap(
-            line,
-            width,
-            initial_indent=" " * inner,  # an indented line keeps its indent
-            subsequent_indent=" " * (inner + 4),
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        print("\n".join(wrapped))
+        inner = len(line) - len(line.lstrip())  # an indented line keeps its indent
+        print(wrapped(line, width, " " * inner, " " * (inner + 4)))
 
 
 def line(text: str) -> None:

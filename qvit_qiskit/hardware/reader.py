@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -237,22 +236,14 @@ class RunReader:
     @property
     def executions(self) -> int:
         """Executions of all jobs that were sent, for all that is known."""
-        return sum(intent.executions for intent in self._sent())
-
-    @property
-    def estimated_seconds(self) -> float:
-        """QPU seconds that all jobs that were sent are estimated at, billed or not."""
-        return sum(intent.seconds for intent in self._sent())
-
-    def _sent(self) -> Collection[Intent]:
-        sent: dict[str, Intent] = {}
+        sent: dict[str, int] = {}
         for event in self.journal.events:
             match event:
-                case Intent(tag=tag):
-                    sent[tag] = event
+                case Intent(tag=tag, executions=executions):
+                    sent[tag] = executions
                 case Release(tag=str(tag)) | Abandonment(tag=tag):
                     sent.pop(tag, None)
-        return sent.values()
+        return sum(sent.values())
 
     def ledger(self, budget: float) -> Ledger:
         """What the run has cost and may still cost.

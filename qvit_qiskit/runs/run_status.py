@@ -138,7 +138,7 @@ def status(run: Path | str) -> Status:
         ),
         scores=scores,
         anchor_rows=terms.anchor_rows,
-        rehearsed_seconds=reader.estimated_seconds if terms.profile.kind == "fake" else 0.0,
+        rehearsed_seconds=reader.planned_seconds if terms.profile.kind == "fake" else 0.0,
         share=len(reader.stages) if terms.adaptive else 0,
         unsettled=reader.unsettled,
     )
