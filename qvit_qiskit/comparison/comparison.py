@@ -22,9 +22,6 @@ from qvit_qiskit.comparison.fragment import fragment
 from qvit_qiskit.comparison.summary import plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     import pandas as pd
 
 
@@ -85,30 +82,6 @@ class Comparison(Evidence):
     def _repr_html_(self) -> str:
         """The answer as notebooks show it."""
         return fragment(self.outcome)
-
-    def save_figures(
-        self, folder: Path | str, formats: Sequence[str] = ("svg", "pdf"), columns: int = 2
-    ) -> list[Path]:
-        """Write every figure of the report into a folder, for a paper or a talk.
-
-        Fonts and colours are those of `matplotlib.rcParams`; text of 8 points where these say
-        nothing else.
-
-        Args:
-            folder: Made if it is missing; figures of an earlier call are replaced.
-            formats: Of ``"svg"``, ``"pdf"`` and ``"png"``.
-            columns: 1 for figures 3.5 inches wide, 2 for 7.2.
-
-        Returns:
-            The files, e.g. ``ladder.pdf``: a section of the report, numbered where it has several.
-
-        Raises:
-            ConfigError: If there is no such format or width.
-            DataError: If the folder cannot be written.
-        """
-        from qvit_qiskit.comparison.sections.drawings import save_drawings
-
-        return save_drawings(self, folder, formats, columns)
 
     def verdicts(self) -> pd.DataFrame:
         """Of every device and metric the loss against the exact model, and what it says."""

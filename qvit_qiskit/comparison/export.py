@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,36 @@ def write_figures(comparison: Comparison, folder: Path) -> list[Path]:
         DataError: If one cannot be drawn, or the folder cannot be written.
     """
     with _drawing(folder):
-        return comparison.save_figures(folder / "figures")
+        return save_figures(comparison, folder / "figures")
+
+
+def save_figures(
+    comparison: Comparison,
+    folder: Path | str,
+    formats: Sequence[str] = ("svg", "pdf"),
+    columns: int = 2,
+) -> list[Path]:
+    """Write every figure of a comparison's report into a folder, for a paper or a talk.
+
+    Fonts and colours are those of `matplotlib.rcParams`; text of 8 points where these say
+    nothing else.
+
+    Args:
+        comparison: What `compare` gave.
+        folder: Made if it is missing; figures of an earlier call are replaced.
+        formats: Of ``"svg"``, ``"pdf"`` and ``"png"``.
+        columns: 1 for figures 3.5 inches wide, 2 for 7.2.
+
+    Returns:
+        The files, e.g. ``ladder.pdf``: a section of the report, numbered where it has several.
+
+    Raises:
+        ConfigError: If there is no such format or width.
+        DataError: If the folder cannot be written.
+    """
+    from qvit_qiskit.comparison.sections.drawings import save_drawings
+
+    return save_drawings(comparison, folder, formats, columns)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+PROJECT = Path(__file__).resolve().parents[2]
 ROWS = 50
 ESCAPE = r"\x1b\[[0-9;?]*"
 ERASED = re.compile(rf".*{ESCAPE}2K")
@@ -42,12 +43,13 @@ class Ended:
 
     @property
     def words(self) -> str:
-        """The words alone, one a line: numbers as 0, no frames, no progress.
+        """The words alone, one a line: numbers as 0, no frames, no progress, no path of this place.
 
         Where a line ends depends on the numbers in it, and so on the machine.
         """
         text = " ".join(line for line in self.lines if not PROGRESS.search(line))
         text = re.sub(r"[┏┓┗┛┡┩│┃└┘├┤┬┴┼─╇┳━]+", " ", text)
+        text = text.replace(str(PROJECT), "PROJECT")
         return "\n".join(re.sub(r"[0-9]+([.,:][0-9]+)*", "0", text).split())
 
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from comparison.comparisons import make_comparison
 
-from qvit_qiskit.comparison.comparison import Comparison
+from qvit_qiskit.comparison import Comparison, save_figures
 from qvit_qiskit.comparison.figures import bias_plot, style
 from qvit_qiskit.comparison.sections import sections
 from qvit_qiskit.comparison.sections.base import Drawn
@@ -29,7 +29,7 @@ def _inches(path: Path) -> float:
 @pytest.mark.check
 @pytest.mark.parametrize("columns", [1, 2])
 def test_every_figure_of_the_page_is_a_file(two: Comparison, tmp_path: Path, columns: int) -> None:
-    files = two.save_figures(tmp_path / "new" / "figures", columns=columns)
+    files = save_figures(two, tmp_path / "new" / "figures", columns=columns)
     drawn = [p for part in sections(two) for p in part.pieces if isinstance(p, Drawn)]
     assert len(files) == 2 * len(drawn)
     assert sorted(tmp_path.rglob("*.*")) == sorted(files)
@@ -42,7 +42,7 @@ def test_every_figure_of_the_page_is_a_file(two: Comparison, tmp_path: Path, col
 
 @pytest.mark.check
 def test_the_bytes_repeat(two: Comparison, tmp_path: Path) -> None:
-    first, second = (two.save_figures(tmp_path / name, ("svg", "pdf", "png")) for name in "ab")
+    first, second = (save_figures(two, tmp_path / name, ("svg", "pdf", "png")) for name in "ab")
     assert [one.read_bytes() for one in first] == [one.read_bytes() for one in second]
 
 
@@ -62,12 +62,12 @@ def test_physical_qubits_are_categories(two: Comparison) -> None:
 
 def test_mistakes(two: Comparison, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Expected figures as a list of svg, pdf, png"):
-        two.save_figures(tmp_path / "no", ("gif",))
+        save_figures(two, tmp_path / "no", ("gif",))
     with pytest.raises(ConfigError, match="Expected figures as a list"):
-        two.save_figures(tmp_path / "no", "svg")
+        save_figures(two, tmp_path / "no", "svg")
     with pytest.raises(ConfigError, match="1 or 2 columns"):
-        two.save_figures(tmp_path / "no", columns=3)
+        save_figures(two, tmp_path / "no", columns=3)
     assert not (tmp_path / "no").exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="Name another folder"):
-        two.save_figures(tmp_path / "file")
+        save_figures(two, tmp_path / "file")

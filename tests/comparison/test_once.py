@@ -313,7 +313,8 @@ def test_terminal_json_csv_and_page_say_the_same(
             assert limits in said
             assert f"{value} {limits}".replace("-0.000", "0.000") in page.replace("-0.000", "0.000")
     for share in comparison.layer_shares:
-        assert f"{share.share.value:.3f} [{share.share.low:.3f}" in said
+        assert f"{share.share.value:.3f}" in said
+        assert f"[{share.share.low:.3f}, {share.share.high:.3f}]" in said
     tested = [one.test for one in comparison.biases] + [one.test for one in comparison.drifts]
     for test in [one for one in tested if one and one.rung == "ibm_boston"]:
         assert f"{test.chi_square:,.1f} {test.freedom}" in said

@@ -4,6 +4,8 @@ The expected values are ``StatevectorEstimator``'s, of a circuit and an observab
 same in its own terms: without measurements, not transpiled, projectors written out as Paulis.
 """
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from qiskit.circuit import Parameter, QuantumCircuit, QuantumRegister
@@ -236,8 +238,11 @@ def test_evolution_is_what_its_definition_says(rng, estimator, kind):
 
 
 def test_circuits_that_are_too_wide(estimator):
-    """All qubits in use: refused in words, and before anything of this size is allocated."""
+    """An output that depends on all of them: refused in words, before anything is allocated."""
     circuit = QuantumCircuit(40)
+    circuit.h(range(40))
+    for one, other in combinations(range(40), 2):
+        circuit.cp(0.3, one, other)
     circuit.h(range(40))
     with pytest.raises(CircuitError, match=r"at most \d+ qubits"):
         estimator.run([(circuit, "Z" * 40)]).result()

@@ -15,7 +15,7 @@ from study.studies import EPOCHS, epochs, same_answers, write_spec
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.study import Pool, Watcher, make_plan, run_study
 from qvit_qiskit.study.logs import read_lines
-from qvit_qiskit.study.running import workers
+from qvit_qiskit.study.running.process_environment import ONE_THREAD, environment
 
 RUN = """
 import sys
@@ -115,8 +115,8 @@ def test_a_worker_s_death_costs_its_cell_only(tmp_path):
 def test_workers_have_one_thread_and_the_parent_its_own(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("RAYON_NUM_THREADS", raising=False)
-    with workers.environment(workers.ONE_THREAD):
-        assert {os.environ[name] for name in workers.ONE_THREAD} == {"1"}
+    with environment(ONE_THREAD):
+        assert {os.environ[name] for name in ONE_THREAD} == {"1"}
     assert os.environ["OMP_NUM_THREADS"] == "3"
     assert "RAYON_NUM_THREADS" not in os.environ
 

@@ -33,7 +33,7 @@ def drawings(comparison: Comparison) -> dict[str, Figure]:
 def save_drawings(
     comparison: Comparison, folder: Path | str, formats: Sequence[str], columns: int
 ) -> list[Path]:
-    """Write every figure of a report, as `Comparison.save_figures` says.
+    """Write every figure of a report, as `export.save_figures` says.
 
     Args:
         comparison: What is compared.

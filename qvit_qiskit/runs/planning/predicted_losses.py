@@ -13,8 +13,9 @@ import numpy as np
 from scipy.stats import rankdata  # type: ignore[import-untyped]
 
 from qvit_qiskit import metrics
-from qvit_qiskit.runs.planning.request import SURE
 
+SURE = 0.95
+"""The probability, over shots, seats and labels, with which a plan meets its request."""
 LABEL_DRAWS = 200
 """Draws of all labels from the exact model's probabilities."""
 MOST_ENTRIES = 2**25

@@ -10,8 +10,6 @@ from qvit_qiskit.exceptions import JobError
 if TYPE_CHECKING:
     from qvit_qiskit.runs.planning.predicted_losses import Prediction
 
-SURE = 0.95
-"""The probability, over shots, seats and labels, with which a plan meets its request."""
 TOLERANCE = 0.01
 """The AUC that may be lost where nobody says how much."""
 

@@ -18,8 +18,13 @@ from qvit_qiskit.runs.planning.candidates import Candidate, Candidates, shot_lad
 from qvit_qiskit.runs.planning.chip_layout import Arrangement, ChipLayout
 from qvit_qiskit.runs.planning.copy_noise import CopyNoise
 from qvit_qiskit.runs.planning.noisy_passes import NoisyPasses, Subject
-from qvit_qiskit.runs.planning.predicted_losses import Prediction, join_predictions, predict_losses
-from qvit_qiskit.runs.planning.request import SURE, Accuracy
+from qvit_qiskit.runs.planning.predicted_losses import (
+    SURE,
+    Prediction,
+    join_predictions,
+    predict_losses,
+)
+from qvit_qiskit.runs.planning.request import Accuracy
 
 QUICK, CLOSE, LAST = 16, 48, 96
 """Draws of a first look, of one that is close, and of the choice."""

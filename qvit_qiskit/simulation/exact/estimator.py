@@ -13,6 +13,7 @@ from qvit_qiskit.circuits.memo import Memo
 from qvit_qiskit.circuits.prepared import prepare_with
 from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.circuits.readout import Basis, measurement_bases
+from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.simulation.exact.engine import Engine, P, Request, RowEngine
 from qvit_qiskit.simulation.exact.program import MAX_QUBITS, compile_program
 from qvit_qiskit.simulation.moments import Moments
@@ -80,6 +81,9 @@ class Compiler(Generic[P]):
             basis: The measurement basis.
             columns: Columns of the parameter values that differ from row to row.
             outputs: K.
+
+        Raises:
+            CircuitError: If there is no such program: this compiler knows whole states only.
         """
         return self._moments.get(
             circuit, (basis, columns, outputs), lambda c, key: self._make_moments(c, *key)
@@ -88,7 +92,11 @@ class Compiler(Generic[P]):
     def _make_moments(
         self, circuit: QuantumCircuit, basis: Basis, columns: Columns, outputs: int
     ) -> Moments[Any]:
-        raise NotImplementedError
+        raise CircuitError(
+            f"Expected at most {self.most_bits} qubits where bitstrings are drawn from whole "
+            f"states, but got {circuit.num_qubits}. Use the profile aer-shots, which draws wider "
+            "circuits otherwise."
+        )
 
     def _make_passes(
         self, circuit: QuantumCircuit, observables: Sequence[Mapping[str, Any]], columns: Columns

@@ -17,7 +17,7 @@ from qvit_qiskit.study.cells import Cell, TeacherSource
 from qvit_qiskit.study.folder import StudyFolder
 from qvit_qiskit.study.folds import fold_of
 from qvit_qiskit.study.plan import Plan, load_set, teacher_of
-from qvit_qiskit.study.running.workers import environment
+from qvit_qiskit.study.running.process_environment import environment
 from qvit_qiskit.training import Teacher
 from qvit_qiskit.training.checkpoint import versions
 from qvit_qiskit.training.phases import plan as phases_of

@@ -11,26 +11,16 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any
 
+from qvit_qiskit.study.running.process_environment import ONE_THREAD, environment
+
 if TYPE_CHECKING:
     from qvit_qiskit.study.running.tasks import CellTask, EpochProgress, Outcome
-
-ONE_THREAD = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "RAYON_NUM_THREADS",
-    ),
-    "1",
-)
-"""Variables that libraries read when they are loaded."""
 
 
 class Worker:
@@ -99,21 +89,6 @@ def _epitaph(code: int | None) -> str:
         hint = " (was there enough memory?)" if -code == _KILLED else ""
         return f"Its worker process was ended by {name}{hint}."
     return f"Its worker process ended with exit code {code}."
-
-
-@contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of the environment, and give them back what they were."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager
