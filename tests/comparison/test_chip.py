@@ -21,7 +21,7 @@ def test_every_qubit_coupler_and_copy_is_drawn(name: str) -> None:
     lines = [one for one in axes.collections if isinstance(one, LineCollection)]
     assert len(lines[0].get_segments()) == len(couplers)
     assert [text.get_text() for text in axes.texts] == [str(q) for q in range(device.num_qubits)]
-    places = chip._places(device)
+    places = chip.places_of(device)
     assert len(np.unique(places.round(6), axis=0)) == device.num_qubits
     rings = [one for one in axes.collections if isinstance(one, PathCollection)][:-1]
     for ring, qubits in zip(rings, regions, strict=True):
@@ -38,7 +38,7 @@ def test_every_qubit_coupler_and_copy_is_drawn(name: str) -> None:
 def test_bad_couplers_are_dashed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the calibration says of them."""
     device = bundled_device("fake_guadalupe")
-    errors = chip._coupler_errors(device)
+    errors = chip.coupler_errors(device)
     worst = max(errors, key=lambda pair: errors[pair])
     monkeypatch.setattr(chip, "BAD", errors[worst])
     (lines, *_) = chip.draw_chip(device, [(0,)], [0.5]).axes[0].collections

@@ -29,7 +29,7 @@ def draw_chip(
         Qubits coloured by readout error, couplers by two-qubit error, used qubits ringed by the
         fidelity of their region.
     """
-    places = _places(device)
+    places = places_of(device)
     width, height = np.ptp(places, axis=0) + 2
     figure = Figure(figsize=(0.62 * width + 1.6, 0.62 * height + 0.6), layout="constrained")
     axes = figure.subplots()
@@ -52,7 +52,7 @@ def draw_chip(
 
 
 def _draw_couplers(axes: Any, device: BackendV2, places: np.ndarray) -> Any:
-    errors = _coupler_errors(device)
+    errors = coupler_errors(device)
     good = [e for e in errors.values() if e < BAD] or [BAD]
     scale = mpl.colors.LogNorm(min(good), max(good))
     lines = LineCollection(
@@ -109,8 +109,12 @@ def _rings(
     return mpl.cm.ScalarMappable(spread, colours)
 
 
-def _places(device: BackendV2) -> np.ndarray:
-    """Coordinates of the qubits, shape (n, 2), first row on top."""
+def places_of(device: BackendV2) -> np.ndarray:
+    """Coordinates of the qubits, shape (n, 2), first row on top.
+
+    They are those of the device's configuration; where it has none, connected qubits are drawn near
+    each other.
+    """
     coordinates = getattr(device.configuration(), "coords", None)
     if coordinates:
         rows_columns = np.asarray(coordinates, float)
@@ -125,7 +129,8 @@ def _places(device: BackendV2) -> np.ndarray:
     return np.array([layout[q] for q in range(device.num_qubits)]) * np.sqrt(device.num_qubits)
 
 
-def _coupler_errors(device: BackendV2) -> dict[tuple[int, int], float]:
+def coupler_errors(device: BackendV2) -> dict[tuple[int, int], float]:
+    """Of every coupler the smallest error of a two-qubit gate on it, at least 1e-5."""
     errors: dict[tuple[int, int], float] = {}
     for a, b in device.coupling_map.get_edges():
         names = [n for n in device.target.operation_names if (a, b) in (device.target[n] or {})]
