@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check soak lint bench clean
+.PHONY: help install demo test check soak lint docs bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(STAMP)  ## build the site into build/site/html, without a network; warnings are errors
+	$(BIN)/python docs/site/build.py build/site
 
 bench: $(STAMP)  ## compare training speed with peers (see benchmarks/README.md)
 	$(BIN)/python benchmarks/training_step.py

@@ -15,6 +15,7 @@ from qvit_qiskit.models.vit import ViT
 from qvit_qiskit.suggest import unknown
 
 ModelConfig = ViTConfig | ResNetConfig
+"""The configurations that `build_model` makes a model of."""
 CONFIGS: dict[str, type[ViTConfig] | type[ResNetConfig]] = {
     config.kind: config for config in (ViTConfig, ResNetConfig)
 }

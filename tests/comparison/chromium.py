@@ -81,6 +81,10 @@ class Browser:
 
     def open(self, page: Path, width: int, dark: bool = False, media: str = "") -> None:
         """Load a file in a window of that width, in pixels, and wait until it is there."""
+        self.open_address(page.as_uri(), width, dark, media)
+
+    def open_address(self, address: str, width: int, dark: bool = False, media: str = "") -> None:
+        """Load what is at an address, as `open` does."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -91,7 +95,7 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
         before = len(self.events)
-        self.call("Page.navigate", url=page.as_uri())
+        self.call("Page.navigate", url=address)
         until = time.monotonic() + 120
         while not any(e["method"] == "Page.loadEventFired" for e in self.events[before:]):
             assert time.monotonic() < until, "the page does not load"

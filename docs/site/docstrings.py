@@ -1,0 +1,57 @@
+"""Docstrings as Sphinx gets them."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from qvit_qiskit.spec import Spec
+
+NOT_OURS = [
+    (r"py:.*", r"(?!qvit_qiskit\.)\w*"),  # short names of types, most of them of other packages
+    (r"py:.*", r"(?!qvit_qiskit\.).*"),
+    (r"py:class", r"qvit_qiskit\.(circuits|devices|hardware)\..*"),  # of values' own parts
+]
+"""References that lead out of the reference: to other packages, since the site is built without a
+network, and to classes that no public name hands over."""
+
+
+def without_fields(
+    app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]
+) -> None:
+    """Leave a spec's fields out of its docstring: a table of them stands below it.
+
+    Args:
+        app: Sphinx.
+        what: The kind of the object.
+        name: Its dotted name.
+        value: The object.
+        options: Those of the directive.
+        lines: The docstring, which is changed.
+    """
+    if _is_spec(value) and "Attributes:" in lines:
+        del lines[lines.index("Attributes:") :]
+
+
+def short_signature(
+    app: Any, what: str, name: str, value: Any, options: Any, signature: str, returns: str
+) -> tuple[str, str] | None:
+    """A spec is made from fields by their names; a signature of forty of them helps nobody.
+
+    Args:
+        app: Sphinx.
+        what: The kind of the object.
+        name: Its dotted name.
+        value: The object.
+        options: Those of the directive.
+        signature: As Sphinx found it.
+        returns: The type of what is returned.
+
+    Returns:
+        The signature to show instead, if another one.
+    """
+    return ("(**fields)", "") if _is_spec(value) else None
+
+
+def _is_spec(value: Any) -> bool:
+    return inspect.isclass(value) and issubclass(value, Spec)
