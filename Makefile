@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check soak lint docs bench clean
+.PHONY: help install demo test check soak lint docs bench zoo clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,10 @@ lint: $(STAMP)  ## ruff and mypy
 
 docs: $(STAMP)  ## build the site into build/site/html, without a network; warnings are errors
 	$(BIN)/python docs/site/build.py build/site
+
+zoo: $(STAMP)  ## train the models of the package anew, from the frozen configuration (half an hour or more)
+	$(BIN)/qvit study docs/studies/zoo.toml
+	$(BIN)/python -m qvit_qiskit.study.results.trained_models checkpoints/study-zoo qvit_qiskit/training/zoo/models
 
 bench: $(STAMP)  ## compare training speed with peers (see benchmarks/README.md)
 	$(BIN)/python benchmarks/training_step.py

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qvit_qiskit.execution import noise_names
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "QNNCircuit": "circuits",

@@ -12,6 +12,8 @@ import pytest
 
 import qvit_qiskit
 from qvit_qiskit.execution import registry
+from qvit_qiskit.shipped import PACKED
+from qvit_qiskit.training.zoo import model_names
 
 ROOT = Path(__file__).resolve().parent.parent
 LISTING = (
@@ -57,8 +59,8 @@ def test_the_wheel_holds_the_package_and_copies_of_its_data(wheel):
         top = {PurePosixPath(name).parts[0] for name in names}
         dist_info = f"qvit_qiskit-{qvit_qiskit.__version__}.dist-info"
         assert top == {"qvit_qiskit", dist_info}
-        for kind in ("backends", "jobs"):
-            packed = f"qvit_qiskit/packaged/{kind}/"
+        for kind, name in PACKED.items():
+            packed = f"qvit_qiskit/packaged/{name}/"
             copies = {n.removeprefix(packed): archive.read(n) for n in names if packed in n}
             originals = {p.name: p.read_bytes() for p in (ROOT / kind).iterdir()}
             assert copies == originals
@@ -67,6 +69,9 @@ def test_the_wheel_holds_the_package_and_copies_of_its_data(wheel):
         rest = {name for name in names if "packaged" not in name and dist_info not in name}
         assert rest == {str(path.relative_to(ROOT)) for path in files}
         assert "qvit_qiskit/py.typed" in rest
+        models = {f"qvit_qiskit/training/zoo/models/{name}.safetensors" for name in model_names()}
+        assert models <= rest
+        assert models
         assert f"{dist_info}/licenses/LICENSE" in names
         commands = archive.read(f"{dist_info}/entry_points.txt").decode()
         assert "qvit = qvit_qiskit.cli:main" in commands
@@ -89,6 +94,24 @@ def test_the_command_of_a_wheel_shows_the_packaged_profile(installed, tmp_path, 
     files = {row["name"]: Path(row["file"]) for row in rows}
     shipped = installed / "qvit_qiskit" / "packaged" / "backends" / "aer-exact.toml"
     assert files["aer-exact"] == shipped
+
+
+def test_a_wheel_brings_its_specs_and_models(installed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = (
+        "from pathlib import Path\n"
+        "from qvit_qiskit.runs.job import read_written\n"
+        "from qvit_qiskit.shipped import named_spec\n"
+        "path = named_spec('jobs', Path('first-run'))\n"
+        "print(path, read_written(path).checkpoint.path, named_spec('docs/studies', Path('tiny')))"
+    )
+    files = python("-c", code, PYTHONPATH=str(installed)).split()
+    package = installed / "qvit_qiskit"
+    assert [Path(file) for file in files] == [
+        package / "packaged" / "jobs" / "first-run.toml",
+        package / "training" / "zoo" / "models" / "qvit-breastmnist-0.safetensors",
+        package / "packaged" / "studies" / "tiny.toml",
+    ]
 
 
 def test_version_and_dependencies_agree_with_the_project_file(wheel):

@@ -11,6 +11,7 @@ from qvit_qiskit.cli import (
     demo,
     estimate,
     evaluate,
+    models,
     plans,
     runs,
     study,
@@ -46,6 +47,7 @@ def _root(
 app.command("demo")(demo.demo)
 app.command("train", cls=train.TrainCommand)(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("models")(models.models)
 app.command("estimate")(estimate.estimate)
 app.command("plan")(plans.plan)
 app.command("submit")(runs.submit)

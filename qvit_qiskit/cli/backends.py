@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qvit_qiskit.cli import screen
-from qvit_qiskit.cli.estimate import CheckpointFile
+from qvit_qiskit.cli.estimate import CheckpointFile, job_file
 from qvit_qiskit.cli.options import AsJson, BackendsDir
 
 if TYPE_CHECKING:
@@ -167,7 +167,9 @@ def check(
     ] = None,
     job: Annotated[
         Path | None,
-        typer.Option(help="A job spec: its profile, and whether it could be sent now."),
+        typer.Option(
+            help="A job spec: its profile, and whether it could be sent now.", callback=job_file
+        ),
     ] = None,
     checkpoint: CheckpointFile = None,
     backends_dir: BackendsDir = None,

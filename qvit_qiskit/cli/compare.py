@@ -26,7 +26,7 @@ BACKENDS = ["aer-shots", "aer-boston"]
 Runs = Annotated[list[Path] | None, typer.Argument(help="Folders of runs on the same images.")]
 Checkpoints = Annotated[
     list[Path] | None,
-    typer.Option(help="A checkpoint to evaluate on backends; may be repeated."),
+    typer.Option(help="A checkpoint, or zoo:NAME, to evaluate on backends; may be repeated."),
 ]
 Backends = Annotated[
     list[str] | None,

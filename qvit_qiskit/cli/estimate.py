@@ -9,13 +9,31 @@ import typer
 
 from qvit_qiskit.cli import screen
 from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
+from qvit_qiskit.shipped import named_spec
 
 if TYPE_CHECKING:
     from qvit_qiskit.runs.job import Job
 
-JobFile = Annotated[Path, typer.Argument(help="A job spec, e.g. jobs/hello-hardware.toml.")]
+
+def job_file(place: Path | None) -> Path | None:
+    """A job spec's file: by its path, or by its name where it came with the package."""
+    return place and named_spec("jobs", place)
+
+
+JobFile = Annotated[
+    Path,
+    typer.Argument(
+        help="A job spec, e.g. jobs/mine.toml; or the name of one in ./jobs or of the package, "
+        "e.g. hello-hardware.",
+        callback=job_file,
+    ),
+]
 CheckpointFile = Annotated[
-    Path | None, typer.Option("--checkpoint", help="The checkpoint, instead of the spec's.")
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        help="The checkpoint, instead of the spec's; zoo:NAME for a trained model of the package.",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,

@@ -21,7 +21,9 @@ Predictions = Annotated[
 
 
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint or a training folder.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="A checkpoint, a training folder, or zoo:NAME.")
+    ],
     backend: Annotated[str, typer.Option(help="A profile of kind aer or fake.")] = "aer-exact",
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     dataset: Annotated[
@@ -47,6 +49,7 @@ def evaluate(
     from qvit_qiskit.runs import evaluate as run
     from qvit_qiskit.runs.predictions import prediction_frame
     from qvit_qiskit.training import load_checkpoint
+    from qvit_qiskit.training.zoo.names import shown_name
 
     loaded = load_checkpoint(checkpoint)
     route = registry.open(backend, backends_dir=backends_dir)
@@ -73,7 +76,7 @@ def evaluate(
             {**row, "checkpoint": loaded.path, "profile": route.path if result.routed else None}
         )
     else:
-        screen.table(f"{loaded.path}", [row])
+        screen.table(shown_name(loaded.path), [row])
 
 
 def data_for(

@@ -47,6 +47,7 @@ def plan(
     from qvit_qiskit.runs.job import read_written
     from qvit_qiskit.runs.overrides import read_settings
     from qvit_qiskit.runs.planning.plan_folder import check_free, write_plan
+    from qvit_qiskit.training.zoo.names import shown_name
 
     given = read_settings(settings or [])
     asked = {"tolerance": tolerance, "agreement": agreement}
@@ -64,7 +65,9 @@ def plan(
         return
     show_plan(chosen)
     if out is not None:
-        screen.lines([f"Send it: qvit submit {files[0]} --checkpoint {written.checkpoint.path}"])
+        screen.lines(
+            [f"Send it: qvit submit {files[0]} --checkpoint {shown_name(written.checkpoint.path)}"]
+        )
 
 
 def show_plan(chosen: RunPlan) -> None:

@@ -14,6 +14,7 @@ import typer
 
 from qvit_qiskit.cli import screen
 from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
+from qvit_qiskit.shipped import named_spec
 
 if TYPE_CHECKING:
     from qvit_qiskit.study import Cell, Plan, Summary, Watcher
@@ -22,6 +23,19 @@ if TYPE_CHECKING:
 
 DEFAULT_OUT = Path("checkpoints")
 
+
+def study_file(place: Path) -> Path:
+    """A study spec's file: by its path, or by its name where it came with the package."""
+    return named_spec("docs/studies", place)
+
+
+StudyFile = Annotated[
+    Path,
+    typer.Argument(
+        help="A study spec, see docs/study.md; or the name of one of the package, e.g. tiny.",
+        callback=study_file,
+    ),
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes of this machine; by default one a core.")
 ]
@@ -37,7 +51,7 @@ Freeze = Annotated[
 
 
 def study(
-    spec: Annotated[Path, typer.Argument(help="A study spec, see docs/study.md.")],
+    spec: StudyFile,
     out: Annotated[
         Path | None, typer.Option(help="The study's folder; checkpoints/study-NAME by default.")
     ] = None,

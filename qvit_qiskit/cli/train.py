@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qvit_qiskit.models import ModelConfig
     from qvit_qiskit.spec import Spec
     from qvit_qiskit.training import Distillation, FitResult, Teacher, TrainConfig
+    from qvit_qiskit.training.zoo import Preset
 
 DEFAULT_OUT = Path("checkpoints")
 ELSEWHERE = {
@@ -55,8 +56,16 @@ TeacherOption = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder for checkpoints and history.")]
 Resume = Annotated[Path | None, typer.Option(help="Continue the training in this folder.")]
+PresetName = Annotated[
+    str | None,
+    typer.Option(
+        help="Model, data set and settings of a trained model of the package (qvit models), e.g. "
+        "qvit-retinamnist, or qvit-retinamnist-3 for seed 3; other options change them."
+    ),
+]
 FIRST: dict[str, tuple[Any, Any]] = {
     "dataset": (Dataset, ""), "size": (Size, None), "model": (Model, "qvit"),
+    "preset": (PresetName, None),
 }  # fmt: skip
 LAST: dict[str, tuple[Any, Any]] = {
     "teacher": (TeacherOption, None), "out": (Out, None), "resume": (Resume, None),
@@ -69,6 +78,8 @@ def train(context: typer.Context) -> None:
     """Train a QViT (or ViT) on Aer, with or without a teacher; or the teacher.
 
     Example: qvit train --dataset breastmnist --data-root DIR --out checkpoints/breast
+
+    As the study did: qvit train --preset qvit-breastmnist --data-root DIR
 
     Distilled: qvit train --dataset breastmnist --teacher checkpoints/breastmnist-resnet18-seed0
     """
@@ -180,19 +191,20 @@ def _fit(context: typer.Context) -> FitResult:
     from qvit_qiskit.execution import registry
     from qvit_qiskit.training import fit
 
-    given, model = context.params, context.params["model"]
-    if not given["dataset"]:
+    given, chosen = context.params, _preset(context)
+    if not given["dataset"] and chosen is None:
         raise DataError(
             "Expected --dataset with a MedMNIST name, e.g. --dataset breastmnist, the path of own "
             "images, or --dataset phantom for the synthetic set."
         )
-    options = _options(context)
+    model = given["model"] if chosen is None else chosen.kind
+    options = _options(context, chosen)
     route = registry.open(options.backend, backends_dir=given["backends_dir"], training=True)
     if options.backend.endswith(".toml"):  # a resumed training may start elsewhere
         options = options.model_copy(update={"backend": str(route.path.resolve())})
     known = facts(options.dataset, size=given["size"])
     shape = {"channels": known.channels, "classes": known.classes, "image_size": known.side}
-    config = _config(context, **shape)  # complains before any download
+    config = _config(context, chosen, **shape)  # complains before any download
     data = load(options.dataset, given["data_root"], size=given["size"])
     other, how = None, options.distill
     if how and how.pretrain_dataset:
@@ -207,22 +219,34 @@ def _fit(context: typer.Context) -> FitResult:
         )  # fmt: skip
 
 
-def _options(context: typer.Context) -> TrainConfig:
+def _preset(context: typer.Context) -> Preset | None:
+    """The settings that the options start from; None without a preset."""
+    from qvit_qiskit.exceptions import ConfigError
+    from qvit_qiskit.training.zoo import preset
+
+    name = context.params["preset"]
+    if name is not None and "model" in _given(context):
+        raise ConfigError(f"The preset {name} says which model is trained. Leave --model out.")
+    return None if name is None else preset(name)
+
+
+def _options(context: typer.Context, chosen: Preset | None) -> TrainConfig:
     """How to train, from the options."""
     from qvit_qiskit.training import TrainConfig
 
-    defaults = RESNET_TRAINING if context.params["model"] == RESNET else {}
-    return TrainConfig.create(
-        **{**defaults, **_chosen(context, TrainConfig)},
-        dataset=context.params["dataset"],
-        distill=_distillation(context),
-    )
+    defaults: dict[str, Any] = RESNET_TRAINING if context.params["model"] == RESNET else {}
+    said = {**_chosen(context, TrainConfig), "distill": _distillation(context)}
+    if chosen is None:
+        return TrainConfig.create(**{**defaults, **said}, dataset=context.params["dataset"])
+    own = {"dataset": context.params["dataset"]} if context.params["dataset"] else {}
+    return chosen.changed(train=said | own).train
 
 
 def _distillation(context: typer.Context) -> Distillation | None:
     """What to learn from the teacher, from the options."""
     from qvit_qiskit.exceptions import ConfigError
     from qvit_qiskit.training import Distillation
+    from qvit_qiskit.training.zoo.names import checkpoint_file, names_model
 
     said, place = _chosen(context, Distillation), context.params["teacher"]
     if place is None:
@@ -239,7 +263,9 @@ def _distillation(context: typer.Context) -> Distillation | None:
     hub = "hf:"
     prefix = hub if place.startswith(hub) else ""
     path = Path(place.removeprefix(prefix))
-    if not prefix or path.exists():  # a resumed training may start elsewhere
+    if names_model(place):
+        checkpoint_file(place)  # an unknown name is said before anything is trained
+    elif not prefix or path.exists():  # a resumed training may start elsewhere
         place = prefix + str(path.resolve())
     return Distillation.create(teacher=place, **said)
 
@@ -262,12 +288,16 @@ def _ask(
     return teacher
 
 
-def _config(context: typer.Context, **data: int) -> ModelConfig:
+def _config(context: typer.Context, chosen: Preset | None, **data: int) -> ModelConfig:
+    """The model, from the options and what is known of the data."""
     from qvit_qiskit.exceptions import ConfigError
     from qvit_qiskit.models import ResNetConfig, ViTConfig
     from qvit_qiskit.suggest import unknown
 
     model, hard = context.params["model"], context.params["kind"] == "hard"
+    if chosen is not None:
+        said = _chosen(context, ViTConfig) | data
+        return chosen.changed(model=said | {"distillation_token": hard}).model
     if model == RESNET:
         for name in _given(context):
             if name in ViTConfig.model_fields or name == "backend":

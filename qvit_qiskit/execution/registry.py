@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from qvit_qiskit.exceptions import ProfileError, RouteError
 from qvit_qiskit.profile import AnyProfile, load_profile
+from qvit_qiskit.shipped import shipped_folders
 from qvit_qiskit.suggest import unknown
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from qvit_qiskit.execution.profile_route import ProfileRoute
     from qvit_qiskit.execution.route import Route
-
-PACKAGE = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,7 @@ def folders(backends_dir: Path | None = None) -> list[Path]:
             )
         out.append(Path(asked))
     out.append(Path.cwd() / "backends")
-    checkout = PACKAGE.parent
-    if (checkout / "pyproject.toml").is_file():
-        out.append(checkout / "backends")
-    out.append(PACKAGE / "packaged" / "backends")
+    out += shipped_folders("backends")
     unique = {folder.resolve(): folder for folder in reversed(out) if folder.is_dir()}
     return [folder for folder in out if unique.get(folder.resolve()) is folder]
 

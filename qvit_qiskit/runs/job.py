@@ -24,6 +24,7 @@ from qvit_qiskit.runs.pricing import Price, price, pricing_device
 from qvit_qiskit.runs.run_folder import Source
 from qvit_qiskit.runs.spec import JobSpec, load_spec
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint
+from qvit_qiskit.training.zoo.names import checkpoint_file
 
 
 @dataclass(frozen=True)
@@ -265,10 +266,12 @@ def read_written(
     spec = changed(spec, of_spec)
     of_profile = {**spec.of_profile(), **of_profile}
     profile = changed(profile, of_profile)
-    place = checkpoint or (path.parent / spec.checkpoint if spec.checkpoint else None)
-    if place is None:
-        raise JobError(f"{path} names no checkpoint. Pass one with --checkpoint.")
-    loaded = load_checkpoint(place)
+    if checkpoint is None and spec.checkpoint is None:
+        raise JobError(
+            f"{path} names no checkpoint. Pass one with --checkpoint; `qvit models` shows trained "
+            "ones."
+        )
+    loaded = load_checkpoint(checkpoint or checkpoint_file(spec.checkpoint or "", path.parent))
     known = facts(spec.dataset, size=spec.size, base=path.parent)
     loaded.model.check_data(known.name, known.channels, known.classes, known.pixels)
     if spec.split not in known.sizes:

@@ -9,7 +9,9 @@ from pydantic import Field, model_validator
 
 from qvit_qiskit.exceptions import ConfigError, JobError
 from qvit_qiskit.hardware.shot_shares import Adaptive
+from qvit_qiskit.shipped import spec_names
 from qvit_qiskit.spec import Spec, read_toml
+from qvit_qiskit.training.zoo.names import names_model
 
 if TYPE_CHECKING:
     from qvit_qiskit.profile import FakeProfile, IbmProfile
@@ -38,7 +40,8 @@ class JobSpec(Spec):
     subset_seed: int = Field(default=0, ge=0)
     """Chooses the images of the subset."""
     checkpoint: str | None = None
-    """A checkpoint, relative to the spec's folder and below it; or given on the command line."""
+    """A checkpoint, relative to the spec's folder and below it, or a trained model of the package,
+    ``zoo:NAME``; or given on the command line."""
     backend: str
     """A profile's name."""
     shots: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
@@ -122,12 +125,13 @@ def load_spec(path: Path) -> JobSpec:
         JobError: If the file cannot be read, a key or value is wrong, or the checkpoint's path
             leaves the spec's folder.
     """
-    data = read_toml(path, "job spec", JobError, "jobs/")
+    examples = f"the package ({', '.join(spec_names('jobs'))})"
+    data = read_toml(path, "job spec", JobError, examples)
     try:
         spec = JobSpec.create(**data)
     except ConfigError as error:
         raise JobError(f"{path}: {error}") from error
-    if spec.checkpoint is not None:
+    if spec.checkpoint is not None and not names_model(spec.checkpoint):
         folder = path.resolve().parent
         if not (folder / spec.checkpoint).resolve().is_relative_to(folder):
             raise JobError(

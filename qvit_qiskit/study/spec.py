@@ -14,6 +14,7 @@ from qvit_qiskit.data import SetFacts, facts
 from qvit_qiskit.data.own_images import find_own, is_known, own_name
 from qvit_qiskit.exceptions import ConfigError, JobError, QvitError
 from qvit_qiskit.models import ViTConfig
+from qvit_qiskit.shipped import spec_names
 from qvit_qiskit.spec import Spec, read_toml
 from qvit_qiskit.suggest import unknown
 from qvit_qiskit.training import Distillation, TrainConfig
@@ -247,7 +248,8 @@ def load_study(path: Path) -> StudySpec:
     Raises:
         JobError: If the file cannot be read, or a key or value is wrong.
     """
-    data = read_toml(path, "study spec", JobError, "docs/studies/")
+    examples = f"the package ({', '.join(spec_names('docs/studies'))})"
+    data = read_toml(path, "study spec", JobError, examples)
     try:
         if isinstance(data.get("datasets"), list):
             data |= _named(data["datasets"], data.get("paths", {}), path.parent)

@@ -22,6 +22,7 @@ from qvit_qiskit.files import atomic
 from qvit_qiskit.formats import Format
 from qvit_qiskit.models import Classifier, ViTConfig, build_model, read_config
 from qvit_qiskit.training import module_checkpoint
+from qvit_qiskit.training.zoo.names import checkpoint_file
 
 FORMAT, PREFIX = Format("checkpoint", 1, CheckpointError), "qvit-checkpoint-"
 DIGEST = "sha256"
@@ -73,7 +74,8 @@ def load_checkpoint(path: Path | str, model: nn.Module | None = None) -> Checkpo
     """Read a checkpoint and rebuild its model, or load it into one.
 
     Args:
-        path: A checkpoint, or a training folder, whose ``best.safetensors`` is taken.
+        path: A checkpoint; a training folder, whose ``best.safetensors`` is taken; or a trained
+            model of the package, such as ``"zoo:qvit-retinamnist"`` (see `qvit models`).
         model: Where the checkpoint is that of a module of one's own: such a module, which gets
             the weights. No code is ever run from a checkpoint.
 
@@ -82,12 +84,11 @@ def load_checkpoint(path: Path | str, model: nn.Module | None = None) -> Checkpo
             those that were saved; or its names, shapes or circuits are not those of ``model``,
             which is then left as it was.
     """
-    path = Path(path)
-    path = path / "best.safetensors" if path.is_dir() else path
+    path = checkpoint_file(path)
     if not path.is_file():
         raise CheckpointError(
-            f"The checkpoint {path} does not exist. Give a .safetensors file or a training "
-            "folder of `qvit train`."
+            f"The checkpoint {path} does not exist. Give a .safetensors file, a training folder of "
+            "`qvit train`, or zoo:NAME, a trained model of the package (`qvit models`)."
         )
     try:
         with safe_open(path, framework="pt") as file:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from qvit_qiskit import shipped
 from qvit_qiskit.circuits import ry_ring
 from qvit_qiskit.exceptions import ProfileError, RouteError
 from qvit_qiskit.execution import registry
@@ -113,7 +114,7 @@ def test_description(name, words, here):
 
 def test_search_order(here, monkeypatch):
     """The folder given, else QVIT_BACKENDS; ./backends; the checkout's; the packaged copies."""
-    monkeypatch.setattr(registry, "PACKAGE", here / "checkout" / "package")
+    monkeypatch.setattr(shipped, "PACKAGE", here / "checkout" / "package")
     paths = [
         write(here / "checkout" / "package" / "packaged" / "backends"),
         write(here / "checkout" / "backends"),
@@ -140,7 +141,7 @@ def test_search_order(here, monkeypatch):
 
 def test_a_folder_counts_once(here, monkeypatch):
     """In the checkout itself ``./backends`` and the checkout's folder are one."""
-    monkeypatch.setattr(registry, "PACKAGE", here / "package")
+    monkeypatch.setattr(shipped, "PACKAGE", here / "package")
     (here / "pyproject.toml").touch()
     write(here / "backends")
     assert registry.folders() == [here / "backends"]

@@ -66,7 +66,7 @@ def test_mistakes_are_told(tmp_path, changes, told):
 
 
 def test_files_that_are_no_specs(tmp_path):
-    with pytest.raises(JobError, match=r"does not exist; docs/studies/ holds examples"):
+    with pytest.raises(JobError, match=r"does not exist; the package \(.*zoo\) holds examples"):
         load_study(tmp_path / "none.toml")
     (tmp_path / "a.toml").write_text("datasets = [")
     with pytest.raises(JobError, match="not valid TOML"):

@@ -124,7 +124,7 @@ def test_a_training_folder_stands_for_its_best_checkpoint(saved):
 
 @pytest.mark.parametrize("name", ["no.safetensors", "."])
 def test_a_missing_checkpoint_is_answered_with_what_to_give(tmp_path, name):
-    with pytest.raises(CheckpointError, match=r"does not exist. Give a \.safetensors file or"):
+    with pytest.raises(CheckpointError, match=r"does not exist. Give a \.safetensors file, a"):
         load_checkpoint(tmp_path / name)
 
 
