@@ -54,7 +54,13 @@ class _Profile(Spec):
 
 
 class AerProfile(_Profile):
-    """Simulation on qiskit-aer: exact, with shots, or with the noise of a device."""
+    """Simulation on qiskit-aer: exact, with shots, or with the noise of a device.
+
+    Example:
+        >>> from qvit_qiskit.profile import AerProfile
+        >>> AerProfile(kind="aer", noise="fake_boston", shots=1024).simulates
+        'noise of fake_boston, 1024 shots'
+    """
 
     kind: Literal["aer"]
     """Marks a profile of this class in its file."""
@@ -157,7 +163,13 @@ class _Measured(_Profile):
 
 
 class FakeProfile(_Measured):
-    """The IBM client's local mode on a bundled device snapshot: a rehearsal without an account."""
+    """The IBM client's local mode on a bundled device snapshot: a rehearsal without an account.
+
+    Example:
+        >>> from qvit_qiskit.profile import FakeProfile
+        >>> FakeProfile(kind="fake", device="fake_torino").shots
+        1024
+    """
 
     kind: Literal["fake"]
     """Marks a profile of this class in its file."""
@@ -172,7 +184,13 @@ class FakeProfile(_Measured):
 
 
 class IbmProfile(_Measured):
-    """An IBM quantum processor. The account is a name: no token, URL or proxy stands here."""
+    """An IBM quantum processor. The account is a name: no token, URL or proxy stands here.
+
+    Example:
+        >>> from qvit_qiskit.profile import IbmProfile
+        >>> IbmProfile(kind="ibm", device="least-busy", resilience_level=1).mode
+        'batch'
+    """
 
     later = {  # noqa: RUF012 - pydantic knows it as a class variable of the base
         **_Measured.later,
@@ -221,6 +239,13 @@ def load_profile(path: Path) -> AnyProfile:
 
     Raises:
         ProfileError: If the file cannot be read or a key or value is wrong.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qvit_qiskit.profile import load_profile
+        >>> _ = Path("mine.toml").write_text('kind = "aer"')
+        >>> load_profile(Path("mine.toml")).simulates
+        'no noise, exact values'
     """
     data = read_toml(path, "profile", ProfileError)
     kind = data.get("kind")

@@ -57,4 +57,5 @@ pygments_style = "friendly"
 def setup(app):  # type: ignore[no-untyped-def]
     """Connect what makes docstrings ready for Sphinx."""
     app.connect("autodoc-process-docstring", docstrings.without_fields)
+    app.connect("autodoc-process-docstring", docstrings.with_links)
     app.connect("autodoc-process-signature", docstrings.short_signature)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
+
+from public_names import PACKAGE, public_names
 
 from qvit_qiskit.spec import Spec
 
@@ -31,6 +34,27 @@ def without_fields(
     """
     if _is_spec(value) and "Attributes:" in lines:
         del lines[lines.index("Attributes:") :]
+
+
+def with_links(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Public names between single backticks lead to their pages.
+
+    Args:
+        app: Sphinx.
+        what: The kind of the object.
+        name: Its dotted name.
+        value: The object.
+        options: Those of the directive.
+        lines: The docstring, which is changed.
+    """
+    paths = {one.title: one.path for one in public_names() if one.kind in ("class", "function")}
+
+    def linked(span: re.Match[str]) -> str:
+        word = span[1].removesuffix("()").removeprefix(f"{PACKAGE}.")
+        known = word in paths and paths[word] != name
+        return f":py:obj:`{span[1]} <{paths[word]}>`" if known else span[0]
+
+    lines[:] = [re.sub(r"(?<![`:])`([\w.()]+)`(?!`)", linked, line) for line in lines]
 
 
 def short_signature(

@@ -7,6 +7,7 @@ import inspect
 import re
 import sys
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from itertools import pairwise
 from types import ModuleType
@@ -172,6 +173,7 @@ def names_of(module: str) -> list[str]:
     return list(home.__all__)
 
 
+@cache
 def groups() -> dict[str, list[PublicName]]:
     """Public names by their group's title; a name of several modules stands in the first."""
     seen: set[int] = set()

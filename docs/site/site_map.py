@@ -96,7 +96,7 @@ def address(source: str) -> str:
     path = Path(source)
     if path.suffix == ".ipynb":
         return f"tutorials/{path.stem}"
-    if path.name == "study.md":
+    if path.name == "study.md" and path.parent.name != "docs":
         return f"results/{path.parent.name}"
     return path.with_suffix("").as_posix().removeprefix("docs/")
 

@@ -26,6 +26,19 @@ class QNNCircuit:
     """A parameterised circuit with its roles: what is data, what is trained, what is read out.
 
     Two projections that share one `QNNCircuit` object share its compilation, too.
+
+    Example:
+        >>> from qiskit.circuit import ParameterVector, QuantumCircuit
+        >>> from qvit_qiskit import QNNCircuit
+        >>> from qvit_qiskit.circuits import z_observables
+        >>> x, w = ParameterVector("x", 2), ParameterVector("w", 1)
+        >>> circuit = QuantumCircuit(2)
+        >>> for qubit in range(2):
+        ...     _ = circuit.ry(x[qubit], qubit)
+        >>> _ = circuit.crx(w[0], 0, 1)
+        >>> own = QNNCircuit(circuit, tuple(x), tuple(w), z_observables(2))
+        >>> own.num_inputs, own.num_weights, own.num_outputs
+        (2, 1, 2)
     """
 
     circuit: QuantumCircuit
@@ -115,20 +128,41 @@ class QNNCircuit:
 
 
 def pauli_terms(observable: SparsePauliOp) -> dict[str, complex]:
-    """An observable's Pauli strings (qubit 0 is the last letter) and coefficients."""
+    """An observable's Pauli strings (qubit 0 is the last letter) and coefficients.
+
+    Example:
+        >>> from qvit_qiskit.circuits import pauli_terms, z_observables
+        >>> pauli_terms(z_observables(3)[0])
+        {'IIZ': (1+0j)}
+    """
     operator = SparsePauliOp(observable).simplify()
     return dict(zip(operator.paulis.to_labels(), operator.coeffs.tolist(), strict=True))
 
 
 def z_observables(qubits: int) -> tuple[SparsePauliOp, ...]:
-    """Z on every wire: ``observables[i]`` acts on qubit ``i``."""
+    """Z on every wire: ``observables[i]`` acts on qubit ``i``.
+
+    Example:
+        >>> from qvit_qiskit.circuits import z_observables
+        >>> [str(one.paulis[0]) for one in z_observables(3)]  # qubit 0 is the last letter
+        ['IIZ', 'IZI', 'ZII']
+    """
     return tuple(
         SparsePauliOp.from_sparse_list([("Z", [i], 1.0)], num_qubits=qubits) for i in range(qubits)
     )
 
 
 def cnot_ring(circuit: QuantumCircuit) -> None:
-    """Append CNOT(i, i+1 mod n) for i = 0 … n−1; nothing on one qubit, one CNOT on two."""
+    """Append CNOT(i, i+1 mod n) for i = 0 … n−1; nothing on one qubit, one CNOT on two.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qvit_qiskit.circuits import cnot_ring
+        >>> circuit = QuantumCircuit(3)
+        >>> cnot_ring(circuit)
+        >>> circuit.count_ops()["cx"]
+        3
+    """
     n = circuit.num_qubits
     for control in range(n if n > 2 else n - 1):
         circuit.cx(control, (control + 1) % n)
@@ -143,6 +177,11 @@ def ry_ring(qubits: int, layers: int = 2) -> QNNCircuit:
     Args:
         qubits: n, the number of input features and of outputs.
         layers: L; the circuit has L·n weights, layer by layer.
+
+    Example:
+        >>> from qvit_qiskit.circuits import ry_ring
+        >>> ry_ring(4, 2).num_weights  # layers * qubits
+        8
     """
     _check(qubits, layers)
     x, w = ParameterVector("x", qubits), ParameterVector("w", layers * qubits)
@@ -164,6 +203,11 @@ def rx_rz_ring(qubits: int, layers: int = 2) -> QNNCircuit:
     Args:
         qubits: n, one for each input.
         layers: L, how often rotations and ring follow the encoding.
+
+    Example:
+        >>> from qvit_qiskit.circuits import rx_rz_ring
+        >>> rx_rz_ring(4, 2).num_weights  # 2 * layers * qubits
+        16
     """
     _check(qubits, layers)
     x, w = ParameterVector("x", qubits), ParameterVector("w", 2 * layers * qubits)
@@ -189,6 +233,11 @@ def reupload_ring(qubits: int, layers: int = 2) -> QNNCircuit:
     Args:
         qubits: n, one for each input.
         layers: How often encoding, rotations and ring follow each other.
+
+    Example:
+        >>> from qvit_qiskit.circuits import reupload_ring
+        >>> reupload_ring(4, 3).num_weights  # layers * qubits
+        12
     """
     _check(qubits, layers)
     x, w = ParameterVector("x", qubits), ParameterVector("w", layers * qubits)
@@ -211,6 +260,11 @@ def ry_chain(qubits: int, layers: int = 2) -> QNNCircuit:
     Args:
         qubits: n, one for each input.
         layers: L, how often rotations and CZs follow the encoding.
+
+    Example:
+        >>> from qvit_qiskit.circuits import ry_chain
+        >>> ry_chain(64, 2).num_weights  # (layers + 1) * qubits
+        192
     """
     moments = [[(q, q + 1) for q in range(k, qubits - 1, 2)] for k in (0, 1)]
     return _ry_cz("ry-chain", qubits, layers, moments)
@@ -226,6 +280,11 @@ def cz_ring(qubits: int, layers: int = 2) -> QNNCircuit:
     Args:
         qubits: n, the number of input features and of outputs.
         layers: L; the circuit has (L+1)·n weights, layer by layer.
+
+    Example:
+        >>> from qvit_qiskit.circuits import cz_ring
+        >>> cz_ring(12, 2).num_weights  # (layers + 1) * qubits
+        36
     """
     edges = [(q, (q + 1) % qubits) for q in range(qubits if qubits > 2 else qubits - 1)]
     odd = len(edges) > 2 and len(edges) % 2
@@ -261,6 +320,11 @@ def lattice_circuit(patch: Patch, layers: int = 2) -> QNNCircuit:
     Args:
         patch: Rows x columns of a lattice; a layer of CZs has one moment for each colour.
         layers: L; the circuit has (L+1)·n weights, layer by layer.
+
+    Example:
+        >>> from qvit_qiskit.circuits import Patch, lattice_circuit
+        >>> lattice_circuit(Patch("heavy-hex", 3, 5)).num_inputs
+        17
     """
     family = {"heavy-hex": "lattice", "square": "square-lattice"}[patch.kind]
     return _ry_cz(family, patch.num_qubits, layers, patch.couplers())
@@ -294,9 +358,21 @@ FAMILIES: dict[str, Callable[[int, int], QNNCircuit]] = {
     "lattice": lattice,
     "square-lattice": square_lattice,
 }
-"""Every family by the name that configs use."""
+"""Every family by the name that configs use.
+
+Example:
+    >>> from qvit_qiskit.circuits import FAMILIES
+    >>> FAMILIES["ry-ring"](4, 2).num_weights  # qubits, layers
+    8
+"""
 LOCAL_FAMILIES = ("ry-chain", "cz-ring", "lattice", "square-lattice")
-"""Those whose light cones do not grow with the number of qubits."""
+"""Those whose light cones do not grow with the number of qubits.
+
+Example:
+    >>> from qvit_qiskit.circuits import LOCAL_FAMILIES
+    >>> "ry-ring" in LOCAL_FAMILIES
+    False
+"""
 
 
 BUILT_IN = frozenset(FAMILIES)
@@ -337,6 +413,18 @@ def register_family(name: str, make: Callable[[int, int], QNNCircuit]) -> None:
     Raises:
         CircuitError: If the name is one of this package's families or no such text, or ``make``
             cannot be called.
+
+    Example:
+        >>> from qiskit.circuit.library import real_amplitudes, zz_feature_map
+        >>> from qvit_qiskit import QNNCircuit, ViTConfig, register_family
+        >>> from qvit_qiskit.circuits import z_observables
+        >>> def amplitudes(features, layers):
+        ...     data, trained = zz_feature_map(features), real_amplitudes(features, reps=layers)
+        ...     circuit, outputs = data.compose(trained), z_observables(features)
+        ...     return QNNCircuit(circuit, data.parameters, trained.parameters, outputs)
+        >>> register_family("amplitudes", amplitudes)
+        >>> ViTConfig(width=8, heads=2, circuit="amplitudes").qnn_circuit.num_weights
+        12
     """
     if name in BUILT_IN or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise CircuitError(
@@ -359,8 +447,17 @@ def build_circuit(family: str, qubits: int, layers: int = 2) -> QNNCircuit:
         qubits: Input features of a head.
         layers: How often its block is repeated.
 
+    Returns:
+        The circuit; built-in families have ``qubits`` inputs and outputs.
+
     Raises:
         CircuitError: If the family is unknown or the sizes are not positive.
+
+    Example:
+        >>> from qvit_qiskit import build_circuit
+        >>> circuit = build_circuit("ry-chain", 6, layers=1)
+        >>> circuit.num_inputs, circuit.num_weights, circuit.num_outputs
+        (6, 12, 6)
     """
     if family not in FAMILIES:
         raise CircuitError(unknown("circuit family", family, FAMILIES))

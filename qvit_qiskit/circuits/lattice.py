@@ -24,6 +24,12 @@ class Patch:
     IBM's Heron processors have it, a row is a line, and a qubit of its own bridges two rows in
     every fourth column: the 4th, 8th, … below the first row, the 2nd, 6th, … below the second.
     Qubits are counted row by row, each row followed by the bridges below it.
+
+    Example:
+        >>> from qvit_qiskit.circuits import Patch
+        >>> patch = Patch("square", 2, 3)
+        >>> patch.num_qubits, sum(map(len, patch.couplers()))
+        (6, 7)
     """
 
     kind: Kind

@@ -87,11 +87,23 @@ def compare(
         backends_dir: A folder of profiles to search first.
         tick: Called before each step.
 
+    Returns:
+        The scores, differences and parts of the error, rung by rung.
+
     Raises:
         JobError: If a run is not finished, damaged, or not comparable with the others.
         DataError: If there is nothing to compare, fewer than two images, or the tolerance is not
             above 0 and below 1.
         RouteError: If a backend cannot be opened.
+
+    Example:
+        >>> from qvit_qiskit import ViTConfig, build_model, compare, load
+        >>> model = build_model(ViTConfig(width=2, heads=1, patch_size=14), seed=0)
+        >>> images = load("phantom").val
+        >>> comparison = compare(model=model, data=images, backends=["aer-shots"], draws=0)
+        >>> [rung.name for rung in comparison.rungs]
+        ['exact', 'aer-shots']
+        >>> comparison = compare("runs/mine")  # doctest: +SKIP
     """
     if draws < 0 or draws == 1:
         raise DataError(f"Expected no draws or at least two, but got {draws}.")

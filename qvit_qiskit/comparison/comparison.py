@@ -32,6 +32,14 @@ class Comparison(Evidence):
     `builder.build` works the numbers out, once; terminal, JSON, CSV, page and notebook show them.
     The methods are the same numbers as pandas frames. To compare with other evidence, build again:
     ``dataclasses.replace`` leaves the numbers as they are.
+
+    Example:
+        >>> from qvit_qiskit import ViTConfig, build_model, compare, load
+        >>> model = build_model(ViTConfig(width=2, heads=1, patch_size=14), seed=0)
+        >>> images = load("phantom").val
+        >>> comparison = compare(model=model, data=images, backends=["aer-shots"], draws=0)
+        >>> [scores.rung.name for scores in comparison.scores]
+        ['exact', 'aer-shots']
     """
 
     scores: tuple[RungScores, ...]

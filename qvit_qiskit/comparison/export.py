@@ -157,6 +157,11 @@ def save_figures(
     Raises:
         ConfigError: If there is no such format or width.
         DataError: If the folder cannot be written.
+
+    Example:
+        >>> from qvit_qiskit import compare
+        >>> from qvit_qiskit.comparison import save_figures
+        >>> save_figures(compare("runs/mine"), "figures")  # doctest: +SKIP
     """
     from qvit_qiskit.comparison.sections.drawings import save_drawings
 

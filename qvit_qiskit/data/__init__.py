@@ -26,7 +26,13 @@ __all__ = [
 
 
 def names() -> tuple[str, ...]:
-    """Every name that `load` accepts: the 2D sets of MedMNIST and `phantom`."""
+    """Every name that `load` accepts: the 2D sets of MedMNIST and `phantom`.
+
+    Example:
+        >>> from qvit_qiskit.data import names
+        >>> "phantom" in names()
+        True
+    """
     return (*medmnist.names(), PHANTOM)
 
 
@@ -40,6 +46,11 @@ def facts(name: str, *, size: int | None = None, base: Path | None = None) -> Se
 
     Raises:
         DataError: If there is no such set or size, or a path holds no data set.
+
+    Example:
+        >>> from qvit_qiskit.data import facts
+        >>> facts("pathmnist").classes
+        9
     """
     if not is_known(name):
         return own_facts(_own(name, size, base))
@@ -85,6 +96,11 @@ def load(
 
     Raises:
         DataError: If the name is unknown or the file is missing, damaged or cannot be fetched.
+
+    Example:
+        >>> from qvit_qiskit import load
+        >>> load("phantom").train.images.shape  # bytes: (n, H, W), in colour (n, H, W, 3)
+        (600, 28, 28)
     """
     if not is_known(name):
         return load_own(_own(name, size, base))

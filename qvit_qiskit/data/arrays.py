@@ -44,6 +44,13 @@ def as_split(data: Given) -> Split:
 
     Raises:
         DataError: If something else came, or it would have to be guessed what it means.
+
+    Example:
+        >>> import numpy as np
+        >>> from qvit_qiskit.data import as_split
+        >>> images = np.zeros((6, 28, 28), dtype=np.uint8)
+        >>> len(as_split((images, np.arange(6) % 2)))
+        6
     """
     if isinstance(data, Split):
         return data
@@ -72,8 +79,20 @@ def as_images(
         name: What the set is called in checkpoints.
         class_names: Of the classes or labels; by default their numbers.
 
+    Returns:
+        The data set, with the MD5 of its contents and its classes.
+
     Raises:
         DataError: If the parts do not fit each other, or a class has no training image.
+
+    Example:
+        >>> import numpy as np
+        >>> from qvit_qiskit import as_images
+        >>> rng = np.random.default_rng(0)
+        >>> images, labels = rng.integers(0, 256, (30, 28, 28), dtype=np.uint8), np.arange(30) % 3
+        >>> data = as_images((images[:18], labels[:18]), (images[18:24], labels[18:24]))
+        >>> data.num_classes, len(data.train), len(data.val)
+        (3, 18, 6)
     """
     given = {"train": train, "val": val, "test": val if test is None else test}
     parts = {word: as_split(part).part(slice(None)) for word, part in given.items()}

@@ -27,6 +27,12 @@ class Split:
 
     Raises:
         DataError: If a shape or a dtype is not the one given below, or there is no image.
+
+    Example:
+        >>> from qvit_qiskit import load
+        >>> split = load("phantom").val
+        >>> split.images.shape, split.labels.shape  # bytes (n, H, W), classes (n,)
+        ((120, 28, 28), (120,))
     """
 
     images: NDArray[np.uint8]  # shape: (n, H, W) grey or (n, H, W, 3) colour
@@ -114,6 +120,13 @@ class PreparedSplit(Split):
 
     Raises:
         DataError: If there is no image, or a value is not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> from qvit_qiskit.data import as_split
+        >>> images = np.random.default_rng(0).normal(size=(6, 1, 28, 28))  # (n, C, H, W)
+        >>> type(as_split((images, np.arange(6) % 2))).__name__
+        'PreparedSplit'
     """
 
     images: NDArray[np.float32]  # type: ignore[assignment]  # shape: (n, C, H, W), or (n, …)
@@ -149,6 +162,12 @@ class MedImages:
 
     Raises:
         DataError: If the splits, the class names, the task and the channels contradict each other.
+
+    Example:
+        >>> from qvit_qiskit import load
+        >>> data = load("phantom")
+        >>> data.num_classes, data.channels, len(data.val)
+        (2, 1, 120)
     """
 
     name: str
@@ -257,7 +276,13 @@ class MedImages:
 
 @dataclass(frozen=True)
 class SetFacts:
-    """What is known of a set without its images."""
+    """What is known of a set without its images.
+
+    Example:
+        >>> from qvit_qiskit.data import facts
+        >>> facts("retinamnist").sizes  # images of each split; no file is read
+        {'train': 1080, 'val': 120, 'test': 400}
+    """
 
     name: str
     channels: int

@@ -20,6 +20,14 @@ def stratified_subset(split: Split, size: int, seed: int) -> Split:
 
     Raises:
         DataError: If the size is below 1 or above the split's, or the seed is negative.
+
+    Example:
+        >>> import numpy as np
+        >>> from qvit_qiskit import load
+        >>> from qvit_qiskit.data import stratified_subset
+        >>> part = stratified_subset(load("phantom").test, 20, seed=1)
+        >>> len(part)
+        20
     """
     chosen = subset_indices(split.labels, size, seed)
     return split.part(chosen)

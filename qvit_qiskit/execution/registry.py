@@ -1,4 +1,14 @@
-"""Profiles by name, and the routes that models are bound to."""
+"""Profiles by name, and the routes that models are bound to.
+
+Example:
+    >>> import torch
+    >>> from qvit_qiskit import QuantumLinear, build_circuit, registry
+    >>> layer = QuantumLinear(build_circuit("ry-ring", 4))
+    >>> with registry.route(layer, "aer-shots"):
+    ...     noisy = layer(torch.zeros(3, 4))  # from 1,024 bitstrings a row
+    >>> noisy.shape  # (rows, outputs)
+    torch.Size([3, 4])
+"""
 
 from __future__ import annotations
 
@@ -44,6 +54,11 @@ def folders(backends_dir: Path | None = None) -> list[Path]:
 
     Raises:
         ProfileError: If a folder that was asked for does not exist.
+
+    Example:
+        >>> from qvit_qiskit import registry
+        >>> [folder.name for folder in registry.folders()][-1]
+        'backends'
     """
     asked = backends_dir or os.environ.get("QVIT_BACKENDS")
     out: list[Path] = []
@@ -60,7 +75,13 @@ def folders(backends_dir: Path | None = None) -> list[Path]:
 
 
 def available(backends_dir: Path | None = None) -> list[Found]:
-    """Every profile that can be named, sorted."""
+    """Every profile that can be named, sorted.
+
+    Example:
+        >>> from qvit_qiskit import registry
+        >>> "aer-exact" in [entry.name for entry in registry.available()]
+        True
+    """
     files: dict[str, list[Path]] = {}
     for folder in folders(backends_dir):
         for path in sorted(folder.glob("*.toml")):
@@ -77,6 +98,11 @@ def find(name: str, backends_dir: Path | None = None) -> Found:
 
     Raises:
         ProfileError: If there is none; the message names the nearest.
+
+    Example:
+        >>> from qvit_qiskit import registry
+        >>> registry.find("aer-exact").load().kind
+        'aer'
     """
     if name.endswith(".toml"):
         path = Path(name)
@@ -97,10 +123,18 @@ def open(name: str, *, backends_dir: Path | None = None, training: bool = False)
         backends_dir: A folder to search first.
         training: Whether a model is to be trained on it.
 
+    Returns:
+        The route, which `evaluate` and quantum layers take.
+
     Raises:
         ProfileError: If the profile is missing or malformed.
         RouteError: If it names an unknown device, is not for training, or is of kind ``ibm``,
             which costs QPU time and runs jobs only.
+
+    Example:
+        >>> from qvit_qiskit import registry
+        >>> registry.open("aer-exact").trainable
+        True
     """
     from qvit_qiskit.execution.profile_route import open_route
 
@@ -178,6 +212,15 @@ def route(
         RouteError: If the profile cannot be opened, the model holds a quantum layer that no route
             can bind (e.g. a stock ``TorchConnector``), or another thread routes the model.
         JobError: If the budget does not allow a job, a job fails, or the folder is another run's.
+
+    Example:
+        >>> import torch
+        >>> from qvit_qiskit import QuantumLinear, build_circuit, registry
+        >>> layer = QuantumLinear(build_circuit("ry-ring", 4))
+        >>> with registry.route(layer, "aer-boston-exact"):
+        ...     damped = layer(torch.zeros(1, 4))  # under the errors that a device reported
+        >>> bool((damped.abs() <= 1).all())
+        True
     """
     from qvit_qiskit.execution.binding import bindable, bound
 

@@ -20,7 +20,12 @@ from qvit_qiskit.hardware.values.floors import raised, square_root
 
 @dataclass(frozen=True)
 class Adaptive:
-    """How a run spends shots where answers need them; see `statistics.stopping`."""
+    """How a run spends shots where answers need them; see `statistics.stopping`.
+
+    Example:
+        >>> from qvit_qiskit.runs import Adaptive
+        >>> Adaptive(first_shots=32, certainty=0.95).check()  # raises JobError if it cannot be
+    """
 
     first_shots: int
     """Shots that all rows get."""

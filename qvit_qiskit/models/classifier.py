@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 
 class Classifier(nn.Module):
-    """Images (B, C, H, H) to logits (B, classes), rebuilt by its configuration."""
+    """Images (B, C, H, H) to logits (B, classes), rebuilt by its configuration.
+
+    Example:
+        >>> from qvit_qiskit import ViTConfig, build_model
+        >>> model = build_model(ViTConfig(), seed=0)
+        >>> model.cost().circuit_rows  # circuits to run for one image
+        96
+    """
 
     config: ViTConfig | ResNetConfig
 

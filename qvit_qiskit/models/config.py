@@ -24,6 +24,14 @@ class ViTConfig(Spec):
     The paper leaves most sizes open; this is our reconstruction after Boucher et al.
     (arXiv 2503.07294): pre-norm blocks, mean pooling, and per head three QNNs whose qubits are
     the head's features.
+
+    Example:
+        >>> from qvit_qiskit import ViTConfig
+        >>> config = ViTConfig(channels=3, classes=5, width=8, heads=2)
+        >>> config.tokens, config.head_width  # 4 x 4 patches; qubits of a circuit
+        (16, 4)
+        >>> config.parameter_matched().name
+        'vit'
     """
 
     kind_of_key = "model option"
@@ -241,7 +249,13 @@ def _choices(size: int, stem: str) -> str:
 
 
 class ResNetConfig(Spec):
-    """A ResNet of basic blocks; the defaults are ResNet-18."""
+    """A ResNet of basic blocks; the defaults are ResNet-18.
+
+    Example:
+        >>> from qvit_qiskit.models import ResNetConfig
+        >>> ResNetConfig().name
+        'resnet18'
+    """
 
     kind_of_key = "teacher option"
     kind: ClassVar[str] = "resnet"

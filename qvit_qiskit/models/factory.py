@@ -15,7 +15,14 @@ from qvit_qiskit.models.vit import ViT
 from qvit_qiskit.suggest import unknown
 
 ModelConfig = ViTConfig | ResNetConfig
-"""The configurations that `build_model` makes a model of."""
+"""The configurations that `build_model` makes a model of.
+
+Example:
+    >>> from qvit_qiskit import ViTConfig
+    >>> from qvit_qiskit.models import ModelConfig
+    >>> isinstance(ViTConfig(), ModelConfig)
+    True
+"""
 CONFIGS: dict[str, type[ViTConfig] | type[ResNetConfig]] = {
     config.kind: config for config in (ViTConfig, ResNetConfig)
 }
@@ -31,6 +38,16 @@ def build_model(config: ModelConfig, seed: int | None = None) -> Classifier:
     Args:
         config: The configuration.
         seed: Seeds the initial weights and leaves torch's global generator as it was.
+
+    Returns:
+        A module from images (B, C, H, W) to logits (B, classes).
+
+    Example:
+        >>> import torch
+        >>> from qvit_qiskit import ViTConfig, build_model
+        >>> model = build_model(ViTConfig(channels=1, classes=3, heads=2), seed=0)
+        >>> model(torch.zeros(2, 1, 28, 28)).shape  # logits (B, classes)
+        torch.Size([2, 3])
     """
     if seed is None:
         return ResNet(config) if isinstance(config, ResNetConfig) else ViT(config)
@@ -48,6 +65,11 @@ def read_config(kind: str, values: Mapping[str, Any]) -> ModelConfig:
 
     Raises:
         ConfigError: If the kind or a key is unknown, or a value does not fit.
+
+    Example:
+        >>> from qvit_qiskit.models import ResNetConfig, read_config
+        >>> read_config("resnet", ResNetConfig(classes=5).model_dump()).classes
+        5
     """
     if kind not in CONFIGS:
         raise ConfigError(unknown("kind of model", kind, CONFIGS))

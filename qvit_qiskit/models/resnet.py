@@ -39,6 +39,14 @@ class ResNet(Classifier):
     After He et al. (arXiv 1512.03385), with the stem that MedMNIST v2 (arXiv 2110.14795) uses for
     small images: one 3 x 3 convolution of stride 1 and no max-pooling. A 28 x 28 image has 28, 14,
     7 and 4 pixels on a side in the four stages.
+
+    Example:
+        >>> import torch
+        >>> from qvit_qiskit import build_model
+        >>> from qvit_qiskit.models import ResNetConfig
+        >>> model = build_model(ResNetConfig(width=4, blocks=(1, 1), classes=3), seed=0)
+        >>> model(torch.zeros(2, 1, 28, 28)).shape  # logits (B, classes)
+        torch.Size([2, 3])
     """
 
     config: ResNetConfig

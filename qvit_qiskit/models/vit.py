@@ -88,6 +88,14 @@ class ViT(Classifier):
     angles of the QNNs near one radian. With a distillation token (DeiT, arXiv 2012.12877) the
     logits are the mean of two heads: one reads the pooled patches or the class token, the other
     the distillation token.
+
+    Example:
+        >>> import torch
+        >>> from qvit_qiskit import ViTConfig
+        >>> from qvit_qiskit.models import ViT
+        >>> model = ViT(ViTConfig(projection="linear"))
+        >>> model(torch.zeros(2, 1, 28, 28)).shape  # logits (B, classes)
+        torch.Size([2, 2])
     """
 
     config: ViTConfig

@@ -105,6 +105,14 @@ class QNNConnector(TorchConnector):
     which the stock connector's gradient is wrong. Second derivatives are refused.
 
     The state dict of a stock connector is loaded as it is; `stock_state_dict` gives one back.
+
+    Example:
+        >>> import torch
+        >>> from qvit_qiskit import build_circuit, registry
+        >>> from qvit_qiskit.qnn import BroadcastEstimatorQNN, QNNConnector
+        >>> network = BroadcastEstimatorQNN(build_circuit("ry-ring", 4), registry.open("aer-exact"))
+        >>> QNNConnector(network)(torch.zeros(3, 4)).shape  # (rows, outputs)
+        torch.Size([3, 4])
     """
 
     def __init__(self, network: NeuralNetwork, initial_weights: np.ndarray | None = None) -> None:

@@ -49,6 +49,20 @@ def convert(model: nn.Module, backend: str | Route | None = None) -> nn.Module:
             reason, and nothing is changed.
         ProfileError: If the profile is missing or malformed.
         RouteError: If the profile cannot be opened.
+
+    Example:
+        >>> import torch
+        >>> from qiskit_machine_learning.circuit.library import qnn_circuit
+        >>> from qiskit_machine_learning.connectors import TorchConnector
+        >>> from qiskit_machine_learning.neural_networks import EstimatorQNN
+        >>> from qvit_qiskit import convert
+        >>> circuit, inputs, weights = qnn_circuit(2)
+        >>> network = EstimatorQNN(
+        ...     circuit=circuit, input_params=inputs, weight_params=weights, input_gradients=True
+        ... )
+        >>> model = convert(torch.nn.Sequential(torch.nn.Linear(4, 2), TorchConnector(network)))
+        >>> model[1]
+        QuantumLinear(custom, inputs=2, weights=8, route=aer-exact)
     """
     route = registry.open(backend) if isinstance(backend, str) else backend
     holders = list(places(model, (TorchConnector, NeuralNetwork)))

@@ -26,6 +26,13 @@ class QuantumLinear(QNNConnector):
 
     A `QNNConnector` that makes its own network and knows its route. In state dicts its weights
     have the name ``connector.weight``, as in checkpoints.
+
+    Example:
+        >>> import torch
+        >>> from qvit_qiskit import QuantumLinear, build_circuit
+        >>> layer = QuantumLinear(build_circuit("ry-ring", 4))
+        >>> layer(torch.zeros(5, 16, 4)).shape  # (B, N, inputs) to (B, N, outputs)
+        torch.Size([5, 16, 4])
     """
 
     def __init__(

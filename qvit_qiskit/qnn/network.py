@@ -32,6 +32,15 @@ class BroadcastEstimatorQNN(EstimatorQNN):
     The stock network sends one PUB per observable, lets a default precision override the shots
     of the estimator, and drops standard errors. This one sends ``(circuit, [[Z0], [Z1], …],
     rows)``, leaves shots to the route, and keeps the last `Measurement`.
+
+    Example:
+        >>> import numpy as np
+        >>> from qvit_qiskit import build_circuit, registry
+        >>> from qvit_qiskit.qnn import BroadcastEstimatorQNN
+        >>> route = registry.open("aer-exact")
+        >>> network = BroadcastEstimatorQNN(build_circuit("ry-ring", 4), route)
+        >>> network.forward(np.zeros((3, 4)), np.zeros(8)).shape  # (rows, outputs)
+        (3, 4)
     """
 
     def __init__(self, circuit: QNNCircuit, route: Route) -> None:

@@ -22,6 +22,14 @@ class QuantumProjections(nn.Module):
     Head h projects features ``h*n … (h+1)*n - 1`` of every token with three QNNs of n qubits.
     Each `QuantumLinear` can be used alone; together they are one estimator call with one PUB
     per projection.
+
+    Example:
+        >>> import torch
+        >>> from qvit_qiskit import QuantumProjections, build_circuit
+        >>> projections = QuantumProjections(build_circuit("ry-ring", 4), heads=2)
+        >>> q, k, v = projections(torch.zeros(5, 16, 8))  # (B, N, heads * inputs)
+        >>> q.shape  # (B, heads, N, outputs)
+        torch.Size([5, 2, 16, 4])
     """
 
     def __init__(self, circuit: QNNCircuit, heads: int, route: Route | None = None) -> None:

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Evaluation(Card):
-    """A model's answers on one backend."""
+    """A model's answers on one backend.
+
+    Example:
+        >>> from qvit_qiskit import ViTConfig, build_model, evaluate, load
+        >>> model = build_model(ViTConfig(projection="linear"), seed=0)
+        >>> one = evaluate(model, load("phantom").val)
+        >>> one.predicted.shape, one.agreement(one)
+        ((120,), 1.0)
+    """
 
     backend: str
     """The profile's name; where the model has nothing to route, that it has not."""
@@ -80,12 +88,23 @@ def evaluate(
         batch_size: Images per forward pass.
         tick: Called with the number of images done after every batch.
 
+    Returns:
+        Logits (n, classes), labels (n,), scores and seconds.
+
     Raises:
         DataError: If a logit is not finite, or there is not one score per class, or the images or
             labels are no such.
         ProfileError: If the profile is missing or malformed.
         RouteError: If the profile cannot be opened, or the model holds a quantum layer that no
             route can bind.
+
+    Example:
+        >>> from qvit_qiskit import ViTConfig, build_model, evaluate, load
+        >>> model = build_model(ViTConfig(width=2, heads=1, patch_size=14), seed=0)
+        >>> images = load("phantom").val
+        >>> evaluation = evaluate(model, images, "aer-shots")
+        >>> evaluation.logits.shape, evaluation.backend  # (n, classes)
+        ((120, 2), 'aer-shots')
     """
     given = as_split(split)
     check_channels_first(given)

@@ -34,7 +34,18 @@ USUAL_SHOTS = 1024
 
 @dataclass(frozen=True)
 class Price:
-    """An estimate, and what it was made from."""
+    """An estimate, and what it was made from.
+
+    Example:
+        >>> from qvit_qiskit import ViTConfig, build_model
+        >>> from qvit_qiskit.profile import IbmProfile
+        >>> from qvit_qiskit.runs import price
+        >>> model = build_model(ViTConfig(width=2, heads=1, patch_size=14), seed=0)
+        >>> profile = IbmProfile(kind="ibm", device="ibm_torino")
+        >>> priced = price(model, model.stage_rows(), images=10, profile=profile, shots=100)
+        >>> priced.estimate.executions
+        12000
+    """
 
     estimate: Estimate
     snapshot: str
@@ -144,8 +155,20 @@ def price(
         job_seconds: No job is planned longer than this, or than a minute where that is more.
         device: Instead of the snapshot that the profile names.
 
+    Returns:
+        The estimate, in QPU seconds and executions, and what it was made from.
+
     Raises:
         RouteError: If the snapshot does not exist, or the device is too small.
+
+    Example:
+        >>> from qvit_qiskit import ViTConfig, build_model
+        >>> from qvit_qiskit.profile import IbmProfile
+        >>> from qvit_qiskit.runs import price
+        >>> model = build_model(ViTConfig(width=2, heads=1, patch_size=14), seed=0)
+        >>> profile = IbmProfile(kind="ibm", device="ibm_torino")
+        >>> price(model, model.stage_rows(), 10, profile, shots=100).copies
+        1
     """
     device = device or pricing_device(profile)
     circuits = {id(c): c for c in _circuits(model)}.values()

@@ -18,7 +18,14 @@ from qvit_qiskit.runs.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Results:
-    """A finished run."""
+    """A finished run.
+
+    Example:
+        >>> from qvit_qiskit.runs import read_results
+        >>> results = read_results("runs/mine")  # a finished run
+        >>> results.logits.shape, len(results.layers)  # (n, classes), quantum layers
+        ((4, 2), 2)
+    """
 
     device: str
     """On which it ran."""
@@ -45,6 +52,11 @@ def read_results(run: Path | str) -> Results:
 
     Raises:
         JobError: If it is not finished, or a file is missing or not what the run wrote.
+
+    Example:
+        >>> from qvit_qiskit.runs import read_results
+        >>> read_results("runs/mine").labels.shape  # a finished run
+        (4,)
     """
     return results_of(RunFolder.open(Path(run)))
 

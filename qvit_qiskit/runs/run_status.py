@@ -12,7 +12,14 @@ from qvit_qiskit.hardware.reader import RunReader
 
 @dataclass(frozen=True, repr=False)
 class Status(Card):
-    """How far a run is, as its folder and, where it was asked, the service say."""
+    """How far a run is, as its folder and, where it was asked, the service say.
+
+    Example:
+        >>> from qvit_qiskit.runs import status
+        >>> now = status("runs/mine")
+        >>> now.state, now.stages
+        ('finished', 2)
+    """
 
     run: Path
     state: str
@@ -106,6 +113,11 @@ def status(run: Path | str) -> Status:
 
     Raises:
         JobError: If the folder is unusable.
+
+    Example:
+        >>> from qvit_qiskit.runs import status
+        >>> status("runs/mine").state
+        'finished'
     """
     folder = Path(run)
     reader = RunReader.open(folder)

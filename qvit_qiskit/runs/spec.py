@@ -23,7 +23,14 @@ OF_PROFILE = ("k", "buffer", "resilience_level", "readout")
 
 
 class JobSpec(Spec):
-    """One evaluation on a quantum processor."""
+    """One evaluation on a quantum processor.
+
+    Example:
+        >>> from qvit_qiskit.runs.spec import JobSpec
+        >>> spec = JobSpec(dataset="phantom", backend="ibm-boston", budget_seconds=30)
+        >>> spec.split, spec.max_loss
+        ('test', 0.25)
+    """
 
     kind_of_key = "key"
 
@@ -124,6 +131,12 @@ def load_spec(path: Path) -> JobSpec:
     Raises:
         JobError: If the file cannot be read, a key or value is wrong, or the checkpoint's path
             leaves the spec's folder.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qvit_qiskit.runs.spec import load_spec
+        >>> load_spec(Path("job.toml")).budget_seconds
+        30.0
     """
     examples = f"the package ({', '.join(spec_names('jobs'))})"
     data = read_toml(path, "job spec", JobError, examples)

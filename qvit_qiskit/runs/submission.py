@@ -99,9 +99,21 @@ def submit(
         tick: Called with the state while waiting.
         planning: Who hears of a plan.
 
+    Returns:
+        The run's state; ``.run`` is the folder that `resume` takes.
+
     Raises:
         JobError: If folder, budget or a setting does not fit, or nothing meets the accuracy.
         QvitError: If profile, account or device is refused, or the service does not answer.
+
+    Example:
+        >>> from qvit_qiskit import ViTConfig, build_model, load, submit
+        >>> from qvit_qiskit.data import stratified_subset
+        >>> model = build_model(ViTConfig(width=2, heads=1, patch_size=14), seed=0)
+        >>> images = stratified_subset(load("phantom").test, 4, seed=0)
+        >>> settings = {"budget_seconds": 20, "shots": 64, "wait": True}
+        >>> submit(model, images, "fake-boston", "runs/new", **settings).state
+        'finished'
     """
     found, profile = find_measured(backend, backends_dir, settings)
     _check_order(Path(run), budget_seconds, control_rows=control_rows, anchor_rows=anchor_rows)
@@ -190,11 +202,19 @@ def resume(
         patience: How long to wait for the service.
         tick: Called with the state while waiting.
 
+    Returns:
+        The run's state afterwards.
+
     Raises:
         JobError: If the folder is unusable, a job failed or is uncertain, or the budget does not
             suffice.
         RouteError: If the account or device is refused.
         ServiceError: If the service does not answer; calling again goes on.
+
+    Example:
+        >>> from qvit_qiskit import resume
+        >>> resume("runs/mine").state  # finished already: nothing is sent
+        'finished'
     """
     folder = Path(run)
     RunReader.open(folder)
@@ -360,6 +380,11 @@ def cancel(run: Path | str, patience: Patience | None = None) -> int:
 
     Raises:
         JobError: If the folder is unusable, or another process works on it.
+
+    Example:
+        >>> from qvit_qiskit.runs import cancel
+        >>> cancel("runs/mine")
+        0
     """
     folder = Path(run)
     RunReader.open(folder)

@@ -52,6 +52,11 @@ def watch(
 
     Returns:
         What became of the runs, in their order.
+
+    Example:
+        >>> from qvit_qiskit.runs import watch
+        >>> [one.status.state for one in watch(["runs/mine"])]
+        ['finished']
     """
     ends: dict[Path, Watched] = {}
     folders = list(dict.fromkeys(Path(run) for run in runs))

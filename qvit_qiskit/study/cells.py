@@ -51,7 +51,15 @@ class Sources:
 
 @dataclass(frozen=True)
 class Cell:
-    """One training and its evaluation."""
+    """One training and its evaluation.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qvit_qiskit.study import make_plan
+        >>> cell = make_plan(Path("tiny.toml")).cells[0]
+        >>> cell.dataset, cell.model
+        ('phantom', 'vit')
+    """
 
     dataset: str
     model: str

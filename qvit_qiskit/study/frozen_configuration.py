@@ -25,6 +25,12 @@ def freeze(plan: Plan) -> Path:
 
     Raises:
         JobError: If the file holds another configuration, or cannot be written.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qvit_qiskit.study import freeze, make_plan
+        >>> freeze(make_plan(Path("frozen.toml"))).name
+        'chosen.json'
     """
     path = frozen_file(plan)
     if path.exists() and _read(path) != plan.configuration:
@@ -52,6 +58,11 @@ def check_frozen(plan: Plan) -> None:
 
     Raises:
         JobError: If it is another one, or nothing is frozen where the spec says.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qvit_qiskit.study import check_frozen, make_plan
+        >>> check_frozen(make_plan(Path("tiny.toml")))  # its split is val: nothing to check
     """
     if plan.spec.split != "test" or plan.spec.frozen is None:
         return

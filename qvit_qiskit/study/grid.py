@@ -21,6 +21,12 @@ def expand(spec: StudySpec, sources: Sources) -> tuple[Cell, ...]:
 
     Raises:
         ConfigError: If an option does not fit, or two cells are the same training.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qvit_qiskit.study import make_plan
+        >>> len(make_plan(Path("tiny.toml")).cells)  # what expand made of the spec
+        2
     """
     cells = [
         _cell(spec, sources, *place) for place in _places(spec)

@@ -17,7 +17,14 @@ from qvit_qiskit.training import Teacher, open_teacher
 
 @dataclass(frozen=True)
 class Places:
-    """Where this machine keeps what specs name."""
+    """Where this machine keeps what specs name.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qvit_qiskit.study import Places
+        >>> Places(data_root=Path("medmnist")).source("breastmnist")
+        'breastmnist'
+    """
 
     data_root: Path | None = None
     backends_dir: Path | None = None
@@ -31,7 +38,15 @@ class Places:
 
 @dataclass(frozen=True)
 class Plan:
-    """A spec with its cells."""
+    """A spec with its cells.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qvit_qiskit.study import make_plan
+        >>> plan = make_plan(Path("tiny.toml"))
+        >>> len(plan.cells), len(plan.configuration)
+        (2, 64)
+    """
 
     path: Path
     spec: StudySpec
@@ -53,9 +68,18 @@ def make_plan(path: Path, places: Places | None = None) -> Plan:
         path: The spec.
         places: Where data sets and profiles are.
 
+    Returns:
+        The spec with its cells; nothing is trained yet.
+
     Raises:
         JobError: If the spec is malformed.
         QvitError: If an option does not fit, or something that the spec names is missing.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qvit_qiskit.study import make_plan
+        >>> [cell.seed for cell in make_plan(Path("tiny.toml")).cells]
+        [0, 1]
     """
     spec = load_study(path)
     where = replace(places or Places(), own=tuple(spec.paths.items()))

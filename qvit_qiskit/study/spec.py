@@ -72,7 +72,15 @@ class Override(Spec):
 
 
 class StudySpec(Spec):
-    """Data sets x models x heads x qubits x regimes x seeds, and on what they are judged."""
+    """Data sets x models x heads x qubits x regimes x seeds, and on what they are judged.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qvit_qiskit.study import load_study
+        >>> spec = load_study(Path("tiny.toml"))
+        >>> spec.datasets, spec.seeds
+        (('phantom',), (0, 1))
+    """
 
     kind_of_key = "key"
 
@@ -247,6 +255,12 @@ def load_study(path: Path) -> StudySpec:
 
     Raises:
         JobError: If the file cannot be read, or a key or value is wrong.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qvit_qiskit.study import load_study
+        >>> load_study(Path("tiny.toml")).split
+        'val'
     """
     examples = f"the package ({', '.join(spec_names('docs/studies'))})"
     data = read_toml(path, "study spec", JobError, examples)

@@ -32,7 +32,15 @@ _PACKAGES = ("qiskit", "qiskit-aer", "qiskit-machine-learning", "qiskit-ibm-runt
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model and where it came from."""
+    """A trained model and where it came from.
+
+    Example:
+        >>> from qvit_qiskit import ViTConfig, build_model, load_checkpoint, save_checkpoint
+        >>> save_checkpoint("mine", build_model(ViTConfig(), seed=0), {"dataset": "phantom"})
+        >>> checkpoint = load_checkpoint("mine")
+        >>> checkpoint.provenance["dataset"], checkpoint.model.config.heads
+        ('phantom', 2)
+    """
 
     model: Any
     """A `Classifier` of ours, or the module that was passed."""
@@ -54,6 +62,13 @@ def save_checkpoint(path: Path | str, model: nn.Module, provenance: dict[str, An
 
     Raises:
         CheckpointError: If a module of the user's own holds what cannot be stored.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qvit_qiskit import ViTConfig, build_model, load_checkpoint, save_checkpoint
+        >>> save_checkpoint("mine", build_model(ViTConfig(), seed=0), {"dataset": "phantom"})
+        >>> load_checkpoint("mine").provenance["dataset"]
+        'phantom'
     """
     metadata = {
         "format": f"{PREFIX}{FORMAT.number}",
@@ -79,10 +94,19 @@ def load_checkpoint(path: Path | str, model: nn.Module | None = None) -> Checkpo
         model: Where the checkpoint is that of a module of one's own: such a module, which gets
             the weights. No code is ever run from a checkpoint.
 
+    Returns:
+        The model and its provenance.
+
     Raises:
         CheckpointError: If the file is missing, damaged, or not one of ours; its weights are not
             those that were saved; or its names, shapes or circuits are not those of ``model``,
             which is then left as it was.
+
+    Example:
+        >>> from qvit_qiskit import ViTConfig, build_model, load_checkpoint, save_checkpoint
+        >>> save_checkpoint("mine", build_model(ViTConfig(), seed=0), {"dataset": "phantom"})
+        >>> load_checkpoint("mine").model.config.width
+        8
     """
     path = checkpoint_file(path)
     if not path.is_file():

@@ -36,7 +36,15 @@ STATE, BEST = "state.pt", "best.safetensors"
 
 @dataclass(frozen=True)
 class FitResult:
-    """A finished or interrupted training."""
+    """A finished or interrupted training.
+
+    Example:
+        >>> from qvit_qiskit import TrainConfig, ViTConfig, fit, load
+        >>> config = ViTConfig(projection="linear")
+        >>> result = fit(config, TrainConfig(epochs=2, subset=32), load("phantom"))
+        >>> [record.epoch for record in result.history]
+        [1, 2]
+    """
 
     model: Any
     """The model with the weights of the best epoch: a `Classifier`, or a copy of the module

@@ -14,6 +14,12 @@ class Distillation(Spec):
 
     Without `pretrain_epochs` it learns from teacher and labels at once. With them it learns from
     the teacher alone first, and then from the labels, as in Boucher et al. (arXiv 2503.07294).
+
+    Example:
+        >>> from qvit_qiskit import Distillation, TrainConfig
+        >>> soft = Distillation(teacher="checkpoints/resnet", temperature=2)
+        >>> TrainConfig(epochs=10, distill=soft).distill.label_alpha
+        0.5
     """
 
     kind_of_key = "distillation option"
@@ -56,7 +62,17 @@ class Distillation(Spec):
 
 
 class TrainConfig(Spec):
-    """Data, optimiser and seeds of one training."""
+    """Data, optimiser and seeds of one training.
+
+    Example:
+        >>> from qvit_qiskit import TrainConfig
+        >>> TrainConfig(epochs=20, learning_rate=1e-2).batch_size
+        32
+        >>> TrainConfig(epoch=20)
+        Traceback (most recent call last):
+            ...
+        qvit_qiskit.exceptions.ConfigError: Unknown training option 'epoch'. ...
+    """
 
     kind_of_key = "training option"
     later = {  # noqa: RUF012 - pydantic knows it as a class variable of the base

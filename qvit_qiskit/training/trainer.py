@@ -64,11 +64,21 @@ def fit(
         teacher: Who teaches, instead of the one that ``train.distill`` names.
         pretrain_data: The images of ``train.distill.pretrain_dataset``.
 
+    Returns:
+        The model of the epoch that ``select`` says, and every epoch's losses and scores.
+
     Raises:
         ConfigError: If model, data and teacher do not fit.
         CheckpointError: If the folder holds a training already, or there is no such teacher.
         DataError: If the images or labels are no such.
         RouteError: If the route is not for training.
+
+    Example:
+        >>> from qvit_qiskit import TrainConfig, ViTConfig, fit, load
+        >>> config = ViTConfig(width=2, heads=1, patch_size=14)
+        >>> result = fit(config, TrainConfig(epochs=2, subset=32), load("phantom"))
+        >>> len(result.history), result.interrupted
+        (2, False)
     """
     data = as_data(data, val)
     if train.dataset.lower() != data.name.lower():  # what was passed is what was trained on
@@ -151,9 +161,21 @@ def resume(
             there are epochs left in which it teaches.
         model: A module like the one that the training began with, where that was one's own.
 
+    Returns:
+        The same as `fit` would have returned without the interruption.
+
     Raises:
         CheckpointError: If the folder holds no training, or its model, data, teacher or profile
             have changed.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qvit_qiskit import TrainConfig, ViTConfig, fit, load
+        >>> from qvit_qiskit.training import resume
+        >>> config = ViTConfig(projection="linear")
+        >>> _ = fit(config, TrainConfig(epochs=1, subset=32), load("phantom"), folder=Path("mine"))
+        >>> len(resume(Path("mine"), load).history)  # nothing was left to do
+        1
     """
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))

@@ -71,6 +71,14 @@ class RunPlan:
     """The cheapest way to run an evaluation that meets a request.
 
     What is predicted holds if the device errs as its calibration says.
+
+    Example:
+        >>> from qvit_qiskit import ViTConfig, build_model, load, plan
+        >>> model = build_model(ViTConfig(width=2, heads=1, patch_size=14), seed=0)
+        >>> images = load("phantom").val
+        >>> chosen = plan(model, images, "fake-boston", agreement=0.8, settings={"k": 1})
+        >>> sorted(chosen.settings())
+        ['buffer', 'k', 'readout', 'resilience_level', 'shots']
     """
 
     device: str

@@ -82,12 +82,23 @@ def plan(
         seed: Of all draws.
         tick: Told in a few words what is looked at.
 
+    Returns:
+        Shots, copies and options, with their predicted price and loss.
+
     Raises:
         JobError: If nothing meets the request, or nothing that the budget allows; the message says
             what could be reached, and for how much.
         ProfileError: If the profile is missing or malformed.
         RouteError: If the profile is of kind ``aer``, or its device is unknown, too small or
             reports no errors.
+
+    Example:
+        >>> from qvit_qiskit import ViTConfig, build_model, load, plan
+        >>> model = build_model(ViTConfig(width=2, heads=1, patch_size=14), seed=0)
+        >>> images = load("phantom").test
+        >>> chosen = plan(model, images, "fake-boston", agreement=0.8, settings={"k": 1})
+        >>> chosen.settings()["shots"]
+        256
     """
     request = Accuracy.of(tolerance, agreement)
     _, profile = find_measured(backend, backends_dir, settings)

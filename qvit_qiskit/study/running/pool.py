@@ -21,6 +21,12 @@ def in_process(tasks: Sequence[CellTask]) -> Iterator[EpochProgress | Outcome]:
 
     Raises:
         KeyboardInterrupt: If a training was interrupted; it is kept.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qvit_qiskit.study import in_process, make_plan, run_study
+        >>> run_study(make_plan(Path("tiny.toml")), "tables", in_process).done
+        2
     """
     from qvit_qiskit.study.running.cell_work import work
 
@@ -34,7 +40,12 @@ def in_process(tasks: Sequence[CellTask]) -> Iterator[EpochProgress | Outcome]:
 
 
 class Pool:
-    """An executor on worker processes."""
+    """An executor on worker processes.
+
+    Example:
+        >>> from qvit_qiskit.study import Pool
+        >>> executor = Pool(2)  # for run_study(plan, folder, executor)
+    """
 
     def __init__(self, workers: int) -> None:
         """So many workers at most.

@@ -21,7 +21,16 @@ from qvit_qiskit.study.running.teacher_answers import Teaching, teach
 
 @dataclass
 class Watcher:
-    """What a caller hears of a running study; any of it may be left out."""
+    """What a caller hears of a running study; any of it may be left out.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qvit_qiskit.study import Watcher, make_plan, run_study
+        >>> watcher = Watcher(end=lambda cell, outcome: print(cell.model, "is done"))
+        >>> _ = run_study(make_plan(Path("tiny.toml")), "tables", watcher=watcher)
+        vit is done
+        vit is done
+    """
 
     begin: Callable[[Sequence[Cell], int], None] = lambda cells, attempt: None
     """The cells that will run; 0 for the first time, 1 for the first retry, …"""
@@ -35,7 +44,15 @@ class Watcher:
 
 @dataclass
 class Summary:
-    """What a call has done."""
+    """What a call has done.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qvit_qiskit.study import make_plan, run_study
+        >>> summary = run_study(make_plan(Path("tiny.toml")), "tables")
+        >>> summary.cells, summary.failed
+        (2, [])
+    """
 
     cells: int
     found: int
@@ -71,10 +88,19 @@ def run_study(
         retry: How often a failed cell is tried again at the end of this call.
         watcher: Hears what happens.
 
+    Returns:
+        What was done, cell by cell.
+
     Raises:
         JobError: If another process works on the folder, or the configuration is not the frozen
             one.
         KeyboardInterrupt: If interrupted; the next call goes on with the last epoch of each cell.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qvit_qiskit.study import make_plan, run_study
+        >>> run_study(make_plan(Path("tiny.toml")), "tables").done
+        2
     """
     if retry < 0:
         raise JobError(f"Expected 0 or more retries, but got {retry}.")

@@ -27,9 +27,18 @@ def open_teacher(source: TeacherLike) -> Teacher:
             (B, C, 28, 28), the range of `Split.tensors`, to logits (B, classes). A function's
             answers are not kept on disk, since nothing tells when they change.
 
+    Returns:
+        The teacher.
+
     Raises:
         CheckpointError: If there is no such checkpoint.
         ConfigError: If the Hub's classifier cannot be had.
+
+    Example:
+        >>> from qvit_qiskit import ViTConfig, build_model
+        >>> from qvit_qiskit.training import open_teacher
+        >>> open_teacher(build_model(ViTConfig(), seed=0)).name
+        'ViT'
     """
     if isinstance(source, Teacher):
         return source

@@ -28,6 +28,13 @@ class Teacher:
     """Logits for images, computed once for each split of a data set.
 
     They are kept in memory, and, where the teacher has a digest, in the cache folder.
+
+    Example:
+        >>> from qvit_qiskit import load
+        >>> from qvit_qiskit.training import open_teacher
+        >>> teacher = open_teacher(lambda images: images.mean((2, 3)).repeat(1, 2))
+        >>> teacher.logits(load("phantom"), "val").shape  # (n, classes)
+        (120, 2)
     """
 
     def __init__(
