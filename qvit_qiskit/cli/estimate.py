@@ -55,7 +55,7 @@ def estimate(
 ) -> None:
     """Price a job offline: executions, QPU seconds, money. Nothing is sent.
 
-    Example: qvit estimate jobs/hello-hardware.toml --checkpoint checkpoints/demo
+    Example: qvit estimate first-run
     """
     from qvit_qiskit.runs.job import read_job
     from qvit_qiskit.runs.overrides import read_settings

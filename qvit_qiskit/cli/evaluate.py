@@ -41,7 +41,7 @@ def evaluate(
 ) -> None:
     """Evaluate a checkpoint on a backend.
 
-    Example: qvit evaluate checkpoints/breast --backend aer-boston --data-root DIR
+    Example: qvit evaluate zoo:qvit-breastmnist --backend aer-boston --data-root DIR
     """
     from qvit_qiskit.data.subset import subset_indices
     from qvit_qiskit.execution import registry

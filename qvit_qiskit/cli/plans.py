@@ -42,7 +42,7 @@ def plan(
     Shots, copies on the chip, resilience level and readout are chosen on the device's snapshot,
     but for those that the spec, the profile or --set states. Labels are not used.
 
-    Example: qvit plan jobs/hello-hardware.toml --checkpoint checkpoints/demo --tolerance 0.02
+    Example: qvit plan first-run --tolerance 0.02
     """
     from qvit_qiskit.runs.job import read_written
     from qvit_qiskit.runs.overrides import read_settings

@@ -42,7 +42,7 @@ def submit(
 ) -> None:
     """Price a job, then send its first quantum layer. The folder survives this process.
 
-    Example: qvit submit jobs/hello-hardware.toml --checkpoint checkpoints/demo --wait
+    Example: qvit submit first-run --wait
     """
     from qvit_qiskit.ibm.calls import Patience
     from qvit_qiskit.runs import submit as send
