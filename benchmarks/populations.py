@@ -1,4 +1,4 @@
-"""Populations of labelled scores whose true AUC and ACC are known, for `coverage.py`.
+"""Populations of labelled scores whose true AUC and ACC are known, for `interval_coverage.py`.
 
 Latent values are normal with unit variance: of two classes a distance apart, of five classes raised
 by the distance in the true class. With shots, a model sees a latent value only as the share of ones

@@ -214,6 +214,7 @@ def test_every_import_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     listed = project["dependencies"] + extras["teachers"] + extras["study"]
+    listed += extras["fast"]
     names = {"scikit_learn": "sklearn", "pillow": "PIL"}
     plain = [re.match(r"[\w-]+", one).group().lower().replace("-", "_") for one in listed]
     declared = {names.get(name, name) for name in plain}

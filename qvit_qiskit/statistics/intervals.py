@@ -3,7 +3,7 @@
 An evaluation is random in up to three ways: other test images could have been drawn, the shots
 could have fallen otherwise, and training could have started from another seed. No interval covers
 more than it saw vary; `Interval.covers` names it. How often each interval holds the truth is
-measured by ``benchmarks/coverage.py``.
+measured by ``benchmarks/interval_coverage.py``.
 """
 
 from __future__ import annotations

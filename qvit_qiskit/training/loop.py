@@ -22,6 +22,8 @@ from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.profile_route import ProfileRoute
 from qvit_qiskit.files import atomic
 from qvit_qiskit.inference.prediction import predict
+from qvit_qiskit.simulation.kernel.availability import loops
+from qvit_qiskit.training.arithmetic import Arithmetic
 from qvit_qiskit.training.augmentation import augmented, contrasted
 from qvit_qiskit.training.checkpoint import save_checkpoint
 from qvit_qiskit.training.history import Epoch as Epoch
@@ -73,6 +75,7 @@ class Loop:
         route: ProfileRoute,
         folder: Path | None = None,
         teacher: dict[str, Any] | None = None,
+        arithmetic: Arithmetic | None = None,
     ) -> None:
         """A training, not begun.
 
@@ -81,7 +84,9 @@ class Loop:
             route: Where circuits run.
             folder: Where to write checkpoints and history.
             teacher: Name and digest of the teacher, for the checkpoints' provenance.
+            arithmetic: What the training began with; by default what new ones begin with.
         """
+        self.arithmetic = arithmetic or Arithmetic.now()
         self.phases, self.route, self.folder, self.teacher = phases, route, folder, teacher
         self.train: TrainConfig = phases[-1].train
         self.history: list[Epoch] = []
@@ -92,7 +97,7 @@ class Loop:
         """Train to the last epoch, or until interrupted."""
         interrupted = False
         self._restore()
-        with torch_threads(self.train.threads):
+        with torch_threads(self.train.threads), loops(self.arithmetic.loops):
             try:
                 for phase in self.phases:
                     if len(self.history) < phase.last:
@@ -115,7 +120,7 @@ class Loop:
         self.images, self.labels = phase.shown.pixels(), torch.tensor(phase.shown.labels)
         self.val_images = phase.data.val.pixels()
         self.objective = phase.objective(self.labels)
-        self.optimizer = _optimizer(self.train, self.model)
+        self.optimizer = _optimizer(self.train, self.model, self.arithmetic.fused)
         self.average = _average(self.train, self.model)
         self.phase = phase
 
@@ -274,13 +279,19 @@ class Loop:
         return {phase.name: phase for phase in self.phases}[name]  # type: ignore[index]
 
 
-def _optimizer(train: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(train: TrainConfig, model: nn.Module, fused: bool) -> torch.optim.Optimizer:
     rate, decay = train.learning_rate, train.weight_decay
+    weights = list(model.parameters())
+    # torch's fused steps know real numbers on these devices only
+    fused &= all(one.is_floating_point() and one.device.type in _FUSED for one in weights)
     if train.optimizer == "sgd":
         return torch.optim.SGD(
-            model.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=decay
+            weights, lr=rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=fused
         )
-    return torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
+    return torch.optim.AdamW(weights, lr=rate, weight_decay=decay, fused=fused)
+
+
+_FUSED = ("cpu", "cuda")
 
 
 def _average(train: TrainConfig, model: nn.Module) -> AveragedModel | None:

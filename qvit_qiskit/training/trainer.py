@@ -19,6 +19,7 @@ from qvit_qiskit.execution.profile_route import ProfileRoute
 from qvit_qiskit.files import write_text
 from qvit_qiskit.formats import Format
 from qvit_qiskit.models import ModelConfig, ViTConfig, read_config
+from qvit_qiskit.training.arithmetic import Arithmetic
 from qvit_qiskit.training.loop import BEST, FitResult, Loop, OnEpoch
 from qvit_qiskit.training.own_model import OwnModel
 from qvit_qiskit.training.phases import plan
@@ -100,7 +101,7 @@ def fit(
     training = Loop(phases, route, folder, identity)
     if folder is None:
         return training.run(on_epoch)
-    settings = _settings(shape, train, route, identity)
+    settings = _settings(shape, train, route, identity) | training.arithmetic.record()
     settings |= {"md5": data.md5, "pretrain_md5": pretrain_data.md5 if pretrain_data else None}
     settings |= {"origin": data.origin} if data.origin else {}
     return _run_in(folder, settings, training, on_epoch)
@@ -209,7 +210,8 @@ def resume(
         cache(lambda: _same_teacher(folder, train, teacher, identity)) if train.distill else None
     )
     phases = plan(config, train, data, other, opened)
-    return Loop(phases, _trainable(route), folder, identity).run(on_epoch)
+    arithmetic = Arithmetic.restored(settings, folder)
+    return Loop(phases, _trainable(route), folder, identity, arithmetic).run(on_epoch)
 
 
 def origin_of(folder: Path) -> str | None:

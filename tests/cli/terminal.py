@@ -19,8 +19,8 @@ ROWS = 50
 ESCAPE = r"\x1b\[[0-9;?]*"
 ERASED = re.compile(rf".*{ESCAPE}2K")
 """What a redrawn line held before."""
-PROGRESS = re.compile(r"[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]|(━|╺|╸).* left$|time left")
-"""Spinners, and bars over what is done."""
+PROGRESS = re.compile(r"[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]|(━|╺|╸).* left$|time left|once on this machine")
+"""Spinners, bars over what is done, and what is said while loops are compiled."""
 CODES = re.compile(rf"{ESCAPE}[A-Za-z]")
 
 

@@ -12,7 +12,9 @@ from qvit_qiskit.data import load
 from qvit_qiskit.data.phantom import phantom
 from qvit_qiskit.exceptions import CheckpointError
 from qvit_qiskit.models import ViTConfig, build_model
+from qvit_qiskit.simulation.kernel import availability
 from qvit_qiskit.training import TrainConfig, fit, load_checkpoint, loop, resume
+from qvit_qiskit.training.arithmetic import Arithmetic
 
 MODEL = ViTConfig(width=2, heads=1, patch_size=14)
 DATA = phantom(sizes=(40, 20, 20))
@@ -308,3 +310,28 @@ def test_the_average_is_what_is_judged_and_kept(monkeypatch):
         torch.testing.assert_close(kept, expected)
     assert found.best.epoch == 4
     assert any(not torch.equal(a, b) for a, b in zip(average, seen[-1], strict=True))
+
+
+def test_a_training_keeps_the_arithmetic_that_it_began_with(tmp_path, monkeypatch):
+    """One of an earlier version, which says nothing of it, goes on to the bit."""
+    monkeypatch.setattr(Arithmetic, "now", classmethod(lambda cls: cls()))
+    whole = train(tmp_path / "whole")
+    train(tmp_path / "run", stop_after(2))
+    monkeypatch.undo()
+    settings = json.loads((tmp_path / "run" / "train.json").read_text())
+    assert settings.pop("arithmetic") == {"fused": False, "loops": False}
+    (tmp_path / "run" / "train.json").write_text(json.dumps(settings))
+    identical(go_on(tmp_path / "run"), whole)
+    train(tmp_path / "new", stop_after(1))
+    settings = json.loads((tmp_path / "new" / "train.json").read_text())
+    assert {"arithmetic": settings["arithmetic"]} == Arithmetic.now().record()
+
+
+def test_loops_that_are_gone_are_told(tmp_path, monkeypatch):
+    train(tmp_path / "run", stop_after(1))
+    settings = json.loads((tmp_path / "run" / "train.json").read_text())
+    settings["arithmetic"] = {"fused": True, "loops": True}
+    (tmp_path / "run" / "train.json").write_text(json.dumps(settings))
+    monkeypatch.setattr(availability, "available", lambda: False)
+    with pytest.warns(UserWarning, match="goes on without, and its numbers will differ"):
+        go_on(tmp_path / "run")

@@ -23,6 +23,7 @@ from qvit_qiskit.simulation.exact.program import Program, torch_dtype
 from qvit_qiskit.simulation.exact.rotations import reduce_to, spread
 from qvit_qiskit.simulation.exact.stages import Angles
 from qvit_qiskit.simulation.exact.unitaries import AerUnitaries
+from qvit_qiskit.simulation.kernel.availability import pays
 
 CHUNK_BYTES = 2**21
 """Bytes of one state tensor: rows are processed in chunks of about this size (measured)."""
@@ -104,6 +105,16 @@ class RowEngine(Protocol[P]):
         """Values and their vector–Jacobian product."""
 
 
+class Calculation(Protocol):
+    """One request that is being worked on."""
+
+    def run(self, *, keep: bool) -> np.ndarray:
+        """Values of all rows, shape (G, observables, R)."""
+
+    def pullback(self, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """∂L/∂rows (P_row, H, R) and ∂L/∂shared (G, P_shared) from ∂L/∂values."""
+
+
 class Engine:
     """Runs requests; several requests share one Aer job."""
 
@@ -115,7 +126,7 @@ class Engine:
 
     def values(self, requests: Sequence[Request[Program]]) -> list[np.ndarray]:
         """Expectation values of every request, each of shape (G, observables, R)."""
-        return [task.run(keep=False) for task in self._start(requests)]
+        return [task.run(keep=False) for task in self._begin(requests)]
 
     def probabilities(self, request: Request[Program]) -> np.ndarray:
         """Probabilities of the basis states, shape (G, 2**n, R)."""
@@ -134,13 +145,32 @@ class Engine:
             to pairs (∂L/∂rows summed over an array's weight sets, shape (P_row, H, R);
             ∂L/∂shared summed over rows, shape (G, P_shared)).
         """
-        tasks = self._start(requests)
+        tasks = self._begin(requests)
         values = [task.run(keep=True) for task in tasks]
 
         def pullback(cotangents: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
             return [task.pullback(g) for task, g in zip(tasks, cotangents, strict=True)]
 
         return values, pullback
+
+    def _begin(self, requests: Sequence[Request[Program]]) -> list[Calculation]:
+        """The compiled loops for what pays there, the stages for everything else."""
+        looped = [not self.single and _pays(request) for request in requests]
+        staged = self._start([r for r, own in zip(requests, looped, strict=True) if not own])
+        if not any(looped):
+            return list(staged)
+        from qvit_qiskit.simulation.kernel.kernel_task import KernelTask  # imports numba
+
+        others = iter(staged)
+        return [
+            KernelTask(
+                request.program.code, request.program.angles, request.rows, request.shared,
+                request.diagonal, TAPE_BYTES,
+            )
+            if own
+            else next(others)
+            for request, own in zip(requests, looped, strict=True)
+        ]  # fmt: skip
 
     def _start(self, requests: Sequence[Request[Program]]) -> list[_Task]:
         tasks = [_Task(request, self.single) for request in requests]
@@ -156,6 +186,10 @@ class Engine:
             for k, (task, place) in enumerate(wanted):
                 task.unitaries[place] = partial(_nth, unitaries, k)
         return tasks
+
+
+def _pays(request: Request[Program]) -> bool:
+    return request.num_rows > 0 and pays(request.program.num_qubits, request.num_rows)
 
 
 class _Task:

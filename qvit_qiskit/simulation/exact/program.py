@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ from qvit_qiskit.simulation.exact.stages import (
     Stage,
     UnitaryStage,
 )
+from qvit_qiskit.simulation.kernel.availability import FEW_ROWS, pays
+from qvit_qiskit.simulation.kernel.gate_code import GateCode
 
 MAX_QUBITS = 24
 """A state of 24 qubits takes 256 MiB per row."""
@@ -48,7 +51,14 @@ class Program:
     basis: Basis
     order: np.ndarray | None
     """Basis state i is entry ``order[i]`` of the final state; None: it is entry i."""
+    lowered: Lowered
+    """The operations that were scheduled, for the compiled loops."""
     form: str = "state"
+
+    @cached_property
+    def code(self) -> GateCode:
+        """The circuit as the compiled loops read it."""
+        return GateCode.of(self.lowered, self.angles.row_rotations)
 
     def diagonals(self, num_observables: int) -> np.ndarray:
         """The observables on the final state, shape (2**n, observables)."""
@@ -63,6 +73,8 @@ class Program:
         """One line for people: which engine this circuit gets."""
         kinds = [type(stage) for stage in self.stages]
         number = "real" if self.real else "complex"
+        if pays(self.num_qubits, FEW_ROWS):
+            return f"exact, compiled loops over {len(self.code.gates)} gates, {number} amplitudes"
         if UnitaryStage in kinds:
             count = kinds.count(UnitaryStage)
             what = f"{count} shared unitary matri{'x' if count == 1 else 'ces'} from Aer per step"
@@ -144,6 +156,7 @@ def compile_lowered(
         real=_is_real(lowered),
         basis=basis,
         order=None if tail.trivial else tail.order(),
+        lowered=lowered,
     )
 
 

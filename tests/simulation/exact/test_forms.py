@@ -22,6 +22,8 @@ from qvit_qiskit.simulation.exact.gradient import AdjointGradient
 from qvit_qiskit.simulation.exact.program import compile_program
 from qvit_qiskit.simulation.exact.strings import compile_strings
 
+pytestmark = pytest.mark.usefixtures("stages")
+
 LOCAL = ["ry-chain", "cz-ring", "lattice", "square-lattice"]
 
 

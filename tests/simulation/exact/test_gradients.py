@@ -21,6 +21,8 @@ from qvit_qiskit.simulation.exact.estimator import Compiler, ExactEstimator
 from qvit_qiskit.simulation.exact.gradient import AdjointGradient
 from qvit_qiskit.simulation.exact.program import compile_program
 
+pytestmark = pytest.mark.usefixtures("stages")
+
 MODES = {"unitaries": lambda qubits, layers: True, "layers": lambda qubits, layers: False}
 """Whether shared parts become unitary matrices."""
 

@@ -5,6 +5,8 @@ import pytest
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.execution import registry
 
+pytestmark = pytest.mark.usefixtures("stages")
+
 
 @pytest.mark.parametrize(
     ("family", "qubits", "layers", "fragment"),

@@ -22,6 +22,8 @@ from qvit_qiskit.simulation.exact.estimator import Compiler, ExactEstimator, var
 from qvit_qiskit.simulation.exact.program import MAX_QUBITS, compile_program
 from qvit_qiskit.simulation.shifts import circuit_pub
 
+pytestmark = pytest.mark.usefixtures("stages")
+
 MODES = {"unitaries": lambda qubits, layers: True, "layers": lambda qubits, layers: False}
 """Whether shared parts become unitary matrices."""
 

@@ -1,7 +1,7 @@
 """How often the intervals of `qvit_qiskit.comparison` hold the truth, by simulation.
 
-    python benchmarks/coverage.py
-    python benchmarks/coverage.py --methods delong textbook --repeats 10000 --json coverage.json
+    python benchmarks/interval_coverage.py
+    python benchmarks/interval_coverage.py --methods delong --repeats 10000 --json coverage.json
 
 Every repeat draws a new test set, labels included, from a population whose metrics are known (see
 `populations.py`). Coverage that lies below nominal by more than two of its own Monte Carlo errors

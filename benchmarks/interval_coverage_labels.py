@@ -1,6 +1,6 @@
 """How often intervals cover the truth where an image may have several labels.
 
-    python benchmarks/coverage_labels.py [--draws 400] [--images 60 200]
+    python benchmarks/interval_coverage_labels.py [--draws 400] [--images 60 200]
 
 Fourteen labels of 6 to 35 % prevalence go together by a common cause, and so do the errors of an
 image. The truth is that of 200,000 images. A second model sees less; its differences are covered,

@@ -1,0 +1,1 @@
+"""Exact values and gradients by compiled loops over gates; needs numba."""

@@ -1,0 +1,156 @@
+"""One request on its way through the compiled loops."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numba.core import event
+
+from qvit_qiskit.simulation.exact.columns import SplitAngles
+from qvit_qiskit.simulation.kernel.block_loops import back, forward
+from qvit_qiskit.simulation.kernel.gate_code import SHARED, GateCode
+from qvit_qiskit.simulation.kernel.gate_loops import LANES
+from qvit_qiskit.simulation.kernel.loops import Sums, Tables, Trig
+
+PART = 16
+"""Blocks of rows whose sums are made together: sums do not depend on the number of threads."""
+
+
+class CompileNotice(event.Listener):
+    """Says to a person that waits why: the first call on a machine compiles, later ones do not."""
+
+    def __init__(self) -> None:
+        self.silent = not sys.stderr.isatty()
+
+    def on_start(self, event: Any) -> None:
+        """A loop is about to be compiled, since it was not in numba's cache."""
+        if not self.silent:
+            print("Compiling loops over gates, once on this machine ...", file=sys.stderr)
+        self.silent = True
+
+    def on_end(self, event: Any) -> None:
+        """It is."""
+
+
+event.register("numba:compile", CompileNotice())
+
+
+class KernelTask:
+    """Values of one circuit at H arrays of R rows with G weight sets, and their pullback."""
+
+    def __init__(
+        self,
+        code: GateCode,
+        angles: SplitAngles,
+        rows: np.ndarray,
+        shared: np.ndarray,
+        diagonal: np.ndarray,
+        tape_bytes: int,
+    ) -> None:
+        """A task, not begun.
+
+        Args:
+            code: The circuit.
+            angles: Its angles, from rows and weights.
+            rows: Shape (P_row, H, R).
+            shared: Shape (G, P_shared), G a multiple of H.
+            diagonal: The observables by basis states, shape (2**n, K).
+            tape_bytes: Above this size the last states are not kept, but computed again.
+        """
+        self.code, self.angles, self.rows = code, angles, rows
+        self.weights = np.ascontiguousarray(shared.T)  # (P_shared, G)
+        self.groups, self.tape_bytes = len(shared), tape_bytes
+        self.blocks = -(-rows.shape[2] // LANES)
+        self.of_rows = angles.row_values(rows, self.weights)
+        self.row, self.by_group = self._row_angles()
+        half = self._shared_angles() / 2
+        self.shared = np.stack([np.cos(half), np.sin(half)])  # (2, G, m)
+        self.diagonal = np.empty_like(diagonal)
+        self.diagonal[code.places] = diagonal
+        self.finals = np.empty((0, 0, 0, 0))
+
+    def _shared_angles(self) -> np.ndarray:
+        """Shape (G, m)."""
+        table = self.angles.shared_table.evaluate(list(self.weights))
+        out = np.zeros((self.groups, len(table)))
+        for slot, angle in enumerate(table):
+            out[:, slot] = angle
+        return out
+
+    def _row_angles(self) -> tuple[np.ndarray, bool]:
+        """Cosines and sines of half the angles, (2, m_row, H or G, R padded); whether it is G."""
+        arrays, rows = self.rows.shape[1:]
+        table = self.angles.row_table.evaluate(self.of_rows)  # each (H, G/H or 1, R)
+        by_group = any(angle.shape[1] > 1 for angle in table)
+        by_group = by_group or bool((self.code.product[:, 0] == SHARED).any())
+        count = self.groups if by_group else arrays
+        half = np.zeros((len(table), count, self.blocks * LANES))
+        for slot, angle in enumerate(table):
+            wide = np.broadcast_to(angle, (arrays, count // arrays, rows))
+            half[slot, :, :rows] = wide.reshape(count, rows) / 2
+        return np.stack([np.cos(half), np.sin(half)]), by_group
+
+    def _arguments(self) -> tuple[Any, ...]:
+        code = self.code
+        tables = Tables(code.product, code.gates, code.pairs, code.phase_parts, code.matrix_parts)
+        return tables, Trig(self.row, self.shared), self.by_group, code.parts, self.diagonal
+
+    def _spread(self, work: Any) -> None:
+        """Give the parts of the rows to as many threads as torch may use."""
+        parts = [(a, min(a + PART, self.blocks)) for a in range(0, self.blocks, PART)]
+        threads = min(torch.get_num_threads(), len(parts))
+        if threads < 2:
+            for number, blocks in enumerate(parts):
+                work(number, blocks)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, range(len(parts)), parts))
+
+    def run(self, *, keep: bool) -> np.ndarray:
+        """Values of all rows, shape (G, K, R).
+
+        Args:
+            keep: Whether `pullback` will be called.
+        """
+        shape = (self.groups, self.blocks, len(self.diagonal), self.code.parts * LANES)
+        if keep and 8 * int(np.prod(shape)) <= self.tape_bytes:
+            self.finals = np.empty(shape)
+        values = np.empty((self.groups, self.diagonal.shape[1], self.blocks * LANES))
+
+        def work(number: int, blocks: tuple[int, int]) -> None:
+            forward(*self._arguments(), blocks, self.finals, values)
+
+        self._spread(work)
+        return values[:, :, : self.rows.shape[2]]
+
+    def pullback(self, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """∂L/∂rows (P_row, H, R) and ∂L/∂shared (G, P_shared).
+
+        Args:
+            cotangent: ∂L/∂values, shape (G, K, R).
+        """
+        arrays, rows = self.rows.shape[1:]
+        padded = np.zeros((self.groups, self.diagonal.shape[1], self.blocks * LANES))
+        padded[:, :, :rows] = cotangent
+        by_angle = np.zeros(self.row.shape[1:])  # of rows
+        by_part = np.zeros((-(-self.blocks // PART), *self.shared.shape[1:]))
+
+        def work(number: int, blocks: tuple[int, int]) -> None:
+            sums = Sums(by_angle, by_part[number])
+            back(*self._arguments(), blocks, self.finals, padded, sums)
+
+        self._spread(work)
+        by_row, by_shared = np.zeros_like(self.rows), np.zeros_like(self.weights)
+        if len(by_angle):
+            grads = [own[:, :rows].reshape(arrays, -1, rows) for own in by_angle]
+            self.angles.pull_rows(self.of_rows, grads, by_row, by_shared)
+        summed = by_part.sum(axis=0)
+        for k, own in enumerate(
+            self.angles.shared_table.pullback(list(self.weights), list(summed.T))
+        ):
+            by_shared[k] += own
+        return by_row, by_shared.T
