@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor, nn, stack
 
 from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.circuits.bundle import Bundle
@@ -72,47 +72,43 @@ class QuantumProjections(nn.Module):
             )
         batch, tokens, _ = x.shape
         rows = x.reshape(batch * tokens, self.heads, count)  # (B*N, heads, n)
-        inputs = [rows[:, h] for h in range(self.heads)]  # each (B*N, n)
-        weights = [layer.weight for layer in self._all()]
-        flat = apply(self._evaluate, *inputs, *weights)  # 3*heads of (B*N, num_outputs)
-        # each (B, N, num_outputs)
-        split = [o.reshape(batch, tokens, self.circuit.num_outputs) for o in flat]
-        q, k, v = (split[part::3] for part in range(3))  # of every head
-        return _stack(q), _stack(k), _stack(v)
+        # one tensor of each kind: a crossing to numpy and back costs more than small numbers
+        weights = stack([layer.weight for layer in self._all()])  # (3*heads, num_weights)
+        (flat,) = apply(self._evaluate, rows, weights)  # (heads, 3, B*N, num_outputs)
+        parts = flat.reshape(self.heads, 3, batch, tokens, self.circuit.num_outputs)
+        # each (B, heads, N, num_outputs)
+        q, k, v = (parts[:, part].transpose(0, 1).contiguous() for part in range(3))
+        return q, k, v
 
     def _evaluate(self, arrays: Arrays, differentiate: bool) -> tuple[Arrays, PullArrays | None]:
-        inputs, weights = arrays[: self.heads], arrays[self.heads :]
+        """Values (heads, 3, R, num_outputs) of rows (R, heads, n) and weights (3*heads, P)."""
+        rows, weights = arrays
         networks = [[layer.network for layer in self._of_head(h)] for h in range(self.heads)]
         if len({id(n.route) for one in networks for n in one}) > 1:
             raise RouteError(
                 "The projections of one layer are bound to different routes: bind all."
             )
-        if len(inputs[0]) == 0:
-            empty = np.zeros((0, self.circuit.num_outputs))
-            return [empty] * (3 * self.heads), lambda _: [np.zeros_like(a) for a in arrays]
+        if len(rows) == 0:
+            empty = np.zeros((self.heads, 3, 0, self.circuit.num_outputs))
+            return [empty], lambda _: [np.zeros_like(a) for a in arrays]
         bundles = [
             # Q, K and V share the head's rows
-            Bundle((self.circuit,) * 3, tuple(weights[3 * h : 3 * h + 3]), inputs[h])
+            Bundle((self.circuit,) * 3, tuple(weights[3 * h : 3 * h + 3]), rows[:, h])
             for h in range(self.heads)
         ]
         if not differentiate:
-            return [v for one in measure(bundles, networks) for v in one], None
+            return [np.array(measure(bundles, networks))], None
         values, pullback = linearize(bundles, networks)
 
         def pull(cotangents: Arrays) -> Sequence[np.ndarray]:
-            gradients = pullback([list(cotangents[3 * h : 3 * h + 3]) for h in range(self.heads)])
-            return [g.inputs for g in gradients] + [w for g in gradients for w in g.weights]
+            gradients = pullback([list(own) for own in cotangents[0]])
+            by_weight = [w for g in gradients for w in g.weights]
+            return [np.stack([g.inputs for g in gradients], axis=1), np.stack(by_weight)]
 
-        return [v for one in values for v in one], pull
+        return [np.array(values)], pull
 
     def _of_head(self, head: int) -> list[QuantumLinear]:
         return [self.query[head], self.key[head], self.value[head]]  # type: ignore[list-item]
 
     def _all(self) -> list[QuantumLinear]:
         return [layer for head in range(self.heads) for layer in self._of_head(head)]
-
-
-def _stack(parts: Sequence[Tensor]) -> Tensor:
-    from torch import stack
-
-    return stack(list(parts), dim=1)  # (B, heads, N, num_outputs)

@@ -68,7 +68,7 @@ class KernelTask:
         self.of_rows = angles.row_values(rows, self.weights)
         self.row, self.by_group = self._row_angles()
         half = self._shared_angles() / 2
-        self.shared = np.stack([np.cos(half), np.sin(half)])  # (2, G, m)
+        self.shared = _trig(half)  # (2, G, m)
         self.diagonal = np.empty_like(diagonal)
         self.diagonal[code.places] = diagonal
         self.finals = np.empty((0, 0, 0, 0))
@@ -92,7 +92,7 @@ class KernelTask:
         for slot, angle in enumerate(table):
             wide = np.broadcast_to(angle, (arrays, count // arrays, rows))
             half[slot, :, :rows] = wide.reshape(count, rows) / 2
-        return np.stack([np.cos(half), np.sin(half)]), by_group
+        return _trig(half), by_group
 
     def _arguments(self) -> tuple[Any, ...]:
         code = self.code
@@ -154,3 +154,12 @@ class KernelTask:
         ):
             by_shared[k] += own
         return by_row, by_shared.T
+
+
+def _trig(angles: np.ndarray) -> np.ndarray:
+    """Cosines and sines, shape (2, ...)."""
+    out = torch.empty((2, *angles.shape), dtype=torch.float64)
+    given = torch.from_numpy(angles)
+    torch.cos(given, out=out[0])  # torch computes several at a time
+    torch.sin(given, out=out[1])
+    return out.numpy()
