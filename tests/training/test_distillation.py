@@ -449,8 +449,8 @@ def test_the_optimizer_is_the_one_asked_for(monkeypatch):
         monkeypatch.setattr(torch.optim, name, spy)
     train(RESNET, None, epochs=1)
     train(RESNET, None, epochs=1, optimizer="sgd", weight_decay=0.1)
-    assert made[0] == ("AdamW", {"lr": 0.02, "weight_decay": 1e-2})
-    sgd = {"lr": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}
+    assert made[0] == ("AdamW", {"lr": 0.02, "weight_decay": 1e-2, "fused": True})
+    sgd = {"lr": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1, "fused": True}
     assert made[1] == ("SGD", sgd)
 
 
