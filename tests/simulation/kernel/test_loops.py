@@ -61,7 +61,7 @@ def test_families(rng, family, qubits, layers, rows, groups, arrays):
 
 
 @pytest.mark.parametrize(
-    "seed", [k if k < 25 else pytest.param(k, marks=pytest.mark.check) for k in range(300)]
+    "seed", [k if k < 25 else pytest.param(k, marks=pytest.mark.check) for k in range(150)]
 )
 def test_circuits_of_the_library(rng, seed):
     """Gates of all kinds, angles that mix rows and weights, several observables."""
