@@ -95,7 +95,7 @@ def test_param_shift_can_be_asked_for(here):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("aer-exact", "exact, batched state in torch"),
+        ("aer-exact", "exact, compiled loops over "),
         ("aer-shots", "bitstrings from: exact, batched state in torch"),
         (
             "aer-boston",

@@ -51,7 +51,8 @@ class FormCompiler(Compiler[Program]):
         """One line: the form that a circuit's values have when its inputs vary by row."""
         columns = tuple(range(circuit.num_inputs))
         prepared, terms = prepare_with(circuit.canonical, circuit.pauli_terms, perfect=True)
-        return self.passes(prepared.circuit, terms, columns)[0][0].describe()
+        program = self.passes(prepared.circuit, terms, columns)[0][0]
+        return program.describe_values() if isinstance(program, Program) else program.describe()
 
     def _make_passes(
         self, circuit: QuantumCircuit, observables: Sequence[Mapping[str, Any]], columns: Columns

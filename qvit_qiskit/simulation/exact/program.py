@@ -69,12 +69,17 @@ class Program:
         out[self.order] = plain
         return out
 
+    def describe_values(self) -> str:
+        """One line for people: which engine its expectation values get."""
+        if not pays(self.num_qubits, FEW_ROWS):
+            return self.describe()
+        number = "real" if self.real else "complex"
+        return f"exact, compiled loops over {len(self.code.gates)} gates, {number} amplitudes"
+
     def describe(self) -> str:
-        """One line for people: which engine this circuit gets."""
+        """One line for people: the stages that a state runs through."""
         kinds = [type(stage) for stage in self.stages]
         number = "real" if self.real else "complex"
-        if pays(self.num_qubits, FEW_ROWS):
-            return f"exact, compiled loops over {len(self.code.gates)} gates, {number} amplitudes"
         if UnitaryStage in kinds:
             count = kinds.count(UnitaryStage)
             what = f"{count} shared unitary matri{'x' if count == 1 else 'ces'} from Aer per step"
