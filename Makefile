@@ -45,7 +45,7 @@ docs: $(STAMP)  ## build the site into build/site/html, without a network; warni
 
 zoo: $(STAMP)  ## train the models of the package anew, from the frozen configuration (half an hour or more)
 	$(BIN)/qvit study docs/studies/zoo.toml
-	$(BIN)/python -m qvit_qiskit.study.results.trained_models checkpoints/study-zoo qvit_qiskit/training/zoo/models
+	$(BIN)/python -m qvit_qiskit.study.results.trained_models checkpoints/study-zoo qvit_qiskit/zoo/models
 
 bench: $(STAMP)  ## compare training speed with peers (see benchmarks/README.md)
 	$(BIN)/python benchmarks/training_step.py

@@ -21,7 +21,18 @@ ROOMS = [
     "circuits",
 ]
 """From the top: a room imports what stands below it."""
-GROUND = ["data", "metrics", "formats", "exceptions", "files", "spec", "suggest", "card", "shipped"]
+GROUND = [
+    "data",
+    "metrics",
+    "formats",
+    "exceptions",
+    "files",
+    "spec",
+    "suggest",
+    "card",
+    "shipped",
+    "zoo",
+]
 """The ground imports the ground, and no room."""
 
 

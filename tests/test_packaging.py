@@ -13,7 +13,7 @@ import pytest
 import qvit_qiskit
 from qvit_qiskit.execution import registry
 from qvit_qiskit.shipped import PACKED
-from qvit_qiskit.training.zoo import model_names
+from qvit_qiskit.zoo import model_names
 
 ROOT = Path(__file__).resolve().parent.parent
 LISTING = (
@@ -69,9 +69,9 @@ def test_the_wheel_holds_the_package_and_copies_of_its_data(wheel):
         rest = {name for name in names if "packaged" not in name and dist_info not in name}
         assert rest == {str(path.relative_to(ROOT)) for path in files}
         assert "qvit_qiskit/py.typed" in rest
-        models = {f"qvit_qiskit/training/zoo/models/{name}.safetensors" for name in model_names()}
+        models = {f"qvit_qiskit/zoo/models/{name}.safetensors" for name in model_names()}
         assert models <= rest
-        assert models
+        assert len(models) == 30
         assert f"{dist_info}/licenses/LICENSE" in names
         commands = archive.read(f"{dist_info}/entry_points.txt").decode()
         assert "qvit = qvit_qiskit.cli:main" in commands
@@ -109,7 +109,7 @@ def test_a_wheel_brings_its_specs_and_models(installed, tmp_path, monkeypatch):
     package = installed / "qvit_qiskit"
     assert [Path(file) for file in files] == [
         package / "packaged" / "jobs" / "first-run.toml",
-        package / "training" / "zoo" / "models" / "qvit-breastmnist-0.safetensors",
+        package / "zoo" / "models" / "qvit-breastmnist-0.safetensors",
         package / "packaged" / "studies" / "tiny.toml",
     ]
 

@@ -9,7 +9,7 @@ from statistics import fmean
 import pytest
 
 from qvit_qiskit.cli import run
-from qvit_qiskit.training.zoo import model_cards
+from qvit_qiskit.zoo import model_cards
 
 ROOT = Path(__file__).parents[1]
 ELSEWHERE = "around-a-training.md"

@@ -25,6 +25,7 @@ GROUPS: dict[str, str] = {
     "runs": "Evaluations and runs",
     "comparison": "Comparisons",
     "study": "Studies",
+    "zoo": "Trained models",
     "profile": "Profiles",
     "runs.spec": "Job specs",
     "execution.registry": "Routes",

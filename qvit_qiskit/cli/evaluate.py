@@ -49,7 +49,7 @@ def evaluate(
     from qvit_qiskit.runs import evaluate as run
     from qvit_qiskit.runs.predictions import prediction_frame
     from qvit_qiskit.training import load_checkpoint
-    from qvit_qiskit.training.zoo.names import shown_name
+    from qvit_qiskit.zoo.names import shown_name
 
     loaded = load_checkpoint(checkpoint)
     route = registry.open(backend, backends_dir=backends_dir)

@@ -13,7 +13,7 @@ from qvit_qiskit.cli import screen
 from qvit_qiskit.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from qvit_qiskit.training.zoo import ModelCard
+    from qvit_qiskit.zoo import ModelCard
 
 
 def models(
@@ -26,7 +26,7 @@ def models(
 
     Example: qvit models qvit-retinamnist
     """
-    from qvit_qiskit.training.zoo import model_card, model_cards
+    from qvit_qiskit.zoo import model_card, model_cards
 
     if name is not None:
         card = model_card(name)

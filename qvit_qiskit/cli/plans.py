@@ -47,7 +47,7 @@ def plan(
     from qvit_qiskit.runs.job import read_written
     from qvit_qiskit.runs.overrides import read_settings
     from qvit_qiskit.runs.planning.plan_folder import check_free, write_plan
-    from qvit_qiskit.training.zoo.names import shown_name
+    from qvit_qiskit.zoo.names import shown_name
 
     given = read_settings(settings or [])
     asked = {"tolerance": tolerance, "agreement": agreement}

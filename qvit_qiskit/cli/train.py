@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from qvit_qiskit.data import MedImages
     from qvit_qiskit.models import ModelConfig
     from qvit_qiskit.spec import Spec
-    from qvit_qiskit.training import Distillation, FitResult, Teacher, TrainConfig
-    from qvit_qiskit.training.zoo import Preset
+    from qvit_qiskit.training import Distillation, FitResult, Preset, Teacher, TrainConfig
 
 DEFAULT_OUT = Path("checkpoints")
 ELSEWHERE = {
@@ -222,7 +221,7 @@ def _fit(context: typer.Context) -> FitResult:
 def _preset(context: typer.Context) -> Preset | None:
     """The settings that the options start from; None without a preset."""
     from qvit_qiskit.exceptions import ConfigError
-    from qvit_qiskit.training.zoo import preset
+    from qvit_qiskit.training.presets import preset
 
     name = context.params["preset"]
     if name is not None and "model" in _given(context):
@@ -246,7 +245,7 @@ def _distillation(context: typer.Context) -> Distillation | None:
     """What to learn from the teacher, from the options."""
     from qvit_qiskit.exceptions import ConfigError
     from qvit_qiskit.training import Distillation
-    from qvit_qiskit.training.zoo.names import checkpoint_file, names_model
+    from qvit_qiskit.zoo.names import checkpoint_file, names_model
 
     said, place = _chosen(context, Distillation), context.params["teacher"]
     if place is None:

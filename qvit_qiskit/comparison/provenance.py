@@ -21,7 +21,7 @@ from qvit_qiskit.models import ViT
 from qvit_qiskit.runs.planning.chosen_plan import RunPlan
 from qvit_qiskit.runs.run_folder import Source, weights_digest
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint, versions
-from qvit_qiskit.training.zoo.names import FOLDER, checkpoint_file, names_model
+from qvit_qiskit.zoo.names import FOLDER, checkpoint_file, names_model
 
 CHECKED = "checkpoint"
 """The fact that names a checkpoint."""

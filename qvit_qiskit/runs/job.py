@@ -24,7 +24,7 @@ from qvit_qiskit.runs.pricing import Price, price, pricing_device
 from qvit_qiskit.runs.run_folder import Source
 from qvit_qiskit.runs.spec import JobSpec, load_spec
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint
-from qvit_qiskit.training.zoo.names import checkpoint_file
+from qvit_qiskit.zoo.names import checkpoint_file
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from qvit_qiskit.exceptions import ConfigError, JobError
 from qvit_qiskit.hardware.shot_shares import Adaptive
 from qvit_qiskit.shipped import spec_names
 from qvit_qiskit.spec import Spec, read_toml
-from qvit_qiskit.training.zoo.names import names_model
+from qvit_qiskit.zoo.names import names_model
 
 if TYPE_CHECKING:
     from qvit_qiskit.profile import FakeProfile, IbmProfile

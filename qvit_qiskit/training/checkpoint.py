@@ -22,7 +22,7 @@ from qvit_qiskit.files import atomic
 from qvit_qiskit.formats import Format
 from qvit_qiskit.models import Classifier, ViTConfig, build_model, read_config
 from qvit_qiskit.training import module_checkpoint
-from qvit_qiskit.training.zoo.names import checkpoint_file
+from qvit_qiskit.zoo.names import checkpoint_file
 
 FORMAT, PREFIX = Format("checkpoint", 1, CheckpointError), "qvit-checkpoint-"
 DIGEST = "sha256"

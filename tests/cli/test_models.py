@@ -6,7 +6,8 @@ import pytest
 
 from qvit_qiskit.cli import run
 from qvit_qiskit.training import load_checkpoint
-from qvit_qiskit.training.zoo import model_card, model_cards, preset
+from qvit_qiskit.training.presets import preset
+from qvit_qiskit.zoo import model_card, model_cards
 
 
 @pytest.fixture

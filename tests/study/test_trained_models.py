@@ -9,7 +9,7 @@ from qvit_qiskit.models import build_model
 from qvit_qiskit.study.folder import StudyFolder
 from qvit_qiskit.study.results.trained_models import write_models
 from qvit_qiskit.training import load_checkpoint, save_checkpoint
-from qvit_qiskit.training.zoo.cards import CARD
+from qvit_qiskit.zoo.cards import CARD
 
 
 def study(place, unfinished=(), **changes):

@@ -20,8 +20,8 @@ from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.files import atomic
 from qvit_qiskit.study.folder import StudyFolder
 from qvit_qiskit.study.results.findings import Run, read_findings
-from qvit_qiskit.training.zoo.cards import CARD, ModelCard
-from qvit_qiskit.training.zoo.names import SUFFIX, checkpoint_file
+from qvit_qiskit.zoo.cards import CARD, ModelCard
+from qvit_qiskit.zoo.names import SUFFIX, checkpoint_file
 
 SOURCES = {
     "breastmnist": "Al-Dhabyani et al., Data in Brief 28, 104863 (2020), "
