@@ -9,6 +9,9 @@ from typer.main import get_command
 
 from qvit_qiskit.cli.app import app
 
+MOST_OF_A_LABEL = 30
+"""Characters before an example in a command's help; longer ones are sentences."""
+
 
 def commands() -> dict[str, Any]:
     """Every command by what a user types after ``qvit``: ``"train"``, ``"backends show"``."""
@@ -81,7 +84,7 @@ def _prose(text: str) -> str:
     for paragraph in text.strip().split("\n\n"):
         line = " ".join(paragraph.split())
         label, colon, example = line.partition(": qvit ")
-        if colon and " " not in label:
+        if colon and len(label) < MOST_OF_A_LABEL:
             blocks.append(f"{label}:\n\n```\nqvit {example}\n```")
         else:
             blocks.append(_plain(line))

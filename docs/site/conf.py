@@ -26,6 +26,7 @@ exclude_patterns = ["files"]  # what pages offer for download
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
 nb_execution_mode = "off"
+smartquotes = False  # two hyphens are options of commands
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
 default_role = "code"  # docstrings write code between single backticks
@@ -56,6 +57,7 @@ pygments_style = "friendly"
 
 def setup(app):  # type: ignore[no-untyped-def]
     """Connect what makes docstrings ready for Sphinx."""
-    app.connect("autodoc-process-docstring", docstrings.without_fields)
+    # Before napoleon, which makes a list of what stands under "Attributes:".
+    app.connect("autodoc-process-docstring", docstrings.without_fields, priority=400)
     app.connect("autodoc-process-docstring", docstrings.with_links)
     app.connect("autodoc-process-signature", docstrings.short_signature)

@@ -60,5 +60,5 @@ def _directive(name: str, argument: str, *options: str) -> str:
 
 def _markdown(one: PublicName) -> str:
     """The summary in Markdown, cut after its first sentence."""
-    sentence = re.split(r"(?<=[.;])\s", one.summary)[0]
+    sentence = re.split(r"(?<=\.)\s", one.summary)[0]
     return re.sub(r"``(.+?)``", r"`\1`", sentence).replace("|", "\\|")

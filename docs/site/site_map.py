@@ -57,6 +57,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "benchmarks/README.md",
         "docs/README.md",
         "CONTRIBUTING.md",
+        "SECURITY.md",
         "CHANGELOG.md",
     ),
 }
@@ -79,6 +80,7 @@ NAMED = {
     "jobs/README.md": "reference/job-specs",
     "benchmarks/README.md": "benchmarks",
     "CONTRIBUTING.md": "contributing",
+    "SECURITY.md": "security",
     "CHANGELOG.md": "changelog",
     "tests/fixtures/README.md": "fixtures",
 }

@@ -103,10 +103,10 @@ def load_checkpoint(path: Path | str, model: nn.Module | None = None) -> Checkpo
             which is then left as it was.
 
     Example:
-        >>> from qvit_qiskit import ViTConfig, build_model, load_checkpoint, save_checkpoint
-        >>> save_checkpoint("mine", build_model(ViTConfig(), seed=0), {"dataset": "phantom"})
-        >>> load_checkpoint("mine").model.config.width
-        8
+        >>> from qvit_qiskit import load_checkpoint
+        >>> checkpoint = load_checkpoint("zoo:qvit-breastmnist")  # comes with the package
+        >>> checkpoint.model.config.heads, checkpoint.provenance["dataset"]
+        (2, 'breastmnist')
     """
     path = checkpoint_file(path)
     if not path.is_file():
