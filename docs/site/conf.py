@@ -59,5 +59,6 @@ def setup(app):  # type: ignore[no-untyped-def]
     """Connect what makes docstrings ready for Sphinx."""
     # Before napoleon, which makes a list of what stands under "Attributes:".
     app.connect("autodoc-process-docstring", docstrings.without_fields, priority=400)
+    app.connect("autodoc-process-docstring", docstrings.with_colons_kept, priority=400)
     app.connect("autodoc-process-docstring", docstrings.with_links)
     app.connect("autodoc-process-signature", docstrings.short_signature)

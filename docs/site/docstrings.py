@@ -18,6 +18,9 @@ NOT_OURS = [
 """References that lead out of the reference: to other packages, since the site is built without a
 network, and to classes that no public name hands over."""
 
+COLON = "\N{MODIFIER LETTER COLON}"
+"""What stands for a colon while napoleon looks at a docstring."""
+
 
 def without_fields(
     app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]
@@ -34,6 +37,23 @@ def without_fields(
     """
     if _is_spec(value) and "Attributes:" in lines:
         del lines[lines.index("Attributes:") :]
+
+
+def with_colons_kept(
+    app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]
+) -> None:
+    """Hide colons of an attribute's first line, before which napoleon would see a type.
+
+    Args:
+        app: Sphinx.
+        what: The kind of the object.
+        name: Its dotted name.
+        value: The object.
+        options: Those of the directive.
+        lines: The docstring, which is changed.
+    """
+    if what in ("attribute", "data", "property") and lines:
+        lines[0] = lines[0].replace(":", COLON)
 
 
 def with_links(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
@@ -54,6 +74,7 @@ def with_links(app: Any, what: str, name: str, value: Any, options: Any, lines: 
         known = word in paths and paths[word] != name
         return f":py:obj:`{span[1]} <{paths[word]}>`" if known else span[0]
 
+    lines[:] = [line.replace(COLON, ":") for line in lines]
     lines[:] = [re.sub(r"(?<![`:])`([\w.()]+)`(?!`)", linked, line) for line in lines]
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
+from types import FunctionType
 
 from field_tables import field_table
 from public_names import PublicName, groups
 
 from qvit_qiskit.spec import Spec
-
-HIDDEN = "model_config, kind_of_key, later, kind, model_post_init"
 
 
 def reference_page(one: PublicName) -> str:
@@ -46,10 +45,20 @@ def _body(one: PublicName) -> str:
         return _directive("autofunction", one.path)
     if not issubclass(one.value, Spec):
         return _directive("autoclass", one.path, "members", "member-order: bysource")
-    fields = ", ".join(one.value.model_fields)
-    options = ("members", "member-order: bysource", f"exclude-members: {HIDDEN}, {fields}")
-    described = _directive("autoclass", one.path, *options)
-    return f"{described}\n\n## Fields\n\n{field_table(one.value)}"
+    # A search for a field's name finds its table by these, which show nothing themselves.
+    named = [
+        _directive("py:attribute", f"{one.path}.{name}", "no-typesetting")
+        for name in one.value.model_fields
+    ]
+    parts = [_directive("autoclass", one.path), "## Fields", *named, field_table(one.value)]
+    members = [
+        _directive(
+            "autoproperty" if isinstance(value, property) else "automethod", f"{one.path}.{name}"
+        )
+        for name, value in vars(one.value).items()
+        if isinstance(value, property | FunctionType) and not name.startswith("_")
+    ]
+    return "\n\n".join(parts + ["## Properties and methods"] * bool(members) + members)
 
 
 def _directive(name: str, argument: str, *options: str) -> str:
