@@ -25,6 +25,7 @@ from typer.main import get_command
 
 from qvit_qiskit.cli.app import app
 from qvit_qiskit.runs.spec import JobSpec
+from qvit_qiskit.training import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("*/README.md")]
@@ -62,6 +63,8 @@ def test_a_spec_s_page_has_every_field():
     assert "| `dataset` | `str` | must be given |" in table
     assert '`"test"`' in table
     assert "≥ 1" in table
+    assert '| `shots` | `int \\| "auto" \\| None`, ≥ 1 | `None` |' in table
+    assert "< 2⁶³" in field_tables.field_table(TrainConfig)
 
 
 def test_every_command_has_a_page_with_its_options():

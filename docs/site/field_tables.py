@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -28,14 +29,24 @@ def field_table(spec: type[Spec]) -> str:
 
 def _takes(field: FieldInfo) -> str:
     """The type as a user reads it, with its bounds."""
-    name = field.annotation if isinstance(field.annotation, type) else str(field.annotation)
-    plain = name.__name__ if isinstance(name, type) else name
-    plain = re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Z])", "", plain)  # modules
-    plain = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace(", ", " | "), plain)
     limits = _limits(field.metadata) + _limits(_inner(field.annotation))
-    plain = re.sub(r"Annotated\[(\w+), .*?\)\]\)?\]?", r"\1", plain)
-    cell = f"`{plain}`" + (f", {' and '.join(dict.fromkeys(limits))}" if limits else "")
-    return cell.replace("|", "\\|")
+    bounds = f", {' and '.join(dict.fromkeys(limits))}" if limits else ""
+    return f"`{_words(field.annotation)}`{bounds}".replace("|", "\\|")
+
+
+def _words(annotation: Any) -> str:
+    """A type in words that stand for it in a file: ``int | "auto" | None``."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return " | ".join(f'"{one}"' if isinstance(one, str) else repr(one) for one in parts)
+    if get_origin(annotation) is Annotated:
+        return _words(parts[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return " | ".join(map(_words, parts))
+    if parts:
+        inside = ", ".join("…" if one is Ellipsis else _words(one) for one in parts)
+        return f"{get_origin(annotation).__name__}[{inside}]"
+    return "None" if annotation is NoneType else getattr(annotation, "__name__", str(annotation))
 
 
 def _inner(annotation: Any) -> list[Any]:
@@ -50,11 +61,16 @@ def _inner(annotation: Any) -> list[Any]:
 def _limits(metadata: list[Any]) -> list[str]:
     """Bounds such as "≥ 1"."""
     return [
-        f"{sign} {getattr(one, key):,}"
+        f"{sign} {_number(getattr(one, key))}"
         for one in metadata
         for key, sign in LIMITS.items()
         if getattr(one, key, None) is not None
     ]
+
+
+def _number(value: float) -> str:
+    """A bound as a person reads it."""
+    return "2⁶³" if value == 2**63 else f"{value:,}"
 
 
 def _default(field: FieldInfo) -> str:
