@@ -106,8 +106,8 @@ CASES = [
     ("evaluate wide.safetensors --subset 2 --backend five.toml", "or a narrower model"),
     ("evaluate wide.safetensors --subset 2 --backend fakefive.toml", "or a narrower model"),
     # checkpoints
-    ("evaluate no.safetensors", "Give a .safetensors file or a training folder"),
-    ("evaluate data", "Give a .safetensors file or a training folder"),
+    ("evaluate no.safetensors", "Give a .safetensors file, a training folder"),
+    ("evaluate data", "Give a .safetensors file, a training folder"),
     ("evaluate cut.safetensors", "is damaged or no safetensors file"),
     ("evaluate text.safetensors", "is damaged or no safetensors file"),
     ("evaluate plain.safetensors", "Save it with qvit_qiskit.save_checkpoint"),
