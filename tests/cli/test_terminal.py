@@ -7,6 +7,7 @@ and read the difference before it is committed.
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,7 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, En
     (folder / "small.toml").write_text(STUDY)
     (folder / "rehearsal.toml").write_text('kind = "fake"\ndevice = "fake_torino"\n')
     narrow = {name: run(80, folder, line.split()) for name, line in COMMANDS.items()}
+    shutil.rmtree(folder / "report")  # that of the first comparison
     return {80: narrow, 140: {name: run(140, folder, COMMANDS[name].split()) for name in WIDE}}
 
 
