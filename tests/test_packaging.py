@@ -65,7 +65,7 @@ def test_the_wheel_holds_the_package_and_copies_of_its_data(wheel):
             originals = {p.name: p.read_bytes() for p in (ROOT / kind).iterdir()}
             assert copies == originals
             assert originals
-        files = [p for p in (ROOT / "qvit_qiskit").rglob("*.*") if p.suffix != ".pyc"]
+        files = [p for p in (ROOT / "qvit_qiskit").rglob("*.*") if p.parent.name != "__pycache__"]
         rest = {name for name in names if "packaged" not in name and dist_info not in name}
         assert rest == {str(path.relative_to(ROOT)) for path in files}
         assert "qvit_qiskit/py.typed" in rest

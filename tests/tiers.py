@@ -48,7 +48,7 @@ KEPT = (
     "tests/service_tests/test_preflight.py",
     "tests/service_tests/test_watching.py",
     "tests/service_tests/test_run_faults.py::test_a_fault_of_each_call",
-    "tests/service_tests/test_run_faults.py::test_submissions",
+    "tests/service_tests/test_run_faults.py::test_submissions[empty",
     "tests/service_tests/test_run_folder.py",
     "tests/study/test_running.py",
     "tests/cli/test_plans.py::test_the_answer",

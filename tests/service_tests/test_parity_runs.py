@@ -27,7 +27,15 @@ from qvit_qiskit.simulation.noise.noisy_program import misread
 SHOTS, ROWS, SIGMAS = 1024, 24, 5.0
 QUICK = [("job", 0, 1), ("batch", 1, 20), ("batch", 2, 1)]
 EVERY = [(m, level, k) for m in ("job", "batch") for level in (0, 1, 2) for k in (1, 20)]
-CASES = [c if c in QUICK else pytest.param(*c, marks=pytest.mark.check) for c in EVERY]
+LONG = [("batch", 2, 20), ("batch", 0, 20), ("job", 1, 20)]
+"""The other mode has these levels with as many copies."""
+
+
+def _tier(case: tuple[str, int, int]) -> object:
+    return pytest.param(*case, marks=pytest.mark.soak if case in LONG else pytest.mark.check)
+
+
+CASES = [case if case in QUICK else _tier(case) for case in EVERY]
 
 
 def profile(folder: Path, text: str) -> str:

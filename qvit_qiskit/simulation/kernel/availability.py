@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cache
 from importlib.util import find_spec
 
@@ -13,7 +12,8 @@ MAX_QUBITS = 12
 FEW_QUBITS, FEW_ROWS = 6, 16
 """Lanes without a row cost as much as others: of wider circuits there must be so many rows."""
 
-_allowed = ContextVar("loops_allowed", default=True)
+_allowed = [True]
+"""The last one counts, in every thread: estimators work in threads of their own."""
 
 
 @cache
@@ -30,11 +30,11 @@ def loops(allowed: bool) -> Iterator[None]:
         allowed: Whether they may be used. Their results differ from those without them in the
             last bits.
     """
-    token = _allowed.set(allowed)
+    _allowed.append(allowed)
     try:
         yield
     finally:
-        _allowed.reset(token)
+        _allowed.pop()
 
 
 def pays(num_qubits: int, rows: int) -> bool:
@@ -45,4 +45,4 @@ def pays(num_qubits: int, rows: int) -> bool:
         rows: R.
     """
     small = num_qubits <= FEW_QUBITS or rows >= FEW_ROWS
-    return _allowed.get() and small and num_qubits <= MAX_QUBITS and available()
+    return _allowed[-1] and small and num_qubits <= MAX_QUBITS and available()

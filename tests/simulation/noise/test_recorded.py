@@ -1,6 +1,7 @@
 """The noise that a run's folder predicts for it."""
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -81,9 +82,14 @@ def test_rows_that_ran_alone_are_predicted(tmp_path):
     assert f"{size:.3f} by reported errors; 12 rows" in told
 
 
-@pytest.mark.check
-@pytest.mark.parametrize("level", [0, 1, 2])
-@pytest.mark.parametrize("k", [1, 20])
+LONGEST = (20, 2)  # three minutes: `make soak`
+GAPS = [
+    pytest.param(*case, marks=pytest.mark.soak if case == LONGEST else pytest.mark.check)
+    for case in product((1, 20), (0, 1, 2))
+]
+
+
+@pytest.mark.parametrize(("k", "level"), GAPS)
 def test_gaps_are_those_of_shots(tmp_path, level, k):
     """Of a rehearsal to what its folder predicts, row by row on the row's own copy."""
     text = f'kind = "fake"\ndevice = "fake_fez"\nshots = 1024\nresilience_level = {level}\n'
