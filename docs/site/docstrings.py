@@ -1,4 +1,9 @@
-"""Docstrings as Sphinx gets them."""
+"""Docstrings as Sphinx gets them.
+
+Functions with ``app`` are handlers of autodoc's events: they get the kind, the dotted name and the
+value of an object, the directive's options, and the lines of its docstring, which they change, or
+its signature, in whose place they return another one.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +30,7 @@ COLON = "\N{MODIFIER LETTER COLON}"
 def without_fields(
     app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]
 ) -> None:
-    """Leave a spec's fields out of its docstring: a table of them stands below it.
-
-    Args:
-        app: Sphinx.
-        what: The kind of the object.
-        name: Its dotted name.
-        value: The object.
-        options: Those of the directive.
-        lines: The docstring, which is changed.
-    """
+    """Leave a spec's fields out of its docstring: a table of them stands below it."""
     if _is_spec(value) and "Attributes:" in lines:
         del lines[lines.index("Attributes:") :]
 
@@ -42,31 +38,13 @@ def without_fields(
 def with_colons_kept(
     app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]
 ) -> None:
-    """Hide colons of an attribute's first line, before which napoleon would see a type.
-
-    Args:
-        app: Sphinx.
-        what: The kind of the object.
-        name: Its dotted name.
-        value: The object.
-        options: Those of the directive.
-        lines: The docstring, which is changed.
-    """
+    """Hide colons of an attribute's first line, before which napoleon would see a type."""
     if what in ("attribute", "data", "property") and lines:
         lines[0] = lines[0].replace(":", COLON)
 
 
 def with_links(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
-    """Public names between single backticks lead to their pages.
-
-    Args:
-        app: Sphinx.
-        what: The kind of the object.
-        name: Its dotted name.
-        value: The object.
-        options: Those of the directive.
-        lines: The docstring, which is changed.
-    """
+    """Public names between single backticks lead to their pages."""
     paths = {one.title: one.path for one in public_names() if one.kind in ("class", "function")}
 
     def linked(span: re.Match[str]) -> str:
@@ -81,20 +59,7 @@ def with_links(app: Any, what: str, name: str, value: Any, options: Any, lines: 
 def short_signature(
     app: Any, what: str, name: str, value: Any, options: Any, signature: str, returns: str
 ) -> tuple[str, str] | None:
-    """A spec is made from fields by their names; a signature of forty of them helps nobody.
-
-    Args:
-        app: Sphinx.
-        what: The kind of the object.
-        name: Its dotted name.
-        value: The object.
-        options: Those of the directive.
-        signature: As Sphinx found it.
-        returns: The type of what is returned.
-
-    Returns:
-        The signature to show instead, if another one.
-    """
+    """A spec is made from fields by their names; a signature of forty of them helps nobody."""
     return ("(**fields)", "") if _is_spec(value) else None
 
 

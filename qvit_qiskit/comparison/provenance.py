@@ -21,7 +21,7 @@ from qvit_qiskit.models import ViT
 from qvit_qiskit.runs.planning.chosen_plan import RunPlan
 from qvit_qiskit.runs.run_folder import Source, weights_digest
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint, versions
-from qvit_qiskit.zoo.names import FOLDER, checkpoint_file, names_model
+from qvit_qiskit.zoo.names import BEST, FOLDER, checkpoint_file, names_model
 
 CHECKED = "checkpoint"
 """The fact that names a checkpoint."""
@@ -37,7 +37,7 @@ def name_of_checkpoint(path: Path) -> str:
         return path.stem
     folder = path.resolve()
     folder = folder if path.is_dir() else folder.parent
-    plain = path.is_dir() or path.name == "best.safetensors"
+    plain = path.is_dir() or path.name == BEST
     return (folder.name if plain else "") or path.name
 
 

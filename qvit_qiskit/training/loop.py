@@ -32,8 +32,9 @@ from qvit_qiskit.training.losses import Objective
 from qvit_qiskit.training.own_model import heads
 from qvit_qiskit.training.phases import Phase
 from qvit_qiskit.training.settings import TrainConfig
+from qvit_qiskit.zoo.names import BEST
 
-STATE, BEST = "state.pt", "best.safetensors"
+STATE = "state.pt"
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,12 @@ from qvit_qiskit.files import write_text
 from qvit_qiskit.formats import Format
 from qvit_qiskit.models import ModelConfig, ViTConfig, read_config
 from qvit_qiskit.training.arithmetic import Arithmetic
-from qvit_qiskit.training.loop import BEST, FitResult, Loop, OnEpoch
+from qvit_qiskit.training.loop import FitResult, Loop, OnEpoch
 from qvit_qiskit.training.own_model import OwnModel
 from qvit_qiskit.training.phases import plan
 from qvit_qiskit.training.settings import TrainConfig
 from qvit_qiskit.training.teachers import Teacher, TeacherLike, open_teacher
+from qvit_qiskit.zoo.names import BEST
 
 if TYPE_CHECKING:
     from qvit_qiskit.data.arrays import Given

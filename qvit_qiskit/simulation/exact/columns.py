@@ -95,3 +95,16 @@ class SplitAngles:
             by_row[k] = own[:, 0]
         for k, own in enumerate(back[len(by_row) :]):
             by_shared[k] += own.ravel()
+
+    def pull_shared(
+        self, weights: np.ndarray, grads: Sequence[np.ndarray], by_shared: np.ndarray
+    ) -> None:
+        """Add the chain rule of the shared rotations to the gradients of the parameters.
+
+        Args:
+            weights: Shape (P_shared, G).
+            grads: ∂L/∂angle of each shared rotation, shape (G,).
+            by_shared: ∂L/∂weights, shape (P_shared, G); added to.
+        """
+        for k, own in enumerate(self.shared_table.pullback(list(weights), grads)):
+            by_shared[k] += own

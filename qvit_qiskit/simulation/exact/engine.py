@@ -268,9 +268,7 @@ class _Task:
             else:
                 by_row[:, :, chunk] = 0
         swept = self._finish(sums)[:, list(self.angles.shared_rotations)]
-        pulled_back = self.angles.shared_table.pullback(list(self.weights), list(swept.T))
-        for k, own in enumerate(pulled_back):
-            by_shared[k] += own
+        self.angles.pull_shared(self.weights, list(swept.T), by_shared)
         return by_row, by_shared.T
 
     def _pull_stages(self, lam: Tensor, memory: list[Any], sums: list[Any]) -> Angles:

@@ -149,9 +149,7 @@ class _Task:
         swept = _gradient(self.coefficients, self.shared_angles, by_coefficient)
         swept = swept.index_add(0, torch.tensor(self.beside, dtype=torch.long), by_beside)
         own = list(swept.double().numpy())
-        back = self.program.angles.shared_table.pullback(list(self.weights), own)
-        for k, pulled_back in enumerate(back):
-            by_shared[k] += pulled_back
+        self.program.angles.pull_shared(self.weights, own, by_shared)
         return by_row, by_shared.T
 
     def _pull_chunk(

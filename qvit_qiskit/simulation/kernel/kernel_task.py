@@ -67,19 +67,12 @@ class KernelTask:
         self.blocks = -(-rows.shape[2] // LANES)
         self.of_rows = angles.row_values(rows, self.weights)
         self.row, self.by_group = self._row_angles()
-        half = self._shared_angles() / 2
-        self.shared = _trig(half)  # (2, G, m)
+        table = angles.shared_table.evaluate(list(self.weights))
+        of_all = np.array(table, dtype=float).reshape(-1, self.groups).T  # (G, m)
+        self.shared = _trig(of_all / 2)  # (2, G, m)
         self.diagonal = np.empty_like(diagonal)
         self.diagonal[code.places] = diagonal
         self.finals = np.empty((0, 0, 0, 0))
-
-    def _shared_angles(self) -> np.ndarray:
-        """Shape (G, m)."""
-        table = self.angles.shared_table.evaluate(list(self.weights))
-        out = np.zeros((self.groups, len(table)))
-        for slot, angle in enumerate(table):
-            out[:, slot] = angle
-        return out
 
     def _row_angles(self) -> tuple[np.ndarray, bool]:
         """Cosines and sines of half the angles, (2, m_row, H or G, R padded); whether it is G."""
@@ -148,11 +141,7 @@ class KernelTask:
         if len(by_angle):
             grads = [own[:, :rows].reshape(arrays, -1, rows) for own in by_angle]
             self.angles.pull_rows(self.of_rows, grads, by_row, by_shared)
-        summed = by_part.sum(axis=0)
-        for k, own in enumerate(
-            self.angles.shared_table.pullback(list(self.weights), list(summed.T))
-        ):
-            by_shared[k] += own
+        self.angles.pull_shared(self.weights, list(by_part.sum(axis=0).T), by_shared)
         return by_row, by_shared.T
 
 

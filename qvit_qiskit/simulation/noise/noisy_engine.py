@@ -131,9 +131,7 @@ class NoisyTask:
             self.angles.pull_rows(kept.values, by_angle, by_row[:, :, chunk], by_shared)
         last = _gradients(self.observables, leaves, by_observables)
         swept = [(a + b).numpy().ravel() for a, b in zip(sums, last, strict=True)]
-        back = self.angles.shared_table.pullback(list(self.weights), swept)
-        for k, pulled in enumerate(back):
-            by_shared[k] += pulled
+        self.angles.pull_shared(self.weights, swept, by_shared)
         return by_row, by_shared.T
 
     def evolved(self) -> Tensor:
