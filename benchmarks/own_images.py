@@ -7,7 +7,7 @@ and trains for an epoch, the other is given arrays of the same images and does t
 trains on a few images, so that imports and what torch sets up are there before the measurement
 begins. Memory is the peak of the resident size over its size before the images, in units of the
 images' bytes. Last, one process holds both sets and trains an epoch on each in turn, of which the
-first is left out: so a slow minute of the machine hits both.
+first is left out: so a slow minute of the machine hits both. Processor time is told beside.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from PIL import Image
 from qvit_qiskit import TrainConfig, ViTConfig, fit, load
 from qvit_qiskit.data import MedImages, Split
 
+PROCESSOR = "{}, processor time"
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 
 
@@ -78,10 +79,12 @@ def turns(options: argparse.Namespace) -> None:
     config, train = settings(options)
     shape = (options.count, options.side, options.channels)
     sides = {"folder": load(str(options.folder)), "arrays": arrays(*shape)}
-    taken: dict[str, list[float]] = {name: [] for name in sides}
+    taken: dict[str, list[float]] = {name: [] for name in (*sides, *map(PROCESSOR.format, sides))}
     for _ in range(options.epochs + 1):
         for name, data in sides.items():
+            began = time.process_time()
             taken[name].append(fit(config, train, data).history[0].seconds)
+            taken[PROCESSOR.format(name)].append(time.process_time() - began)
     print(json.dumps({name: seconds[1:] for name, seconds in taken.items()}))
 
 
@@ -144,12 +147,19 @@ def main() -> None:
             records.append(json.loads(done.stdout.splitlines()[-1]))
             print(json.dumps(records[-1]), flush=True)
     taken, ratios = records[-1], [r["ratio"] for r in records[:-1] if r["side"] == "folder"]
-    pairs = [a / b for a, b in zip(taken["folder"], taken["arrays"], strict=True)]
+    pairs, busy = (
+        [
+            a / b
+            for a, b in zip(taken[form.format("folder")], taken[form.format("arrays")], strict=True)
+        ]
+        for form in ("{}", PROCESSOR)
+    )
     print(
         f"{options.count:,} images of {options.side} x {options.side} x {options.channels}: peak "
         f"{max(ratios):.2f} times their bytes beyond the imports; later epochs "
         f"{median(taken['folder']):.2f} s from the folder, {median(taken['arrays']):.2f} s from "
-        f"arrays (median of their ratios {median(pairs):.3f})"
+        f"arrays (median of their ratios {median(pairs):.3f}; of processor time, which others on "
+        f"the machine hardly touch, {median(busy):.3f})"
     )
     if options.json:
         options.json.write_text(json.dumps(records, indent=1))

@@ -49,6 +49,7 @@ class Split:
 
     def __post_init__(self) -> None:
         _require_array("labels", self.labels, np.int64)
+        object.__setattr__(self, "labels", np.ascontiguousarray(self.labels))  # torch's strides
         self._check_images()
         shape = self.images.shape
         several = self.labels.shape[1:]

@@ -41,7 +41,8 @@ class Pixels:
         import torch
 
         chosen = self._images[index.numpy() if isinstance(index, torch.Tensor) else index]
-        raw = torch.tensor(chosen.reshape(*chosen.shape[:3], -1))  # (k, H, W, C)
+        whole = np.ascontiguousarray(chosen)  # torch knows no strides below zero
+        raw = torch.tensor(whole.reshape(*whole.shape[:3], -1))  # (k, H, W, C)
         scaled = raw.permute(0, 3, 1, 2).to(torch.float32)
         # With one channel, contiguous() leaves strides by which torch chooses another convolution.
         scaled = scaled.clone(memory_format=torch.contiguous_format)
@@ -65,6 +66,5 @@ class PreparedPixels(Pixels):
         """Some images as a new tensor, float32, unchanged."""
         import torch
 
-        return torch.tensor(
-            self._images[index.numpy() if isinstance(index, torch.Tensor) else index]
-        )
+        chosen = self._images[index.numpy() if isinstance(index, torch.Tensor) else index]
+        return torch.tensor(np.ascontiguousarray(chosen))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,12 +49,22 @@ def predict(
             for start in range(0, len(images), batch_size):
                 batch = images[start : start + batch_size].to(dtype)
                 with each():
-                    parts.append(model(batch).double().numpy())
+                    parts.append(_scores(model(batch)).double().numpy())
                 if tick:
                     tick(len(batch))
     finally:
         model.train(training)
     return np.concatenate(parts) if parts else np.zeros((0, 0))
+
+
+def _scores(output: Any) -> Tensor:
+    """What a model returned, if it is a tensor."""
+    if not isinstance(output, Tensor):
+        raise DataError(
+            "Expected a tensor of one score per image and class from the model, but got "
+            f"{type(output).__name__}. Wrap it in a module that returns its logits alone."
+        )
+    return output
 
 
 MOST_UNSEEN = 16

@@ -64,6 +64,11 @@ def convert(model: nn.Module, backend: str | Route | None = None) -> nn.Module:
         >>> model[1]
         QuantumLinear(custom, inputs=2, weights=8, route=aer-exact)
     """
+    if not isinstance(model, nn.Module | NeuralNetwork):
+        raise CircuitError(
+            f"Expected a torch module to convert, but got a {type(model).__name__}. Pass the model "
+            "itself; a list of models one by one."
+        )
     route = registry.open(backend) if isinstance(backend, str) else backend
     holders = list(places(model, (TorchConnector, NeuralNetwork)))
     conversion = _Conversion(route)

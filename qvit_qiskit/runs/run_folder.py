@@ -120,7 +120,10 @@ class RunFolder:
         if path is not None:
             given = load_checkpoint(path).model
         if given is None or weights_digest(given) != self.order.model:
-            raise JobError("The model's weights are not those that the run was begun with.")
+            raise JobError(
+                f"The model's weights are not those that the run in {self.reader.folder} was begun "
+                "with. Pass that model, or name a new folder for a run of this one."
+            )
         return given
 
 

@@ -206,8 +206,8 @@ def resume(
         The run's state afterwards.
 
     Raises:
-        JobError: If the folder is unusable, a job failed or is uncertain, or the budget does not
-            suffice.
+        JobError: If the folder is unusable or of another model, a job failed or is uncertain, or
+            the budget does not suffice.
         RouteError: If the account or device is refused.
         ServiceError: If the service does not answer; calling again goes on.
 
@@ -224,6 +224,8 @@ def resume(
         found = RunFolder.open(folder, budget_seconds)
         hardware = HardwareRun(found.reader, found.terms, patience)
         if found.reader.finished:
+            if model is not None:
+                found.model(model)  # of other weights, it has no answers here
             if not hardware.ledger.final:
                 hardware.update_bills()
             return status(folder)

@@ -108,6 +108,11 @@ def load_checkpoint(path: Path | str, model: nn.Module | None = None) -> Checkpo
         >>> checkpoint.model.config.heads, checkpoint.provenance["dataset"]
         (2, 'breastmnist')
     """
+    if model is not None and not isinstance(model, nn.Module):
+        raise CheckpointError(
+            f"Expected a module to load the weights into, but got {model!r}. Pass one of its kind, "
+            "freshly made."
+        )
     path = checkpoint_file(path)
     if not path.is_file():
         raise CheckpointError(

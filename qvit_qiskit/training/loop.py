@@ -171,6 +171,11 @@ class Loop:
         taught = None if targets is None else targets[batch]
         scores = heads(self.model, images, self.phase.data.num_classes)
         terms = self.objective(scores, self.labels[batch], taught)
+        if not terms.total.requires_grad:
+            raise ConfigError(
+                "Expected scores that the model's parameters can learn from, but no gradient leads "
+                "back from them. Take detach() and torch.no_grad() out of its forward pass."
+            )
         self.optimizer.zero_grad()
         terms.total.backward()
         self.optimizer.step()

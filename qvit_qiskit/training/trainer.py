@@ -86,7 +86,7 @@ def fit(
     if train.dataset.lower() != data.name.lower():  # what was passed is what was trained on
         train = train.model_copy(update={"dataset": data.name})
     # What does not fit is said before a folder is made or a teacher is asked.
-    shape = _trained(config, data) if isinstance(config, nn.Module) else config
+    shape = config if isinstance(config, ModelConfig) else _trained(config, data)
     source = _source(train, teacher)
     opened = None if source is None else cache(lambda: open_teacher(source))
     phases = plan(shape, train, data, pretrain_data, opened)
@@ -236,6 +236,10 @@ def _own(folder: Path, data: MedImages, model: nn.Module | None) -> OwnModel:
 
 def _trained(model: nn.Module, data: MedImages) -> OwnModel:
     """A module and the data that it is trained on."""
+    if not isinstance(model, nn.Module):
+        raise ConfigError(
+            f"Expected a ViTConfig, a ResNetConfig or a torch module to train, but got {model!r}."
+        )
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ConfigError(
             f"Expected a module to train, but {type(model).__name__} has no parameter that "

@@ -82,6 +82,21 @@ def test_grey_pictures(shape, rng):
     assert split.tensors()[0].shape == (N, 1, 8, 9)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_views_that_run_backwards(kind, rng):
+    """Numpy turns arrays round by strides below zero, which torch does not take."""
+    images = rng.integers(0, 256, (N, 1, 8, 9)).astype(kind)
+    if kind is np.float32:
+        images /= 255
+    labels = np.arange(N) % 2
+    turned = as_split((images[::-1, :, ::-1], labels[::-1]))
+    plain = as_split((images[::-1, :, ::-1].copy(), labels[::-1].copy()))
+    for one, other in zip(turned.tensors(), plain.tensors(), strict=True):
+        assert torch.equal(one, other)
+    split = Split(np.zeros((2, 4, 4), np.uint8)[::-1], np.arange(2)[::-1])
+    assert split.tensors()[1].tolist() == [1, 0]
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, torch.bfloat16])
 def test_floats_stay_as_they_are(dtype, rng):
     raw = rng.normal(size=(N, 3, 8, 8))

@@ -110,3 +110,7 @@ def test_changed_code_is_noticed_on_resume(tmp_path: Path) -> None:
         resume(run, net)
     net.shift = 0.0
     assert resume(run, net).state == "finished"
+    with torch.no_grad():
+        next(net.parameters()).add_(0.5)
+    with pytest.raises(JobError, match="Pass that model, or name a new folder"):
+        resume(run, net)  # finished: the answers are another model's

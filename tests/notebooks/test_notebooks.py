@@ -1,10 +1,13 @@
 """Every notebook runs top to bottom, in its short mode."""
 
+import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
+from own_images import arrays, write_archive
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
@@ -32,3 +35,38 @@ def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_there_are_notebooks() -> None:
     assert NOTEBOOKS
+
+
+DEFAULTS = {"01": "phantom", "02": "phantom", "03": "phantom", "04": "phantom", "05": "cells"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_data_set_is_named_in_one_cell(path: Path) -> None:
+    """Where else a set is named, a change of that cell would be forgotten."""
+    cells = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    name = DEFAULTS[path.stem[:2]]
+    naming = [k for k, source in enumerate(cells) if f'"{name}"' in source]
+    assert naming[0] == 0
+    assert re.search(rf'^DATASET.* = "{name}"', cells[0], re.M)
+    assert all(f'DATASET == "{name}"' in cells[k] for k in naming[1:])
+
+
+@pytest.mark.check
+def test_a_notebook_runs_twice_and_on_another_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    """Five classes in colour, of 32 pixels, by a change of the first cell; the same folder."""
+    monkeypatch.setenv("QVIT_NOTEBOOK_SHORT", "1")
+    counts = {"train": 30, "val": 15, "test": 15}
+    write_archive(tmp_path / "five.npz", arrays(rng, side=32, classes=5, counts=counts))
+    (path,) = (path for path in NOTEBOOKS if path.stem.startswith("04"))
+    resources = {"metadata": {"path": str(tmp_path)}}
+    journals = []
+    for _ in range(2):
+        notebook = nbformat.read(path, as_version=4)
+        first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+        first.source = first.source.replace('"phantom"', '"five.npz"')
+        NotebookClient(notebook, timeout=300, resources=resources).execute()
+        (journal,) = tmp_path.glob("runs/*/journal.jsonl")
+        journals.append(journal.read_bytes())
+    assert journals[0] == journals[1]  # nothing was sent again

@@ -507,6 +507,12 @@ def test_what_cannot_be_converted_is_named_and_nothing_is_changed(name):
         evaluate(model, phantom(sizes=(2, 2, 2)).test)
 
 
+@pytest.mark.parametrize("given", [None, "model", [s.stock_layer()]])
+def test_only_modules_are_converted(given):
+    with pytest.raises(CircuitError, match=f"but got a {type(given).__name__}. Pass the model"):
+        convert(given)
+
+
 def test_all_of_them_are_named():
     model = nn.Sequential(TorchConnector(s.stock_sampler()), Scaled(s.stock_qnn()))
     with pytest.raises(CircuitError, match=r"'0' is a .*; '1' is a "):

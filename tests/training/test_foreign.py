@@ -76,6 +76,11 @@ def test_the_circuit_is_in_the_file(saved):
     assert [p.name for p in circuit.inputs] == ["zeta[0]", "zeta[1]"]
 
 
+def test_a_class_is_no_module(saved):
+    with pytest.raises(CheckpointError, match="Expected a module to load the weights into, but"):
+        load_checkpoint(saved, model=nn.Linear)
+
+
 def test_without_the_module_it_says_what_to_pass(saved):
     with pytest.raises(CheckpointError, match=r"strangers.Around, .*load_checkpoint\(path, model="):
         load_checkpoint(saved[0])

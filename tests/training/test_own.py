@@ -8,7 +8,7 @@ from torch import nn
 
 from qvit_qiskit import QuantumLinear, TrainConfig, convert, evaluate, fit, load_checkpoint
 from qvit_qiskit.data.phantom import phantom
-from qvit_qiskit.exceptions import CheckpointError, ConfigError, RouteError
+from qvit_qiskit.exceptions import CheckpointError, ConfigError, DataError, RouteError
 from qvit_qiskit.training import Distillation, resume
 
 DATA = phantom(sizes=(24, 12, 12))
@@ -78,18 +78,37 @@ def test_doubles_and_classical_models():
     assert next(result.model.parameters()).dtype == torch.float64
 
 
+class Wrapped(nn.Module):
+    """It returns something made of another model's scores."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.inner, self.change = model(), change
+
+    def forward(self, images):
+        return self.change(self.inner(images))
+
+
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
         (lambda: s.Around(s.stock_layer()), RouteError, r"convert\(model\)"),
         (lambda: s.Around(QuantumLinear(s.own_qnn()), classes=3), ConfigError, r"\(8, 2\), but"),
         (lambda: nn.Flatten(), ConfigError, "got an empty parameter list|no parameter"),
+        (lambda: model().forward, ConfigError, "a torch module to train, but got <bound method"),
+        (lambda: Wrapped(lambda scores: scores.detach()), ConfigError, "no gradient leads back"),
+        (lambda: Wrapped(lambda scores: (scores, 1)), ConfigError, r"\(8, 2\), but got tuple"),
     ],
 )
 def test_what_cannot_be_trained_is_told_and_nothing_is_left(make, error, words, tmp_path):
     with pytest.raises(error, match=words):
         fit(make(), TRAIN, DATA, folder=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_what_returns_no_tensor_is_not_evaluated():
+    with pytest.raises(DataError, match=r"but got dict\. Wrap it"):
+        evaluate(Wrapped(lambda scores: {"logits": scores}), DATA.test)
 
 
 def test_a_module_is_not_distilled_into():
