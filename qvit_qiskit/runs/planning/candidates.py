@@ -26,7 +26,7 @@ SHARES = (1.0, 0.85, 0.7, 0.5, 0.25)
 LEVELS: tuple[Literal[0, 1, 2], ...] = (0, 1, 2)
 FEWEST, MOST = 8, 16_384
 """Shots a row that are tried."""
-STEPS = 4
+STEPS = 8
 """Numbers of shots from one to its double."""
 
 
@@ -63,7 +63,7 @@ def shot_ladder(mitigation: Mitigation) -> list[int]:
     Args:
         mitigation: It may make shots come in batches.
     """
-    asked = [round(2 ** (step / STEPS)) for step in range(60)]
+    asked = [round(2 ** (step / STEPS)) for step in range(14 * STEPS + 1)]
     run = {twirls * each for twirls, each in map(mitigation.split, asked)}
     return sorted(shots for shots in run if FEWEST <= shots <= MOST)
 

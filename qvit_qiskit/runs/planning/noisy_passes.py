@@ -103,8 +103,8 @@ class NoisyPasses:
         tables = [np.zeros((len(group.rows), len(group.terms))) for group in groups]
         for share in self._shares:
             start = (draw % seats) * len(share.rows)
-            part = share.readings.part(slice(start, start + len(share.rows)))
-            tables[share.group][share.rows] = part.values(shots, rng)
+            seated_rows = slice(start, start + len(share.rows))
+            tables[share.group][share.rows] = share.readings.values(shots, rng, seated_rows)
         return [tables[g][index] for g, index in self.subject.rows.pubs]
 
     @cached_property

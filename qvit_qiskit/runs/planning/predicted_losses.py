@@ -16,7 +16,7 @@ from qvit_qiskit import metrics
 
 SURE = 0.95
 """The probability, over shots, seats and labels, with which a plan meets its request."""
-LABEL_DRAWS = 200
+LABEL_DRAWS = 500
 """Draws of all labels from the exact model's probabilities."""
 MOST_ENTRIES = 2**25
 """Of the drawn labels as an array; where there are very many images fewer labels are drawn."""

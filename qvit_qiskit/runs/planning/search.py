@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from qvit_qiskit.runs.planning.candidates import Candidate, Candidates, shot_ladder
+from qvit_qiskit.runs.planning.candidates import STEPS, Candidate, Candidates, shot_ladder
 from qvit_qiskit.runs.planning.chip_layout import Arrangement, ChipLayout
 from qvit_qiskit.runs.planning.copy_noise import CopyNoise
 from qvit_qiskit.runs.planning.noisy_passes import NoisyPasses, Subject
@@ -34,8 +34,6 @@ PLENTY = 4096
 """Shots beyond which a prediction hardly improves: what could be reached is told for these."""
 KEPT = 2
 """Layouts whose tables of probabilities stay in memory."""
-OCTAVE = 4
-"""Steps of the ladder that are skipped while the least number of shots is looked for."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +180,7 @@ class Search:
             while not self.look(options[high]).meets:
                 if high == len(options) - 1:
                     return None
-                low, high = high, min(high + OCTAVE, len(options) - 1)
+                low, high = high, min(high + STEPS, len(options) - 1)
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if self.look(options[middle]).meets else (middle, high)
@@ -202,7 +200,7 @@ class Search:
         self._say("shots of a perfect device")
         ladder = shot_ladder(layout.mitigation)
         least = ladder[0]
-        for place in range(0, len(ladder), OCTAVE):
+        for place in range(0, len(ladder), STEPS):
             drawn = passes.logits(ladder[place], range(QUICK // 2))
             if self.request.chance(self._predict(drawn)) >= SURE:
                 return least

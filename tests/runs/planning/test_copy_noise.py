@@ -10,7 +10,7 @@ from qvit_qiskit.hardware.estimators import RehearsalEstimator
 from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.profile import FakeProfile
 from qvit_qiskit.runs.planning.chip_layout import Arrangement, PricedRows, lay_out
-from qvit_qiskit.runs.planning.copy_noise import CopyNoise
+from qvit_qiskit.runs.planning.copy_noise import MANY_SHOTS, CopyNoise, Distribution
 from qvit_qiskit.simulation.exact.estimator import ExactEstimator
 from qvit_qiskit.simulation.noise.compiler import noisy
 
@@ -83,3 +83,36 @@ def test_shots_have_the_moments_of_a_rehearsal_s(circuit, level, readout, rng):
     error = np.sqrt(values.var(axis=0) / len(values)) + level * 0.25 / np.sqrt(shots)
     assert np.all(np.abs(values.mean(axis=0) - mine.mean(axis=(0, 1))) < 5 * error)
     assert np.allclose(values.var(axis=0) / mine.var(axis=1).mean(axis=0), 1, atol=0.4)
+
+
+@pytest.mark.parametrize("shots", [MANY_SHOTS, 4 * MANY_SHOTS])
+def test_many_shots_scatter_as_counts_of_bit_strings_do(shots, rng):
+    """The normal draws of many shots beside multinomial counts of the same rows."""
+    bits = np.array([[(state >> bit) & 1 for bit in range(4)] for state in range(16)])
+    signs = 1.0 - 2.0 * bits[:, :3]
+    signs[:, 2] = signs[:, 0] * signs[:, 1]  # a parity of bits that stand beside it
+    probabilities = rng.dirichlet(np.full(16, 0.3), size=4)
+    probabilities[0] = np.eye(16)[5]  # a row that never scatters
+    draws = 20_000
+    fast = Distribution(np.tile(probabilities, (draws, 1)), signs).means(shots, rng)
+    fast = fast.reshape(draws, 4, 3)
+    slow = rng.multinomial(shots, probabilities, size=(draws, 4)) / shots @ signs
+    assert np.allclose(fast.mean(axis=0), probabilities @ signs, atol=5 / np.sqrt(draws * shots))
+    for row in range(4):
+        scatter = np.cov(fast[:, row].T), np.cov(slow[:, row].T)
+        assert np.allclose(*scatter, atol=10 / shots / np.sqrt(draws))
+    assert np.allclose(fast[:, 0], probabilities[0] @ signs, atol=1e-4)
+
+
+def test_few_shots_are_counted(rng):
+    signs = np.array([[1.0], [-1.0]])
+    distribution = Distribution(np.array([[0.5, 0.5]] * 50), signs)
+    counts = (1 + distribution.means(4, rng)) * 2
+    assert set(np.unique(counts)) <= {0.0, 1.0, 2.0, 3.0, 4.0}
+
+
+def test_rows_may_be_asked_in_part(circuit, rng):
+    logical, terms = circuit
+    noise = CopyNoise(layout(circuit, "fake_fez"), bundled_device("fake_fez").target)
+    readings = noise.readings(logical, rows_of(logical, rng, 6), np.zeros(6, int))
+    assert np.array_equal(readings.values(None, rng, slice(2, 4)), readings.values(None, rng)[2:4])
