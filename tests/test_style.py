@@ -28,6 +28,7 @@ COMMENTS_PER_HUNDRED = 2.5
 
 MOST_PARAMETERS = 10
 ENTRY_POINTS = {
+    "cli/runs.py: submit",
     "cli/compare.py: compare",
     "cli/evaluate.py: evaluate",
     "comparison/assembly.py: compare",

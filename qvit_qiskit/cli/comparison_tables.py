@@ -50,6 +50,7 @@ def _details(comparison: Comparison) -> list[Table]:
         cost_table,
         difference_tables,
         distance_tables,
+        plan_tables,
     )
     from qvit_qiskit.comparison.sections.layers import share_table, test_tables
     from qvit_qiskit.comparison.sections.repeated_rows import gain_tables
@@ -60,6 +61,7 @@ def _details(comparison: Comparison) -> list[Table]:
     return [
         *difference_tables(scores),
         *distance_tables(scores),
+        *plan_tables(comparison.planned),
         *change_tables(comparison, most=8),
         *gain_tables(comparison.gains),
         cost_table(scores),

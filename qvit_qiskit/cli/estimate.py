@@ -43,11 +43,46 @@ Settings = Annotated[
         help="A field of the spec or its profile, e.g. shots=2048 or k=4; may be repeated.",
     ),
 ]
+Tolerance = Annotated[
+    float | None,
+    typer.Option(help="AUC that may be lost, e.g. 0.01; by default what the spec says."),
+]
+Agreement = Annotated[
+    float | None,
+    typer.Option(help="Share of answers that must be the exact model's, e.g. 0.95."),
+]
+
+
+def read_stated(
+    settings: list[str] | None, tolerance: float | None, agreement: float | None
+) -> dict[str, Any]:
+    """Fields that a command states in place of the spec's; an accuracy stands in place of shots.
+
+    Args:
+        settings: Texts ``KEY=VALUE``.
+        tolerance: AUC that may be lost.
+        agreement: Share of answers that must be the exact model's.
+
+    Raises:
+        JobError: If a text is not of that form, or an accuracy is out of range.
+    """
+    from qvit_qiskit.runs.overrides import read_settings
+    from qvit_qiskit.runs.planning.request import Accuracy
+
+    fields = read_settings(settings or [])
+    accuracy = {"tolerance": tolerance, "agreement": agreement}
+    stated = {name: value for name, value in accuracy.items() if value is not None}
+    if stated:  # in place of what the spec asks, shots among it
+        Accuracy(**{**dict.fromkeys(accuracy), **stated})
+        fields = {"shots": "auto", **dict.fromkeys(accuracy), **fields, **stated}
+    return fields
 
 
 def estimate(
     job: JobFile,
     checkpoint: CheckpointFile = None,
+    tolerance: Tolerance = None,
+    agreement: Agreement = None,
     settings: Settings = None,
     data_root: DataRoot = None,
     backends_dir: BackendsDir = None,
@@ -58,12 +93,10 @@ def estimate(
     Example: qvit estimate first-run
     """
     from qvit_qiskit.runs.job import read_job
-    from qvit_qiskit.runs.overrides import read_settings
 
+    stated = read_stated(settings, tolerance, agreement)
     with screen.steps("planning") as step:
-        read = read_job(
-            job, checkpoint, backends_dir, read_settings(settings or []), data_root, step
-        )
+        read = read_job(job, checkpoint, backends_dir, stated, data_root, step)
     rows = facts(read)
     if json:
         price = read.price.estimate
@@ -95,7 +128,7 @@ def facts(job: Job) -> dict[str, Any]:
         "shots per circuit": f"{price.shots:,} at resilience level {profile.resilience_level}",
         **_shares(job),
         "executions": f"{most}{price.executions:,}",
-        **_planned(job),
+        **(job.plan.facts() if job.plan else {}),
         **(anchors if price.anchor_executions else {}),
         "without copies side by side": f"{job.price.unpacked:,}",
         "with a stock EstimatorQNN": f"{job.price.stock:,}",
@@ -105,18 +138,6 @@ def facts(job: Job) -> dict[str, Any]:
         "of the Open plan's ten minutes": f"{price.open_plan_share:.1%}",
         f"price, {prices()['currency']} as of {prices()['date']}": ", ".join(money),
         "budget": f"{job.spec.budget_seconds:g} s",
-    }
-
-
-def _planned(job: Job) -> dict[str, str]:
-    """What was planned, where shots were."""
-    if job.plan is None:
-        return {}
-    best = job.plan.choice
-    return {
-        "planned for": job.plan.request.describe(),
-        "predicted": f"loss of AUC {best.auc_loss:.4f}, at most {best.auc_bound:.4f} with 95 % "
-        f"probability; {best.agreement:.1%} of the answers as the exact model's",
     }
 
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qvit_qiskit.cli import screen
-from qvit_qiskit.cli.estimate import CheckpointFile, JobFile, Settings
+from qvit_qiskit.cli.estimate import (
+    Agreement,
+    CheckpointFile,
+    JobFile,
+    Settings,
+    Tolerance,
+    read_stated,
+)
 from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
 
 if TYPE_CHECKING:
@@ -18,14 +25,8 @@ if TYPE_CHECKING:
 def plan(
     job: JobFile,
     checkpoint: CheckpointFile = None,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(help="AUC that may be lost, e.g. 0.01; by default what the spec says."),
-    ] = None,
-    agreement: Annotated[
-        float | None,
-        typer.Option(help="Share of answers that must be the exact model's, e.g. 0.95."),
-    ] = None,
+    tolerance: Tolerance = None,
+    agreement: Agreement = None,
     settings: Settings = None,
     out: Annotated[
         Path | None, typer.Option(help="A folder for the planned spec, a picture and JSON.")
@@ -45,16 +46,11 @@ def plan(
     Example: qvit plan first-run --tolerance 0.02
     """
     from qvit_qiskit.runs.job import read_written
-    from qvit_qiskit.runs.overrides import read_settings
     from qvit_qiskit.runs.planning.plan_folder import check_free, write_plan
     from qvit_qiskit.zoo.names import shown_name
 
-    given = read_settings(settings or [])
-    asked = {"tolerance": tolerance, "agreement": agreement}
-    stated = {name: value for name, value in asked.items() if value is not None}
-    if stated:  # in place of what the spec asks, shots among it
-        given = {"shots": "auto", **{name: None for name in asked}, **given, **stated}
-    written = read_written(job, checkpoint, backends_dir, given)
+    stated = read_stated(settings, tolerance, agreement)
+    written = read_written(job, checkpoint, backends_dir, stated)
     if out is not None:
         check_free(out, overwrite=overwrite)
     with screen.steps("planning") as step:

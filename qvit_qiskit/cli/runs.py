@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qvit_qiskit.cli import screen
-from qvit_qiskit.cli.estimate import CheckpointFile, JobFile, Settings, facts
+from qvit_qiskit.cli.estimate import (
+    Agreement,
+    CheckpointFile,
+    JobFile,
+    Settings,
+    Tolerance,
+    facts,
+    read_stated,
+)
 from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
 from qvit_qiskit.cli.plans import show_plan
 from qvit_qiskit.cli.watch import interruptible
@@ -31,6 +39,8 @@ PatienceSeconds = Annotated[
 def submit(
     job: JobFile,
     checkpoint: CheckpointFile = None,
+    tolerance: Tolerance = None,
+    agreement: Agreement = None,
     settings: Settings = None,
     run: Annotated[Path | None, typer.Option(help="A new folder; by default in runs/.")] = None,
     wait: Wait = False,
@@ -47,10 +57,10 @@ def submit(
     from qvit_qiskit.ibm.calls import Patience
     from qvit_qiskit.runs import submit as send
     from qvit_qiskit.runs.job import read_written
-    from qvit_qiskit.runs.overrides import read_settings
     from qvit_qiskit.runs.planning.at_submission import Planning
 
-    written = read_written(job, checkpoint, backends_dir, read_settings(settings or []))
+    stated = read_stated(settings, tolerance, agreement)
+    written = read_written(job, checkpoint, backends_dir, stated)
     if not written.planned:
         priced = written.priced()
         if not json:
@@ -70,14 +80,7 @@ def submit(
             source,
             spec.backend,
             folder,
-            budget_seconds=spec.budget_seconds,
-            shots=spec.shots,
-            tolerance=spec.tolerance,
-            agreement=spec.agreement,
-            max_loss=spec.max_loss,
-            control_rows=spec.control_rows,
-            anchor_rows=spec.anchor_rows,
-            adaptive=spec.shares,
+            **spec.keywords(),
             wait=wait,
             batch_size=batch_size,
             backends_dir=backends_dir,
@@ -188,6 +191,7 @@ def _show(status: Status, json: bool) -> None:
                 "estimated_seconds": status.estimated_seconds,
                 "reserved_seconds": status.reserved_seconds,
                 "overcharged": list(status.overcharged),
+                **({"plan": status.plan.facts()} if status.plan else {}),
                 "auc": scores.auc if scores else None,
                 "acc": scores.acc if scores else None,
             }

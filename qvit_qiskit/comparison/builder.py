@@ -14,6 +14,7 @@ from qvit_qiskit.comparison.findings.gains import gains
 from qvit_qiskit.comparison.findings.image_answers import by_image, image_order
 from qvit_qiskit.comparison.findings.judgement import answers, device_differences, judged
 from qvit_qiskit.comparison.findings.parts import layer_errors
+from qvit_qiskit.comparison.findings.planned_loss import planned_losses
 from qvit_qiskit.comparison.findings.points import points_of
 from qvit_qiskit.comparison.findings.predictions import confusion, reliability
 from qvit_qiskit.comparison.findings.scores import ModelDifference, scores
@@ -44,6 +45,7 @@ def build(evidence: Evidence) -> Comparison:
         scores=ladder,
         answers=answers(evidence, images, ladder, errors, largest, [*biases, *drifts]),
         device_differences=device_differences(evidence, images),
+        planned=planned_losses(ladder),
         gains=gains(evidence, images, errors),
         layer_errors=errors,
         layer_shares=shares,

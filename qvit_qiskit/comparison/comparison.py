@@ -13,6 +13,7 @@ from qvit_qiskit.comparison.findings.gains import Gain
 from qvit_qiskit.comparison.findings.image_answers import ImageAnswers
 from qvit_qiskit.comparison.findings.judgement import Answer, Conclusion, DeviceDifference
 from qvit_qiskit.comparison.findings.parts import LayerError
+from qvit_qiskit.comparison.findings.planned_loss import PlannedLoss
 from qvit_qiskit.comparison.findings.points import Points
 from qvit_qiskit.comparison.findings.predictions import Confusion, Reliability
 from qvit_qiskit.comparison.findings.scores import RungScores
@@ -49,6 +50,8 @@ class Comparison(Evidence):
     but the exact one."""
     device_differences: tuple[DeviceDifference, ...]
     """Every pair of devices."""
+    planned: tuple[PlannedLoss, ...]
+    """Of every run that was planned for an accuracy: what was predicted, and what was lost."""
     gains: tuple[Gain, ...]
     """Of every rung that is corrected by anchors: what that changed."""
     layer_errors: tuple[LayerError, ...]
@@ -106,6 +109,10 @@ class Comparison(Evidence):
     def differences(self) -> pd.DataFrame:
         """Paired differences of AUC and ACC from the exact rung."""
         return tables.difference_frame(self.scores)
+
+    def plans(self) -> pd.DataFrame:
+        """Of every planned run: what it was predicted to lose, and what it lost."""
+        return tables.plan_frame(self.planned)
 
     def corrections_gained(self) -> pd.DataFrame:
         """What correction by anchors changed: errors of the outputs by layer, AUC and ACC."""

@@ -11,6 +11,7 @@ from qvit_qiskit.comparison.correction import Common
 from qvit_qiskit.hardware.stage import Rows
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.hardware.values.readout_factors import Calibrated
+from qvit_qiskit.runs.planning.chosen_plan import RunPlan
 from qvit_qiskit.statistics.verdicts import TOLERANCE
 
 Kind = Literal["exact", "shot noise", "device noise", "hardware", "corrected"]
@@ -72,6 +73,8 @@ class Rung:
     they are known and nothing was mitigated."""
     executions: list[Executions] | None = None
     """For each layer which rows were executed, and where; None where values are exact."""
+    plan: RunPlan | None = None
+    """Of a run that was planned for an accuracy: what was chosen and predicted."""
 
 
 @dataclass(frozen=True)

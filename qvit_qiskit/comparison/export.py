@@ -30,6 +30,7 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
         "between devices": _records(comparison.between_devices()),
         "rungs": _records(comparison.table()),
         "differences": _records(comparison.differences()),
+        "plans": _records(comparison.plans()),
         "corrections": _records(comparison.corrections_gained()),
         "layers": _records(comparison.layers()),
         "attribution": _records(comparison.shares()),

@@ -150,14 +150,8 @@ def _predicted_loss(run: RunRecord, label: str) -> dict[str, str]:
     """What a run's plan predicted that it would lose; nothing where none was made."""
     if run.folder.order.plan is None:
         return {}
-    plan = RunPlan.from_record(run.folder.order.plan)
-    best = plan.choice
-    return {
-        f"{label}, planned": f"for {plan.request.describe()}: {best.describe()}; predicted loss of "
-        f"AUC {best.auc_loss:.4f}, with 95 % probability at most {best.auc_bound:.4f}, and "
-        f"{best.agreement:.1%} of the answers as the exact model's (what it lost stands in the "
-        "answer above)"
-    }
+    told = RunPlan.from_record(run.folder.order.plan).facts()
+    return {f"{label}, {name}": text for name, text in told.items()}
 
 
 def _controls(run: RunRecord, label: str) -> dict[str, str]:

@@ -33,6 +33,7 @@ from qvit_qiskit.inference.passes import BATCH, Pass, run_pass
 from qvit_qiskit.models.cost import count_rows
 from qvit_qiskit.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
 from qvit_qiskit.runs.adaptive.settling import rule_of
+from qvit_qiskit.runs.planning.chosen_plan import RunPlan
 from qvit_qiskit.runs.pricing import price
 from qvit_qiskit.runs.results import layer_of
 from qvit_qiskit.statistics.stopping import repeat
@@ -129,6 +130,7 @@ class Ladder:
         if not run.partial:
             check_reproduced(run, replayed)
         seconds, basis = run.cost()
+        planned = run.folder.order.plan
         level = run.folder.terms.profile.resilience_level
         beyond = None
         if noisy is not None and level == 0:  # reported errors predict what is not mitigated
@@ -152,6 +154,7 @@ class Ladder:
             deltas=deltas,
             beyond=beyond,
             executions=run.executions,
+            plan=RunPlan.from_record(planned) if planned else None,
         )
         attribution = attribute(
             self.model, self.images, self.inner, self.exact, deltas, replayed.logits,
@@ -258,6 +261,7 @@ class Ladder:
             deltas=deltas,
             beyond=None,
             executions=executions,
+            plan=None,
         )
 
     def on_backend(self, route: ProfileRoute, number: int) -> Rung:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from qvit_qiskit.comparison.findings.image_answers import ImageAnswers
     from qvit_qiskit.comparison.findings.judgement import Answer, DeviceDifference
     from qvit_qiskit.comparison.findings.parts import LayerError
+    from qvit_qiskit.comparison.findings.planned_loss import PlannedLoss
     from qvit_qiskit.comparison.findings.scores import ModelDifference, RungScores
     from qvit_qiskit.comparison.findings.shares import Share
     from qvit_qiskit.comparison.findings.systematic import Bias, Drift, MeanError
@@ -151,6 +152,26 @@ def layer_frame(errors: Sequence[LayerError]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(lines)
+
+
+def plan_frame(plans: Sequence[PlannedLoss]) -> pd.DataFrame:
+    """A line for each planned run: what it was predicted to lose, and what it lost."""
+    return pd.DataFrame(
+        [
+            {
+                "rung": one.rung,
+                "asked": one.plan.request.describe(),
+                "chosen": one.plan.choice.describe(),
+                "predicted AUC lost": one.plan.choice.auc_loss,
+                "predicted AUC lost, at most": one.plan.choice.auc_bound,
+                **columns_of("AUC lost", one.auc_lost),
+                "predicted same answers": one.plan.choice.agreement,
+                "predicted same answers, at least": one.plan.choice.agreement_bound,
+                **columns_of("same answers", one.agreement),
+            }
+            for one in plans
+        ]
+    )
 
 
 def gain_frame(gains: Sequence[Gain]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from pathlib import Path
 from qvit_qiskit import metrics
 from qvit_qiskit.card import Card, Facts
 from qvit_qiskit.hardware.reader import RunReader
+from qvit_qiskit.runs.planning.chosen_plan import RunPlan
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,6 +60,8 @@ class Status(Card):
     """Of a finished run with adaptive shots: images whose answer was not settled."""
     queue: int = 0
     """Jobs that wait for the device; told while waiting only."""
+    plan: RunPlan | None = None
+    """What was chosen for a stated accuracy; None where shots were stated."""
 
     @property
     def seconds(self) -> str:
@@ -96,6 +99,8 @@ class Status(Card):
             "executions sent": f"{self.executions:,}",
             "QPU seconds": self.seconds,
         }
+        if self.plan is not None:
+            facts |= self.plan.facts()
         if self.overcharged:
             facts["billed above a limit"] = "; ".join(self.overcharged)
         if self.anchor_rows:
@@ -153,4 +158,5 @@ def status(run: Path | str) -> Status:
         rehearsed_seconds=reader.planned_seconds if terms.profile.kind == "fake" else 0.0,
         share=len(reader.stages) if terms.adaptive else 0,
         unsettled=reader.unsettled,
+        plan=RunPlan.from_record(reader.order.plan) if reader.order.plan else None,
     )

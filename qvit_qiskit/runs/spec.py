@@ -117,6 +117,14 @@ class JobSpec(Spec):
         fields = {name: getattr(self, name) for name in OF_PROFILE}
         return {name: value for name, value in fields.items() if value is not None}
 
+    def keywords(self) -> dict[str, Any]:
+        """What `submit` takes of the spec, by its keywords."""
+        names = (
+            "budget_seconds", "shots", "tolerance", "agreement", "max_loss", "control_rows",
+            "anchor_rows",
+        )  # fmt: skip
+        return {**{name: getattr(self, name) for name in names}, "adaptive": self.shares}
+
     def record(self) -> dict[str, Any]:
         """What a run keeps of it: of options younger than the format those that are set."""
         fields = self.model_dump(mode="json")

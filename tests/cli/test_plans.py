@@ -68,12 +68,28 @@ def test_an_estimate_plans_where_shots_are_left_open(
     assert "exclude each other" in capsys.readouterr().err
 
 
+def test_an_accuracy_may_be_asked_of_submit_and_estimate(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "job.toml").write_text(JOB + 'checkpoint = "model.safetensors"\nshots = 4096\n')
+    assert run(["estimate", "job.toml", "--agreement", "0.5", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["facts"]
+    assert run(["submit", "job.toml", "--agreement", "0.5", "--run", "r", "--wait", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["plan"]["chosen"] == told["chosen"]
+    assert run(["status", "r"]) == 0
+    assert "planned for" in capsys.readouterr().out
+    order = ["submit", "job.toml", "--tolerance", "7", "--run", "s"]
+    assert run(order) == 2
+    assert "between 0 and 1" in capsys.readouterr().err
+    assert not (place / "s").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "fragment"),
     [
         (["--tolerance", "2"], "tolerance"),
         (["--agreement", "0"], "agreement"),
-        (["--tolerance", "0.1", "--set", "budget_seconds=2.001"], "over the budget of 2.001"),
+        (["--tolerance", "0.5", "--set", "budget_seconds=2.001"], "over the budget of 2.001"),
         (["--set", "tolerence=0.1"], "Did you mean 'tolerance'?"),
         (["--out", "job.toml"], "job.toml is a file"),
     ],

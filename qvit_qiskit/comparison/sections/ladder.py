@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qvit_qiskit.comparison.evidence import Rung
+    from qvit_qiskit.comparison.findings.planned_loss import PlannedLoss
     from qvit_qiskit.comparison.findings.scores import RungScores
     from qvit_qiskit.statistics.differences import Difference
     from qvit_qiskit.statistics.intervals import Interval
@@ -56,6 +57,7 @@ def ladder(comparison: Comparison) -> Section:
         _scores(scores),
         *difference_tables(scores),
         *distance_tables(scores),
+        *plan_tables(comparison.planned),
         cost_table(scores),
     ]
     return Section("ladder", "The ladder", text, [drawn, *tables])
@@ -140,6 +142,30 @@ def distance_tables(scores: Sequence[RungScores]) -> list[Table]:
         "Distance from the exact rung, with 95 % intervals: the share of images with the same "
         "predicted class, the divergence of the predicted probabilities, and the root mean square "
         "error of the quantum layers' outputs against exact ones at the same angles."
+    )
+    return [Table(caption, heads, rows)] if rows else []
+
+
+def plan_tables(plans: Sequence[PlannedLoss]) -> list[Table]:
+    """What planned runs were predicted to lose beside what they lost; no table without any."""
+    rows = []
+    for one in plans:
+        best = one.plan.choice
+        rows.append(
+            (
+                Entry(one.rung),
+                Entry(one.plan.request.describe()),
+                Entry(f"{fixed(best.auc_loss, 4)}, at most {fixed(best.auc_bound, 4)}"),
+                cell(one.auc_lost),
+                Entry(f"{best.agreement:.3f}, at least {best.agreement_bound:.3f}"),
+                cell(one.agreement),
+            )
+        )
+    heads = ("run", "asked", "AUC to lose", "lost", "same answers predicted", "same answers")
+    caption = (
+        "What planned runs were predicted to lose, on average and with 95 % probability, beside "
+        "what they lost, with 95 % intervals. Predictions cover shots, copies on the chip and "
+        "labels, if the device errs as its calibration said."
     )
     return [Table(caption, heads, rows)] if rows else []
 

@@ -115,6 +115,16 @@ class RunPlan:
             Check(**record["check"]) if record["check"] else None,
         )
 
+    def facts(self) -> dict[str, str]:
+        """What was asked, chosen and predicted, for people."""
+        best = self.choice
+        return {
+            "planned for": self.request.describe(),
+            "chosen": f"{best.describe()}, for {best.seconds:,.1f} QPU seconds",
+            "predicted": f"loss of AUC {signed(best.auc_loss)}, with 95 % probability at most "
+            f"{signed(best.auc_bound)}; {best.agreement:.1%} of the answers as the exact model's",
+        }
+
     def lines(self) -> list[str]:
         """The answer in a few sentences."""
         best = self.choice

@@ -112,7 +112,7 @@ def test_few_shots_are_counted(rng):
 
 
 def test_rows_may_be_asked_in_part(circuit, rng):
-    logical, terms = circuit
+    logical, _ = circuit
     noise = CopyNoise(layout(circuit, "fake_fez"), bundled_device("fake_fez").target)
     readings = noise.readings(logical, rows_of(logical, rng, 6), np.zeros(6, int))
     assert np.array_equal(readings.values(None, rng, slice(2, 4)), readings.values(None, rng)[2:4])

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from qvit_qiskit import plan, registry, resume, submit
+from qvit_qiskit import compare, plan, registry, resume, submit
+from qvit_qiskit.comparison.sections.ladder import plan_tables
 from qvit_qiskit.data import Split, load
 from qvit_qiskit.devices.prices import estimate
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.hardware.reader import RunReader
 from qvit_qiskit.inference.prediction import predict
 from qvit_qiskit.models import ViTConfig, build_model
-from qvit_qiskit.runs import RunPlan
+from qvit_qiskit.runs import RunPlan, status
 from qvit_qiskit.runs.planning import candidates, search
 from qvit_qiskit.runs.planning.planner import check_calibrated
 
@@ -121,6 +122,15 @@ def test_a_run_plans_once(model, backends, tmp_path: Path, monkeypatch):
     assert reader.terms.shots == told.choice.shots
     assert reader.terms.profile.shots == told.choice.shots
     assert (reader.terms.profile.k, reader.terms.profile.readout) == (1, told.choice.readout)
+
+    card = status(folder)
+    assert card.plan == told
+    assert told.choice.describe() in repr(card)
+    report = compare(folder, model=model, draws=0)
+    (line,) = report.plans().to_dict("records")
+    assert line["predicted AUC lost"] == told.choice.auc_loss
+    assert line["AUC lost"] == -report.scores[-1].auc_difference.interval.value
+    assert "at most" in str(plan_tables(report.planned)[0].rows[0][2])
 
     def never(*args, **kwargs):
         raise AssertionError("a run that was begun never plans")
