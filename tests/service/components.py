@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter, ParameterExpression
+from scipy import sparse
+from scipy.sparse.csgraph import reverse_cuthill_mckee
+
+MAX_STATE_QUBITS = 24
+"""Wider pieces are simulated as matrix product states."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class _Roots:
 
 
 def _piece(circuit: QuantumCircuit, items: list[Any], columns: dict[Any, np.ndarray]) -> Component:
-    qubits = sorted({circuit.find_bit(q).index for item in items for q in item.qubits})
+    qubits = _in_line([[circuit.find_bit(q).index for q in item.qubits] for item in items])
     clbits = sorted({circuit.find_bit(c).index for item in items for c in item.clbits})
     wires = {physical: wire for wire, physical in enumerate(qubits)}
     places = {bit: place for place, bit in enumerate(clbits)}
@@ -82,6 +88,20 @@ def _piece(circuit: QuantumCircuit, items: list[Any], columns: dict[Any, np.ndar
             [places[circuit.find_bit(c).index] for c in item.clbits],
         )
     return Component(small, tuple(qubits), tuple(clbits), values)
+
+
+def _in_line(gates: list[list[int]]) -> list[int]:
+    """Physical qubits, ascending; of many, neighbours side by side, for matrix product states."""
+    qubits = sorted({qubit for gate in gates for qubit in gate})
+    if len(qubits) <= MAX_STATE_QUBITS:
+        return qubits
+    place = {qubit: k for k, qubit in enumerate(qubits)}
+    couplings = sparse.lil_matrix((len(qubits), len(qubits)), dtype=np.int8)
+    for gate in gates:
+        for first, second in combinations(sorted(gate), 2):
+            couplings[place[first], place[second]] = couplings[place[second], place[first]] = 1
+    order = reverse_cuthill_mckee(couplings.tocsr(), symmetric_mode=True)
+    return [qubits[k] for k in order]
 
 
 def _plain(

@@ -22,11 +22,12 @@ from qiskit import QuantumCircuit
 from qiskit_ibm_runtime.fake_provider.executor.broadcast_sample import broadcast_sample
 from samplomatic.quantum_program import SamplexItem
 
-from . import hardware, wires
+from . import apart, hardware, wires
 from .analysis import Analysis
-from .components import Component, split
+from .components import MAX_STATE_QUBITS, split
 from .devices import Device
 from .schedule import scheduled
+from .simulation import simulate
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,6 @@ class Noise:
     """Gates, readout and everything else; none of it if not."""
     waits: bool = True
     """Qubits decay while they wait, too."""
-
-
-CHUNK = 2048
-"""Parameter sets of one Aer run."""
 
 
 def execute(analysis: Analysis, device: Device, started: float, noise: Noise) -> bytes:
@@ -138,44 +135,7 @@ def sample(
             drawn = rng.random((len(table), shots), np.float32)
             bits[:, :, component.clbits[0]] = drawn < ones[:, None]
         else:
-            _simulate(component, device, noiseless, rng, bits)
+            run = simulate if len(component.qubits) <= MAX_STATE_QUBITS else apart.simulate
+            measured = run(component, device, noiseless, rng, len(table), shots)
+            bits[:, :, list(component.clbits)] = measured
     return bits
-
-
-def _simulate(
-    component: Component,
-    device: Device,
-    noiseless: bool,
-    rng: np.random.Generator,
-    bits: np.ndarray,
-) -> None:
-    """Fill the bits of a component by Aer, many parameter sets in one run."""
-    aer = hardware.simulator(device, component.qubits, noiseless)
-    sets, shots = bits.shape[:2]
-    places = np.arange(len(component.clbits))
-    # Aer keeps the interpreter while it runs, and requests want an answer meanwhile.
-    step = 1 if len(component.qubits) > hardware.MAX_STATE_QUBITS else CHUNK
-    for start in range(0, sets, step):
-        stop = min(start + step, sets)
-        binds = {parameter: list(v[start:stop]) for parameter, v in component.values.items()}
-        same = not binds  # without parameters Aer would run one circuit, not one per set
-        circuits = [component.circuit] * (stop - start) if same else [component.circuit]
-        result = aer.run(
-            circuits,
-            shots=shots,
-            seed_simulator=int(rng.integers(2**31)),
-            parameter_binds=None if same else [binds],
-        ).result()
-        if not result.success:
-            raise RuntimeError(f"Aer failed: {result.status}")
-        for row in range(start, stop):
-            counts = result.data(row - start)["counts"]
-            values = sorted((int(key, 16), n) for key, n in counts.items())
-            drawn = [value for value, n in values for _ in range(n)]
-            mixed = rng.permutation(np.array(drawn, object if len(places) > 62 else np.int64))
-            bits[row][:, list(component.clbits)] = _unpacked(mixed, places)
-
-
-def _unpacked(values: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Integers as bits, shape (shots, bits), bit 0 first."""
-    return ((values[:, None] >> places) & 1).astype(bool)

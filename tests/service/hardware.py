@@ -10,10 +10,8 @@ from qiskit.transpiler import InstructionProperties, Target
 from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime import fake_provider
 
+from .components import MAX_STATE_QUBITS
 from .devices import Device
-
-MAX_STATE_QUBITS = 24
-"""Wider circuits are simulated as matrix product states."""
 
 
 @lru_cache(maxsize=8)

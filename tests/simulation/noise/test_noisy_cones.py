@@ -25,22 +25,34 @@ from qvit_qiskit.simulation.shifts import circuit_pub
 SAMPLE = [("ry-chain", 5, "fake_fez"), ("cz-ring", 3, "fake_torino"), ("ry-ring", 3, "fake_fez")]
 GRID = [
     (family, n, name)
-    for family, sizes in {"ry-chain": (6, 8, 9), "cz-ring": (6, 8)}.items()
+    for family, sizes in {"ry-chain": (6, 8), "cz-ring": (6, 8)}.items()
     for n in sizes
     for name in ("fake_fez", "fake_torino")
 ]
+WIDER = [
+    ("ry-chain", 9, "fake_torino"),
+    ("ry-chain", 10, "fake_fez"),
+    ("lattice", 9, "fake_fez"),
+    ("lattice", 10, "fake_torino"),
+]
+RINGS = [(n, name) for n in (9, 10, 12) for name in ("fake_fez", "fake_torino")]
 
 
-def both(circuit, rng, name):
-    """One program for the whole state and one of cones for each basis, and requests of each."""
+def programs(circuit, name):
+    """One program for the whole state and one of cones, for each basis."""
     device, columns = bundled_device(name), tuple(range(circuit.num_inputs))
-    rows = rng.uniform(-np.pi, np.pi, (circuit.num_inputs, 2, 3))
-    shared = rng.uniform(-np.pi, np.pi, (4, circuit.num_weights))
     for basis in measurement_bases(circuit.pauli_terms):
         region = place(circuit.canonical.compose(basis.rotation()), device, seed=1)
         parts = region, circuit.canonical.parameters, basis, columns, ""
-        programs = compile_noisy(*parts), compile_noisy_cones(*parts)
-        yield [Request(p, rows, shared, p.diagonals(circuit.num_outputs)) for p in programs]
+        yield compile_noisy(*parts), compile_noisy_cones(*parts)
+
+
+def both(circuit, rng, name):
+    """Requests of both programs for each basis: two heads of two weight sets each."""
+    rows = rng.uniform(-np.pi, np.pi, (circuit.num_inputs, 2, 3))
+    shared = rng.uniform(-np.pi, np.pi, (4, circuit.num_weights))
+    for pair in programs(circuit, name):
+        yield [Request(p, rows, shared, p.diagonals(circuit.num_outputs)) for p in pair]
 
 
 def equal(circuit, rng, name):
@@ -53,6 +65,21 @@ def equal(circuit, rng, name):
             np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
+def equal_in_sum(circuit, rng, name):
+    """A random sum of the outputs, since a whole state takes as long for each of them."""
+    rows = rng.uniform(-np.pi, np.pi, (circuit.num_inputs, 1, 2))
+    shared = rng.uniform(-np.pi, np.pi, (1, circuit.num_weights))
+    for whole, cones in programs(circuit, name):
+        outputs = circuit.num_outputs
+        weights, cotangent = rng.normal(size=(outputs, 1)), rng.normal(size=(1, 1, 2))
+        mixed = Request(whole, rows, shared, whole.diagonals(outputs) @ weights)
+        single = Request(cones, rows, shared, cones.diagonals(outputs))
+        values, pull = NoisyFormEngine().linearize([mixed, single])
+        np.testing.assert_allclose(weights.T @ values[1], values[0], atol=1e-12)
+        for found, expected in zip(*pull([cotangent, weights * cotangent]), strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
 @pytest.mark.parametrize(("family", "n", "name"), SAMPLE)
 def test_values_and_gradients_equal_those_of_the_whole_state(rng, family, n, name):
     equal(build_circuit(family, n, 2), rng, name)
@@ -60,8 +87,45 @@ def test_values_and_gradients_equal_those_of_the_whole_state(rng, family, n, nam
 
 @pytest.mark.check
 @pytest.mark.parametrize(("family", "n", "name"), GRID)
-def test_they_do_so_up_to_ten_qubits(rng, family, n, name):
+def test_they_do_so_up_to_eight_qubits(rng, family, n, name):
     equal(build_circuit(family, n, 2), rng, name)
+
+
+@pytest.mark.check
+@pytest.mark.parametrize(("family", "n", "name"), WIDER)
+def test_they_do_so_up_to_ten_qubits(rng, family, n, name):
+    equal_in_sum(build_circuit(family, n, 2), rng, name)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("n", "name"), RINGS)
+def test_rings_that_are_laid_out_with_swaps_do_so(rng, n, name):
+    """Twelve wires each, 5 GB for the whole state: nine and ten are routed around a cycle."""
+    equal_in_sum(build_circuit("cz-ring", n, 2), rng, name)
+
+
+def local_circuit(rng, qubits):
+    """Inputs in front, then gates between the nodes of a random tree, and sums of strings on it."""
+    x, w = ParameterVector("x", qubits), ParameterVector("w", 3)
+    circuit = QuantumCircuit(qubits)
+    for qubit in range(qubits):
+        circuit.ry(x[qubit], qubit)
+    kinds = [gates.CRXGate, gates.RZZGate, gates.CPhaseGate, gates.RXXGate]
+    edges = [(int(rng.integers(max(0, node - 2), node)), node) for node in range(1, qubits)]
+    for k in rng.permutation(qubits - 1):
+        circuit.append(kinds[rng.integers(4)](w[int(k) % 3] * 2 - 0.1), edges[k])
+        circuit.rx(w[int(rng.integers(3))], edges[k][int(rng.integers(2))])
+    terms = []
+    for a, b in edges[::2]:
+        terms.append([("ZZ", [a, b], rng.normal()), ("Z", [a], 0.5)])
+        terms.append([("X", [b], 1.0), ("", [], rng.normal())])
+    observables = [SparsePauliOp.from_sparse_list(term, qubits) for term in terms]
+    return QNNCircuit(circuit, tuple(x), tuple(w), tuple(observables))
+
+
+@pytest.mark.parametrize("qubits", [4, *(pytest.param(n, marks=pytest.mark.check) for n in (7, 9))])
+def test_circuits_on_trees(rng, qubits):
+    equal_in_sum(local_circuit(rng, qubits), rng, ("fake_torino", "fake_fez")[qubits % 2])
 
 
 def mixed_circuit(rng):
