@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from qvit_qiskit import metrics
 from qvit_qiskit.data import load
-from qvit_qiskit.hardware.stage import seat
+from qvit_qiskit.hardware.stages.stage_plan import seat
 from qvit_qiskit.inference.layer_estimator import LayerAnswers, LayerEstimator, logits_of
 from qvit_qiskit.statistics.intervals import shots_interval
 from qvit_qiskit.statistics.stopping import StoppingRule, repeat

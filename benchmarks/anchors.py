@@ -24,7 +24,7 @@ from simulated_chip import HONEST, OTHERWISE, Chip, Truth, build
 
 from qvit_qiskit.comparison.correction import MOST_ROWS, AnchorValues, Correction, Lines, learn
 from qvit_qiskit.data import load, stratified_subset
-from qvit_qiskit.hardware.stage import sample_rows, seat
+from qvit_qiskit.hardware.stages.stage_plan import sample_rows, seat
 from qvit_qiskit.training.checkpoint import load_checkpoint
 
 SHOTS, EACH = 32, 16

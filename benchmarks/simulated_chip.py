@@ -22,7 +22,7 @@ from qvit_qiskit.devices.compiled import Compiled, compile_bases
 from qvit_qiskit.devices.embeddings import plain
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.regions import Region, bundled_device, region_target
-from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.hardware.stages.stage import Rows
 from qvit_qiskit.inference.layer_estimator import walk
 from qvit_qiskit.inference.rows import answers_at
 from qvit_qiskit.simulation.exact.engine import Request

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from qvit_qiskit.comparison.evidence import Attribution, Executions
 from qvit_qiskit.execution.recorded_noise import RecordedNoise
-from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.hardware.stages.stage import Rows
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.inference.layer_estimator import Layer
 from qvit_qiskit.inference.passes import BATCH, Pass, run_pass

@@ -20,8 +20,8 @@ import numpy as np
 from qiskit.primitives import BaseEstimatorV2
 
 from qvit_qiskit.execution.recorded_noise import RecordedLayer
-from qvit_qiskit.hardware.stage import Rows
-from qvit_qiskit.hardware.stored import StoredStage
+from qvit_qiskit.hardware.stages.stage import Rows
+from qvit_qiskit.hardware.stages.stored_stage import StoredStage
 from qvit_qiskit.inference.rows import answers_at
 
 MOST_ROWS = 64

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from qvit_qiskit.comparison.correction import Common
-from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.hardware.stages.stage import Rows
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.hardware.values.readout_factors import Calibrated
 from qvit_qiskit.runs.planning.chosen_plan import RunPlan

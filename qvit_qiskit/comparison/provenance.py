@@ -16,7 +16,7 @@ from qvit_qiskit.data.own_images import is_known
 from qvit_qiskit.data.phantom import CLASS_NAMES, NAME
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.recorded_noise import predicted_controls
-from qvit_qiskit.hardware.stored import StoredStage
+from qvit_qiskit.hardware.stages.stored_stage import StoredStage
 from qvit_qiskit.models import ViT
 from qvit_qiskit.runs.planning.chosen_plan import RunPlan
 from qvit_qiskit.runs.run_folder import Source, weights_digest

@@ -17,8 +17,8 @@ from qvit_qiskit.comparison.evidence import AnchorSeries, Executions
 from qvit_qiskit.devices.compiled import Compiled
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.shot_shares import SharePool
-from qvit_qiskit.hardware.stage import Layout, Rows
-from qvit_qiskit.hardware.stored import StoredStage
+from qvit_qiskit.hardware.stages.stage import Layout, Rows
+from qvit_qiskit.hardware.stages.stored_stage import StoredStage
 from qvit_qiskit.hardware.values.readout_factors import calibrated_noise
 from qvit_qiskit.inference.passes import Pass
 from qvit_qiskit.inference.rows import evaluate

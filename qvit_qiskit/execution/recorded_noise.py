@@ -19,8 +19,8 @@ from qvit_qiskit.devices.embeddings import plain
 from qvit_qiskit.devices.prices import extrapolation
 from qvit_qiskit.devices.regions import Region, region_target
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.hardware.stage import Group
-from qvit_qiskit.hardware.stored import StoredStage
+from qvit_qiskit.hardware.stages.stage import Group
+from qvit_qiskit.hardware.stages.stored_stage import StoredStage
 from qvit_qiskit.simulation.exact.estimator import Columns, Compiler, ExactEstimator
 from qvit_qiskit.simulation.noise.noisy_forms import NoisyForm, NoisyFormEngine, compile_values
 from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator

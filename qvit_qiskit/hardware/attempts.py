@@ -6,7 +6,7 @@ from typing import TypeVar, cast
 
 from qvit_qiskit.hardware.events import Abandonment, ChunkEvent, End, Surplus
 from qvit_qiskit.hardware.journal import Journal, digest
-from qvit_qiskit.hardware.stage import Chunk
+from qvit_qiskit.hardware.stages.stage import Chunk
 
 C = TypeVar("C", bound=ChunkEvent)
 

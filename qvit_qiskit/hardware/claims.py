@@ -23,7 +23,7 @@ from qvit_qiskit.hardware.events import (
     Unopened,
     Workload,
 )
-from qvit_qiskit.hardware.stage import CONTENT_TAG, Chunk, Task
+from qvit_qiskit.hardware.stages.stage import CONTENT_TAG, Chunk, Task
 from qvit_qiskit.ibm.calls import Patience
 from qvit_qiskit.ibm.sender import Listed
 

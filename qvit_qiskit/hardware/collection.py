@@ -12,7 +12,7 @@ from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.claims import Claims
 from qvit_qiskit.hardware.events import Failure, Finish, Loss, Submission
 from qvit_qiskit.hardware.journal import pack_arrays
-from qvit_qiskit.hardware.stage import Chunk, Progress, Task
+from qvit_qiskit.hardware.stages.stage import Chunk, Progress, Task
 from qvit_qiskit.hardware.values.counts import Counts
 from qvit_qiskit.ibm.causes import Remedy
 from qvit_qiskit.ibm.item import Item

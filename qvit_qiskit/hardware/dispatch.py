@@ -33,7 +33,7 @@ from qvit_qiskit.hardware.events import (
 )
 from qvit_qiskit.hardware.journal import digest
 from qvit_qiskit.hardware.ledger import Ledger, ledger_of, session_cost
-from qvit_qiskit.hardware.stage import Chunk, Progress, Task
+from qvit_qiskit.hardware.stages.stage import Chunk, Progress, Task
 from qvit_qiskit.ibm.calls import Busy, Closed, Patience, Unanswered
 from qvit_qiskit.ibm.causes import Remedy
 from qvit_qiskit.ibm.item import request_size

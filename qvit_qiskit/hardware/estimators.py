@@ -17,7 +17,8 @@ from qvit_qiskit.devices.prices import Timing
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.hardware.journal import locked
 from qvit_qiskit.hardware.run import HardwareRun
-from qvit_qiskit.hardware.stage import Answers, Chunk, Layout, Piece, Rows, seat, values_of
+from qvit_qiskit.hardware.stages.stage import Answers, Chunk, Layout, Piece, Rows, values_of
+from qvit_qiskit.hardware.stages.stage_plan import seat
 from qvit_qiskit.hardware.values.counts import Counts
 from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.simulation.noise.readout_choice import compile_readout

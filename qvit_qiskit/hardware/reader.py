@@ -26,7 +26,7 @@ from qvit_qiskit.hardware.events import (
 )
 from qvit_qiskit.hardware.journal import NAME, Journal, digest, unpack_arrays
 from qvit_qiskit.hardware.ledger import Ledger, ledger_of
-from qvit_qiskit.hardware.stored import StoredStage
+from qvit_qiskit.hardware.stages.stored_stage import StoredStage
 from qvit_qiskit.hardware.terms import Terms
 
 IMAGES, PREDICTIONS, CHECKPOINT = "images.npz", "predictions.npz", "checkpoint.safetensors"

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
-from qvit_qiskit.devices.compiled import (
-    compile_bases,
-    longest_timing,
-    to_qpy,
-)
-from qvit_qiskit.devices.placement import Placement
-from qvit_qiskit.devices.regions import Placed
+from qvit_qiskit.devices.compiled import to_qpy
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.dispatch import Dispatcher
 from qvit_qiskit.hardware.events import (
@@ -27,17 +21,9 @@ from qvit_qiskit.hardware.events import (
 from qvit_qiskit.hardware.journal import Journal, digest, pack_arrays
 from qvit_qiskit.hardware.ledger import Ledger
 from qvit_qiskit.hardware.reader import RunReader
-from qvit_qiskit.hardware.stage import (
-    Answers,
-    Layout,
-    Progress,
-    Rows,
-    Task,
-    plan_chunks,
-    sample_rows,
-    seat,
-)
-from qvit_qiskit.hardware.stored import StoredStage
+from qvit_qiskit.hardware.stages.stage import Answers, Layout, Progress, Rows, Task
+from qvit_qiskit.hardware.stages.stage_plan import StagePlan, plan_stage
+from qvit_qiskit.hardware.stages.stored_stage import StoredStage
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.hardware.values.repeats import Anchors
 from qvit_qiskit.ibm.calls import Patience
@@ -45,7 +31,6 @@ from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.ibm.sender import Sender
 from qvit_qiskit.ibm.service import ServiceSender
 from qvit_qiskit.profile import FakeProfile
-from qvit_qiskit.simulation.noise.readout_choice import compile_readout
 
 
 class HardwareRun:
@@ -272,76 +257,42 @@ class HardwareRun:
         return stage.task
 
     def _compile(self, stage: StoredStage) -> None:
-        sender, profile, mitigation = self.sender, self.terms.profile, self.terms.mitigation
-        shots = self._shots_of(stage.number)
-        sender.renew()
-        groups, device = stage.rows.groups, sender.device
-        programs = [
-            compile_readout(g.circuit, g.terms, g.rows, device, profile.placement,
-                            profile.readout, mitigation, shots)
-            for g in groups
-        ]  # fmt: skip
-        counts = [len(g.rows) for g in groups]
-        packed = any(p[0].k > 1 for p in programs)
-        controls = sample_rows(groups, self.terms.control_rows if packed else 0, profile.seed)
-        for g, picked in controls.items():
-            alone = Placement(profile.placement.seed, idle=profile.idle)
-            way = programs[g][0].readout
-            programs.append(compile_bases(groups[g].circuit, groups[g].terms, device, alone, way))
-            counts.append(len(picked))
-        seats = [
-            seat(count, p[0].k, profile.seed) for count, p in zip(counts, programs, strict=True)
-        ]
-        anchors = {
-            g: seat(len(picked), programs[g][0].k, profile.seed, picked)
-            for g, picked in sample_rows(groups, self.terms.anchor_rows, profile.seed).items()
-        }
-        placed = [copy for group in programs for c in group for copy in c.copies]
-        longest = longest_timing(placed, device, profile.rep_delay)
-        chunks = plan_chunks(
-            f"{stage.number:03d}",
-            [len(s) for s in seats],
-            programs,
-            longest,
-            shots,
-            mitigation,
-            self.terms.max_loss * self.terms.budget,
-            {g: len(s) for g, s in anchors.items()},
-        )
-        arrays = {f"seats{g}": s for g, s in enumerate(seats)}
-        arrays |= {f"anchors{g}": s for g, s in anchors.items()}
+        """Plan a stage on the device as it is now, and write down how it is run."""
+        self.sender.renew()
+        profile, mitigation = self.terms.profile, self.terms.mitigation
+        shots, device = self._shots_of(stage.number), self.sender.device
+        plan = plan_stage(f"{stage.number:03d}", stage.rows.groups, device, self.terms, shots)
+        layout = plan.layout
         self.journal.append(
             Compilation(
                 stage=stage.number,
                 device=device.name,
-                **self._store_layout(stage, placed, arrays),
-                programs=[[c.record() for c in group] for group in programs],
-                controls=[(g, picked.tolist()) for g, picked in controls.items()],
-                timing=asdict(longest),
+                **self._store_layout(stage, plan),
+                programs=[[c.record() for c in group] for group in layout.programs],
+                controls=[(g, picked.tolist()) for g, picked in plan.controls.items()],
+                timing=asdict(layout.timing),
                 shots=shots,
                 level=mitigation.level,
                 twirl_gates=mitigation.twirl_gates,
                 idle=profile.idle,
                 dt=device.target.dt,
-                chunks=[c.record() for c in chunks],
+                chunks=[c.record() for c in layout.chunks],
                 calibration=self._store_calibration(),
             )
         )
         self._fresh.add(stage.number)
 
-    def _store_layout(
-        self, stage: StoredStage, placed: Sequence[Placed], arrays: dict[str, np.ndarray]
-    ) -> dict[str, str]:
+    def _store_layout(self, stage: StoredStage, plan: StagePlan) -> dict[str, str]:
         """Write the circuits and seats of a stage; what its event says of them.
 
         Files never change: a stage that is compiled anew has others, and says where.
         """
         again = stage.compilations
         place = f"{stage.folder}/again{again}" if again else stage.folder
-        isa = to_qpy([copy.circuit for copy in placed])
+        isa = to_qpy([copy.circuit for copy in plan.placed])
         files = {
             "isa": self.journal.store(f"{place}/isa.qpy", isa),
-            "seats": self.journal.store(f"{place}/seats.npz", pack_arrays(arrays)),
+            "seats": self.journal.store(f"{place}/seats.npz", pack_arrays(plan.arrays())),
         }
         return files | ({"place": place} if again else {})
 

@@ -13,8 +13,8 @@ from functools import cached_property
 import numpy as np
 
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.hardware.stage import Answers, Group, Rows
-from qvit_qiskit.hardware.stored import StoredStage
+from qvit_qiskit.hardware.stages.stage import Answers, Group, Rows
+from qvit_qiskit.hardware.stages.stored_stage import StoredStage
 from qvit_qiskit.hardware.values.floors import raised, square_root
 
 

@@ -21,7 +21,7 @@ from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.route import Route
-from qvit_qiskit.hardware.stage import Answers, Rows
+from qvit_qiskit.hardware.stages.stage import Answers, Rows
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.inference.prediction import check_finite_logits, predict
 from qvit_qiskit.inference.rows import answers_at, evaluate

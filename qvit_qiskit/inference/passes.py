@@ -13,7 +13,7 @@ from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.hardware.stages.stage import Rows
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.inference.layer_estimator import (
     Layer,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from qiskit.primitives import BaseEstimatorV2
 
-from qvit_qiskit.hardware.stage import Answers, Group, Rows
+from qvit_qiskit.hardware.stages.stage import Answers, Group, Rows
 
 
 def answers_at(inner: BaseEstimatorV2, rows: Rows) -> Answers:

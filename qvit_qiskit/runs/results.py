@@ -10,7 +10,7 @@ import numpy as np
 
 from qvit_qiskit import metrics
 from qvit_qiskit.hardware.shot_shares import answers_of
-from qvit_qiskit.hardware.stored import StoredStage
+from qvit_qiskit.hardware.stages.stored_stage import StoredStage
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.hardware.values.repeats import Anchors, Control
 from qvit_qiskit.runs.run_folder import RunFolder

@@ -21,7 +21,7 @@ from qvit_qiskit.hardware.ledger import HEADROOM, whole_seconds
 from qvit_qiskit.hardware.reader import CHECKPOINT, IMAGES, PREDICTIONS, RunReader
 from qvit_qiskit.hardware.run import HardwareRun
 from qvit_qiskit.hardware.shot_shares import Adaptive, answers_of
-from qvit_qiskit.hardware.stage import Layout, Progress
+from qvit_qiskit.hardware.stages.stage import Layout, Progress
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.ibm.calls import Patience
 from qvit_qiskit.inference.layer_estimator import walk

@@ -25,7 +25,7 @@ from qvit_qiskit.comparison.evidence import (
 )
 from qvit_qiskit.comparison.findings.attention import most_moved
 from qvit_qiskit.data.phantom import phantom
-from qvit_qiskit.hardware.stage import Group, Rows
+from qvit_qiskit.hardware.stages.stage import Group, Rows
 from qvit_qiskit.hardware.values.outputs import Outputs
 
 QUBITS, HEADS, TOKENS, COPIES, JOBS, SHOTS = 4, 2, 16, 6, 5, 1024

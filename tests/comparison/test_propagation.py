@@ -15,7 +15,7 @@ from qvit_qiskit.comparison.evidence import Executions
 from qvit_qiskit.comparison.propagation import ShotNoise, redraw
 from qvit_qiskit.comparison.rungs import Ladder, shots_estimator
 from qvit_qiskit.execution import registry
-from qvit_qiskit.hardware.stage import Group, Rows
+from qvit_qiskit.hardware.stages.stage import Group, Rows
 from qvit_qiskit.hardware.values.floors import observable_ranges, saturated_variance, with_floor
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.inference.passes import run_pass

@@ -33,7 +33,7 @@ from qvit_qiskit.exceptions import DataError, JobError, RouteError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.hardware.events import Completion, Order
 from qvit_qiskit.hardware.journal import Journal, pack_arrays
-from qvit_qiskit.hardware.stored import StoredStage
+from qvit_qiskit.hardware.stages.stored_stage import StoredStage
 from qvit_qiskit.inference.passes import run_pass
 from qvit_qiskit.models import ViT, ViTConfig, build_model
 from qvit_qiskit.pages.table import Entry

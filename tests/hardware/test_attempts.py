@@ -8,7 +8,7 @@ from pathlib import Path
 from qvit_qiskit.hardware.attempts import Attempts
 from qvit_qiskit.hardware.events import Loss, Submission
 from qvit_qiskit.hardware.journal import Journal
-from qvit_qiskit.hardware.stage import Chunk
+from qvit_qiskit.hardware.stages.stage import Chunk
 
 CHUNK = Chunk("000-0", (), 1, 2.0)
 

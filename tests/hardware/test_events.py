@@ -36,7 +36,7 @@ from qvit_qiskit.hardware.events import (
 )
 from qvit_qiskit.hardware.journal import Journal, digest
 from qvit_qiskit.hardware.reader import RunReader
-from qvit_qiskit.hardware.stage import Chunk
+from qvit_qiskit.hardware.stages.stage import Chunk
 
 STORED = Path(__file__).parent.parent / "fixtures" / "stored"
 RUNS = [STORED / "finished" / "run", STORED / "killed" / "unsent", STORED / "killed" / "unanswered"]

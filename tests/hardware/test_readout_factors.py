@@ -10,7 +10,7 @@ from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.comparison.evidence import Executions
 from qvit_qiskit.comparison.findings.bias import Errors, zero_bias
 from qvit_qiskit.comparison.propagation import ShotNoise
-from qvit_qiskit.hardware.stage import Group, Rows
+from qvit_qiskit.hardware.stages.stage import Group, Rows
 from qvit_qiskit.hardware.values.counts import Counts, extrapolate, moments
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.hardware.values.readout_factors import Calibrated, Shared, take_apart

@@ -12,7 +12,7 @@ from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.circuits.pubs import flatten
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.shot_shares import Adaptive, SharePool, ShotShare, rows_of
-from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.hardware.stages.stage import Rows
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.hardware.values.floors import raised
 from qvit_qiskit.profile import FakeProfile

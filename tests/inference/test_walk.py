@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.exceptions import DataError, JobError
 from qvit_qiskit.execution import registry
-from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.hardware.stages.stage import Rows
 from qvit_qiskit.inference.layer_estimator import walk
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.qnn import QuantumLinear

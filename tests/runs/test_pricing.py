@@ -9,7 +9,7 @@ from qvit_qiskit.circuits import QNNCircuit, build_circuit
 from qvit_qiskit.devices.compiled import compile_bases
 from qvit_qiskit.devices.regions import bundled_device, bundled_names
 from qvit_qiskit.exceptions import RouteError
-from qvit_qiskit.hardware.stage import Layout
+from qvit_qiskit.hardware.stages.stage import Layout
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.profile import FakeProfile, IbmProfile

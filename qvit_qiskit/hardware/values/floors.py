@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qvit_qiskit.circuits.readout import measurement_bases
-from qvit_qiskit.hardware.stage import Group
+from qvit_qiskit.hardware.stages.stage import Group
 
 
 def saturated_variance(ranges: np.ndarray, shots: int) -> np.ndarray:

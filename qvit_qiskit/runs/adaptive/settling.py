@@ -12,7 +12,7 @@ from qvit_qiskit.devices.prices import Estimate, Mitigation, estimate
 from qvit_qiskit.exceptions import JobError, ServiceError
 from qvit_qiskit.hardware.run import HardwareRun
 from qvit_qiskit.hardware.shot_shares import Adaptive, SharePool, rows_of
-from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.hardware.stages.stage import Rows
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.inference.layer_estimator import LayerAnswers, LayerEstimator, logits_of
 from qvit_qiskit.runs.run_folder import Source

@@ -17,7 +17,7 @@ from qiskit.primitives import BaseEstimatorV2
 from torch import Tensor, nn
 
 from qvit_qiskit.circuits.pubs import FlatPub
-from qvit_qiskit.hardware.stage import Rows
+from qvit_qiskit.hardware.stages.stage import Rows
 from qvit_qiskit.inference.layer_estimator import Layer
 from qvit_qiskit.inference.passes import run_pass
 from qvit_qiskit.runs.planning.copy_noise import CopyNoise, Readings
@@ -140,7 +140,7 @@ class NoisyPasses:
 
 
 def seated(rows: int, copies: int, rng: np.random.Generator) -> np.ndarray:
-    """A random copy for every row, all copies as often as `hardware.stage.seat` takes them.
+    """A random copy for every row, all copies as often as `hardware.stages.stage.seat` takes them.
 
     Args:
         rows: U rows.

@@ -14,17 +14,15 @@ from qvit_qiskit.devices.compiled import compile_bases
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import MAX_EXECUTIONS, Mitigation, Timing
 from qvit_qiskit.devices.regions import bundled_device
-from qvit_qiskit.hardware.stage import (
+from qvit_qiskit.hardware.stages.stage import (
     Chunk,
     Group,
     Layout,
     Piece,
     Rows,
-    plan_chunks,
-    sample_rows,
-    seat,
     values_of,
 )
+from qvit_qiskit.hardware.stages.stage_plan import Load, plan_chunks, sample_rows, seat
 from qvit_qiskit.hardware.values.counts import Counts
 from qvit_qiskit.simulation.shifts import circuit_pub
 
@@ -56,10 +54,6 @@ def test_circuits_and_observables_are_groups_of_their_own(rng):
     assert [group for group, _ in rows.pubs] == [0, 1, 2]
 
 
-class Stub:
-    """Stands for a compiled circuit where only their number counts."""
-
-
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.integers(1, 40_000), min_size=1, max_size=4),
@@ -71,9 +65,9 @@ class Stub:
 )
 def test_jobs_hold_every_row_once_and_keep_the_limits(sizes, shots, level, bases, loss, anchors):
     mitigation = Mitigation(level)
-    programs = [[Stub()] * bases for _ in sizes]
     anchors = {g: rows for g, rows in anchors.items() if g < len(sizes)}
-    chunks = plan_chunks("s", sizes, programs, TIMING, shots, mitigation, loss, anchors)  # type: ignore[arg-type]
+    loads = [Load(rows, bases, anchors.get(g, 0)) for g, rows in enumerate(sizes)]
+    chunks = plan_chunks("s", loads, TIMING, shots, mitigation, loss)
     twirls, each = mitigation.split(shots)
     per_row = bases * twirls * each * mitigation.circuits_per_row
     extra = bases * twirls * each * mitigation.calibration_rows
@@ -94,7 +88,7 @@ def test_jobs_hold_every_row_once_and_keep_the_limits(sizes, shots, level, bases
 
 
 def test_a_small_stage_is_one_job():
-    chunks = plan_chunks("s", [100] * 3, [[Stub()]] * 3, TIMING, 64, Mitigation(0), 1.0)  # type: ignore[arg-type]
+    chunks = plan_chunks("s", [Load(100, 1)] * 3, TIMING, 64, Mitigation(0), 1.0)
     assert len(chunks) == 1
     assert len(chunks[0].pieces) == 3
 

@@ -1,10 +1,9 @@
-"""A stage: all rows of one quantum layer, deduplicated, written down, split into jobs."""
+"""A stage: all rows of one quantum layer, deduplicated, and how they lie on a device."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +12,7 @@ from qiskit import QuantumCircuit
 
 from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.devices.compiled import Compiled
-from qvit_qiskit.devices.prices import (
-    SUBJOB_SECONDS,
-    Mitigation,
-    Timing,
-    rows_per_job,
-)
+from qvit_qiskit.devices.prices import Mitigation, Timing
 from qvit_qiskit.hardware.journal import digest
 from qvit_qiskit.hardware.values.counts import Counts, extrapolate, moments
 from qvit_qiskit.ibm.item import Item
@@ -213,101 +207,6 @@ class Task:
     def content_tag(self, chunk: Chunk) -> str:
         """A tag that says what a chunk's job measures."""
         return f"{CONTENT_TAG}{digest(f'{self.content} {chunk.record()}'.encode())[:24]}"
-
-
-def seat(rows: int, copies: int, seed: int, places: np.ndarray | None = None) -> np.ndarray:
-    """Which row runs on which copy.
-
-    Rows are shuffled, so that neither a copy's bias nor a job's sits on one token's place in its
-    image, or on some angles: rows come sorted.
-
-    Args:
-        rows: U rows.
-        copies: k.
-        seed: Of the shuffle.
-        places: The rows' places in their group, shape (U,), where they are a part of it.
-
-    Returns:
-        Shape (⌈U/k⌉, k), −1 in seats that are left over.
-    """
-    order = np.random.default_rng(seed).permutation(rows)
-    out = np.full((-(-rows // copies), copies), -1)
-    out.ravel()[:rows] = order if places is None else places[order]
-    return out
-
-
-def sample_rows(groups: Sequence[Group], count: int, seed: int) -> dict[int, np.ndarray]:
-    """So many rows of each group, drawn at random.
-
-    Args:
-        groups: The groups.
-        count: Rows of each, or all where there are fewer.
-        seed: Of the draw.
-
-    Returns:
-        For each group the rows' places in it, ascending; groups without any are left out.
-    """
-    rng = np.random.default_rng(seed)
-    picked = [
-        np.sort(rng.choice(len(g.rows), min(count, len(g.rows)), replace=False)) for g in groups
-    ]
-    return {g: places for g, places in enumerate(picked) if len(places)}
-
-
-def plan_chunks(
-    name: str,
-    executed: Sequence[int],
-    programs: Sequence[Sequence[Compiled]],
-    timing: Timing,
-    shots: int,
-    mitigation: Mitigation,
-    max_seconds: float,
-    anchors: Mapping[int, int] | None = None,
-) -> list[Chunk]:
-    """Split a stage into jobs.
-
-    Args:
-        name: A prefix for the chunks' names.
-        executed: Executed rows of each group.
-        programs: Their compiled circuits.
-        timing: Of one execution.
-        shots: Asked for per row.
-        mitigation: The resilience level.
-        max_seconds: QPU seconds that losing one job may lose, if rows can be split that far.
-        anchors: For a group the executed rows that every job runs besides.
-    """
-    anchors = anchors or {}
-    each = math.prod(mitigation.split(shots))
-    per_row = [len(p) * each * mitigation.circuits_per_row for p in programs]
-    extra = [len(p) * each * mitigation.calibration_rows for p in programs]
-    common = sum(rows * per_row[g] + extra[g] for g, rows in anchors.items())
-    extra = [0 if g in anchors else e for g, e in enumerate(extra)]  # calibrated once in a job
-    room = rows_per_job(1, common, timing, max_seconds)
-    total = sum(rows * n + e for rows, n, e in zip(executed, per_row, extra, strict=True))
-    goal = math.ceil(total / max(1, math.ceil(total / room)))  # jobs of about equal size
-    jobs: list[tuple[list[Piece], int]] = []
-    pieces: list[Piece] = []
-    used = 0  # executions beside what all jobs have in common
-    for g, rows in enumerate(executed):
-        start = 0
-        while start < rows:
-            wanted = math.ceil((goal - used - extra[g]) / per_row[g])
-            possible = (room - used - extra[g]) // per_row[g]
-            fit = max(0 if pieces else 1, min(wanted, possible))  # a job has a row at least
-            if fit:
-                stop = min(rows, start + fit)
-                pieces.append(Piece(g, start, stop))
-                used += (stop - start) * per_row[g] + extra[g]
-                start = stop
-            if not fit or used >= goal:
-                jobs.append((pieces, used + common))
-                pieces, used = [], 0
-    if pieces:
-        jobs.append((pieces, used + common))
-    return [
-        Chunk(f"{name}-{k}", tuple(own), count, SUBJOB_SECONDS + count * timing.execution)
-        for k, (own, count) in enumerate(jobs)
-    ]
 
 
 def values_of(

@@ -15,7 +15,7 @@ from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.attempts import Attempts
 from qvit_qiskit.hardware.events import Compilation, Finish, JobBill, StageRows
 from qvit_qiskit.hardware.journal import digest, unpack_arrays
-from qvit_qiskit.hardware.stage import Answers, Chunk, Group, Layout, Rows, Task, values_of
+from qvit_qiskit.hardware.stages.stage import Answers, Chunk, Group, Layout, Rows, Task, values_of
 from qvit_qiskit.hardware.values.counts import Counts
 from qvit_qiskit.hardware.values.repeats import Anchors, Control
 
