@@ -84,6 +84,7 @@ def compare(
 
     Example: qvit compare runs/hello-hardware-20261122-160000 --out report
     """
+    screen.load("qvit_qiskit.comparison.builder")
     from qvit_qiskit.comparison.builder import model_differences
 
     checkpoints = checkpoint or []
@@ -98,8 +99,7 @@ def compare(
         )
         options["backends"] = backend or BACKENDS
     comparisons = _build(runs or [], checkpoints, options)
-    if pictures:
-        comparisons = [replace(one, pictures=True) for one in comparisons]
+    comparisons = [replace(one, pictures=pictures or one.pictures) for one in comparisons]
     names = _names(checkpoints)
     between = model_differences(comparisons, names) if len(comparisons) > 1 else ()
     if json:
@@ -210,7 +210,8 @@ def _source(
     from qvit_qiskit.training import load_checkpoint
 
     name, size = dataset
-    sets = [data_for(load_checkpoint(path), name, data_root, size) for path in checkpoints]
+    with screen.steps("reading images"):
+        sets = [data_for(load_checkpoint(path), name, data_root, size) for path in checkpoints]
     data = sets[0]
     for path, other in zip(checkpoints, sets, strict=True):
         if other.md5 != data.md5:
@@ -251,12 +252,14 @@ def _write(
     if len(comparisons) > 1:
         folders = [out / name for name in names]
         write_models(model_frame(between), out)
-    for one, folder in zip(comparisons, folders, strict=True):
-        # All tables first: a figure that cannot be drawn costs the reports alone.
-        write_tables(one, folder)
-    reports = [write_report(one, folder) for one, folder in zip(comparisons, folders, strict=True)]
-    for one, folder in zip(comparisons, folders, strict=True) if figures else ():
-        write_figures(one, folder)
+    pairs = list(zip(comparisons, folders, strict=True))
+    with screen.steps("drawing the report"):
+        for one, folder in pairs:
+            # All tables first: a figure that cannot be drawn costs the reports alone.
+            write_tables(one, folder)
+        reports = [write_report(one, folder) for one, folder in pairs]
+        for one, folder in pairs if figures else ():
+            write_figures(one, folder)
     return reports
 
 

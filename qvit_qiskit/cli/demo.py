@@ -12,6 +12,7 @@ from qvit_qiskit.cli.options import AsJson
 
 if TYPE_CHECKING:
     from qvit_qiskit.data import Split
+    from qvit_qiskit.models.cost import ModelCost
     from qvit_qiskit.runs import Evaluation
 
 RUNGS = {"exact": "aer-exact", "shot noise": "aer-shots", "device noise": "aer-boston"}
@@ -32,6 +33,7 @@ def demo(
 
     Example: qvit demo --epochs 20
     """
+    screen.load("qvit_qiskit.runs")
     from qvit_qiskit.cli.train import DEFAULT_OUT, free_folder
     from qvit_qiskit.data import load, stratified_subset
     from qvit_qiskit.models import ViTConfig
@@ -70,15 +72,19 @@ def demo(
             {"folder": folder, "training_seconds": seconds, "rungs": rows, "report": report}
         )
         return
-    cost = result.model.cost()
-    print(
-        f"Trained a QViT of {cost.parameters} parameters ({cost.quantum_parameters} of them "
-        f"quantum) on synthetic images for {len(result.history)} epochs in {seconds:.0f} s."
-    )
+    screen.line(_trained(result.model.cost(), epochs, seconds))
     screen.table(f"{images} synthetic test images, one trained model, three backends", rows)
-    print(f"checkpoint: {folder}")
-    print(f"report:     {report}")
+    print(f"checkpoint: {folder}\nreport:     {report}")
     print(f"next:       qvit evaluate {folder} --backend fake-boston --subset 10")
+
+
+def _trained(cost: ModelCost, epochs: int, seconds: float) -> str:
+    """What was trained, in a sentence."""
+    return (
+        f"Trained a QViT of {cost.parameters} parameters ({cost.quantum_parameters} of them "
+        f"quantum) on synthetic images for {epochs} epoch{'s' if epochs > 1 else ''} in "
+        f"{seconds:.0f} s."
+    )
 
 
 def _report(folder: Path, split: Split, images: int, seed: int) -> Path:

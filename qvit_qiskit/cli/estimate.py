@@ -92,6 +92,7 @@ def estimate(
 
     Example: qvit estimate first-run
     """
+    screen.load("qvit_qiskit.runs")
     from qvit_qiskit.runs.job import read_job
 
     stated = read_stated(settings, tolerance, agreement)

@@ -43,6 +43,7 @@ def evaluate(
 
     Example: qvit evaluate zoo:qvit-breastmnist --backend aer-boston --data-root DIR
     """
+    screen.load("qvit_qiskit.runs")
     from qvit_qiskit.data.subset import subset_indices
     from qvit_qiskit.execution import registry
     from qvit_qiskit.files import write_text
@@ -53,7 +54,8 @@ def evaluate(
 
     loaded = load_checkpoint(checkpoint)
     route = registry.open(backend, backends_dir=backends_dir)
-    data = data_for(loaded, dataset, data_root, size)
+    with screen.steps("reading images"):
+        data = data_for(loaded, dataset, data_root, size)
     images = data.split(split)
     chosen = None if subset is None else subset_indices(images.labels, subset, seed)
     images = images if chosen is None else images.part(chosen)

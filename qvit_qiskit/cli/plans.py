@@ -45,6 +45,7 @@ def plan(
 
     Example: qvit plan first-run --tolerance 0.02
     """
+    screen.load("qvit_qiskit.runs")
     from qvit_qiskit.runs.job import read_written
     from qvit_qiskit.runs.planning.plan_folder import check_free, write_plan
     from qvit_qiskit.zoo.names import shown_name

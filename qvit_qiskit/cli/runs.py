@@ -54,6 +54,7 @@ def submit(
 
     Example: qvit submit first-run --wait
     """
+    screen.load("qvit_qiskit.runs")
     from qvit_qiskit.ibm.calls import Patience
     from qvit_qiskit.runs import submit as send
     from qvit_qiskit.runs.job import read_written
@@ -62,17 +63,15 @@ def submit(
     stated = read_stated(settings, tolerance, agreement)
     written = read_written(job, checkpoint, backends_dir, stated)
     if not written.planned:
-        priced = written.priced()
-        if not json:
-            screen.facts(f"{job} (estimate)", facts(priced))
-        priced.check_budget()
+        _check_price(written, "" if json else f"{job} (estimate)")
     spec = written.spec
     source, validation = _source(written, data_root)
     folder = run or Path("runs") / f"{job.stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    shown = written.planned or not wait  # else the jobs' own line moves
     with (
         interruptible(folder),
         screen.run_progress(wait) as tick,
-        screen.steps("planning", shown=written.planned) as step,
+        screen.steps("planning" if written.planned else "sending", shown=shown) as step,
     ):
         planning = Planning(step, None if json else show_plan, validation)
         status = send(
@@ -93,12 +92,22 @@ def submit(
     _show(status, json)
 
 
+def _check_price(job: WrittenJob, title: str) -> None:
+    """Price a job, say so under a title, and refuse one above its budget."""
+    with screen.steps("pricing"):
+        priced = job.priced()
+    if title:
+        screen.facts(title, facts(priced))
+    priced.check_budget()
+
+
 def _source(job: WrittenJob, data_root: Path | None) -> tuple[Source, Split | None]:
     """The images of a job, with what is known of them; and, to check a plan, validation images."""
     from qvit_qiskit.runs.run_folder import Source, facts_of_data
 
     spec = job.spec
-    data, images = job.data(data_root)
+    with screen.steps("reading images"):
+        data, images = job.data(data_root)
     source = Source.of(
         images,
         **facts_of_data(data),
@@ -115,6 +124,7 @@ def status(run: Run, json: AsJson = False) -> None:
 
     Example: qvit status runs/hello-hardware-20261122-160000
     """
+    screen.load("qvit_qiskit.runs")
     from qvit_qiskit.runs import status as look
 
     _show(look(run), json)
@@ -137,13 +147,18 @@ def resume(
 
     Example: qvit resume runs/hello-hardware-20261122-160000 --wait
     """
+    screen.load("qvit_qiskit.runs")
     from qvit_qiskit.exceptions import JobError
     from qvit_qiskit.ibm.calls import Patience
     from qvit_qiskit.runs import resume as go_on
 
     if budget is not None and not budget > 0:
         raise JobError(f"Expected a budget above 0 QPU seconds, but got {budget}.")
-    with interruptible(run), screen.run_progress(wait) as tick:
+    with (
+        interruptible(run),
+        screen.run_progress(wait) as tick,
+        screen.steps("fetching and sending", shown=not wait),
+    ):
         status = go_on(
             run,
             wait=wait,
@@ -161,10 +176,12 @@ def cancel(run: Run, patience: PatienceSeconds = 300.0, json: AsJson = False) ->
 
     Example: qvit cancel runs/hello-hardware-20261122-160000
     """
+    screen.load("qvit_qiskit.runs")
     from qvit_qiskit.ibm.calls import Patience
     from qvit_qiskit.runs import cancel as stop
 
-    count = stop(run, Patience.of(patience))
+    with screen.steps("cancelling"):
+        count = stop(run, Patience.of(patience))
     if json:
         screen.as_json({"run": str(run), "cancelled": count})
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import sys
@@ -41,15 +42,26 @@ def _print_table(title: str, heads: Mapping[str, bool], rows: Iterable[Iterable[
     from rich import table as rich_table
     from rich.console import Console
 
-    cells = [list(row) for row in rows]
+    cells, console = [list(row) for row in rows], Console()
     names = all(len(row[0]) <= LONGEST_NAME for row in cells)  # rather than sentences
+    columns = [[head, *words] for head, *words in zip(heads, *cells, strict=True)]
+    widest = [_widest(words, "\n") for words in columns]
+    over = sum(widest) + 3 * len(widest) + 1 - console.width
+    # A name of several words makes room for numbers where that spares cutting their intervals.
+    gives = 0 < over <= widest[0] - _widest(columns[0], None)
     printed = rich_table.Table(title=title, title_justify="left")
     for place, (head, number) in enumerate(heads.items()):
         justify: Any = "right" if number else "left"
-        printed.add_column(head, justify=justify, overflow="fold", no_wrap=place == 0 and names)
+        whole = place == 0 and names and not gives
+        printed.add_column(head, justify=justify, overflow="fold", no_wrap=whole)
     for row in cells:
         printed.add_row(*row)
-    Console().print(printed)
+    console.print(printed)
+
+
+def _widest(words: Iterable[str], mark: str | None) -> int:
+    """The most characters between two marks; between spaces where there is none."""
+    return max((len(piece) for word in words for piece in word.split(mark)), default=0)
 
 
 def lines(text: Sequence[str]) -> None:
@@ -104,15 +116,33 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+def load(module: str) -> None:
+    """Import a module that takes seconds, with a spinner on a terminal.
+
+    Args:
+        module: Its full name.
+    """
+    with steps("loading", shown=module not in sys.modules):
+        importlib.import_module(module)
+
+
 def _progress(*columns: Any) -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
     from rich.progress import TimeRemainingColumn as Left
+    from rich.text import Text
+
+    class Remaining(Left):
+        def render(self, task: Any) -> Text:
+            """Nothing where nobody knows, lest a time beside it is taken for what is left."""
+            remaining = super().render(task)
+            return Text.assemble(remaining, " left") if remaining else remaining
 
     console = Console(stderr=True)
-    parts = [TextColumn("{task.description}"), BarColumn(BAR), MofNCompleteColumn()]
-    left = (Left(compact=True), TextColumn("left"))
-    return Progress(*parts, *columns, *left, console=console, disable=not console.is_terminal)
+    name = TextColumn("{task.description}")
+    parts = [SpinnerColumn(), name, BarColumn(BAR), MofNCompleteColumn(), *columns]
+    return Progress(*parts, Remaining(compact=True), console=console,
+                    disable=not console.is_terminal)  # fmt: skip
 
 
 @contextmanager
@@ -154,6 +184,29 @@ def steps(label: str, *, shown: bool = True) -> Iterator[Callable[[str], None]]:
         return
     with console.status(label) as status:
         yield lambda step: status.update(f"{label}: {step}")
+
+
+@contextmanager
+def watching(label: str) -> Iterator[Callable[[str], None]]:
+    """A spinner while lines come now and then, each of which is printed as `line` does.
+
+    Args:
+        label: What is waited for.
+    """
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield line
+        return
+    with console.status(label) as status:
+
+        def show(text: str) -> None:
+            status.stop()  # what is printed meanwhile would go where the spinner is drawn
+            line(text)
+            status.start()
+
+        yield show
 
 
 @contextmanager

@@ -74,6 +74,7 @@ def study(
     """
     _check(workers, scheduler, freeze, tables, retry)
     folder = out or DEFAULT_OUT / f"study-{spec.stem}"
+    screen.load("qvit_qiskit.study")
     if tables is not None:
         _tables(spec, folder, out, tables, json)
         return
@@ -82,7 +83,8 @@ def study(
 
     # workers may run elsewhere: what this process means goes with every cell
     places = Places(medmnist.data_root(data_root), backends_dir and backends_dir.absolute())
-    plan = make_plan(spec, places)
+    with screen.steps("planning"):
+        plan = make_plan(spec, places)
     if freeze:
         _freeze(plan, json)
         return
@@ -126,7 +128,8 @@ def _tables(spec: Path, folder: Path, out: Path | None, target: Path, json: bool
     from qvit_qiskit.study.results.output import write_tables
 
     command = [*_again(spec, out), "--tables", str(target)]
-    written = write_tables(spec, folder, target, command)
+    with screen.steps("making tables"):
+        written = write_tables(spec, folder, target, command)
     if json:
         screen.as_json({"folder": folder, "files": [str(path) for path in written]})
         return
@@ -172,14 +175,14 @@ def _run(plan: Plan, folder: Path, executor: Executor, retry: int, json: bool) -
 def _watching(quiet: bool) -> Iterator[Watcher]:
     """A bar over all epochs of the grid, weighed by images; above it a line per finished cell."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
     from rich.progress import TimeRemainingColumn as Left
 
     from qvit_qiskit.study import Watcher
 
     console = Console(stderr=True)
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
         TextColumn("{task.fields[cells]} cells, time left"), Left(),
         console=console, disable=not console.is_terminal,
     )  # fmt: skip
@@ -234,9 +237,9 @@ def _report(plan: Plan, folder: Path, summary: Summary, out: Path | None, json: 
     from qvit_qiskit.study.results.findings import read_findings
     from qvit_qiskit.study.results.frames import score_frame
 
-    study = read_findings(folder)
-    # What is finished is shown, also of a study that was interrupted.
-    frame = score_frame(study)
+    with screen.steps("scoring"):
+        # What is finished is shown, also of a study that was interrupted.
+        frame = score_frame(read_findings(folder))
     if json:
         screen.as_json(
             {

@@ -97,6 +97,7 @@ class TrainCommand(TyperCommand):
 
     def make_context(self, *arguments: Any, **extra: Any) -> Any:
         """Parse the command line by the fields of the configurations."""
+        screen.load("qvit_qiskit.training")
         return _with_fields().make_context(*arguments, **extra)
 
 
@@ -204,10 +205,11 @@ def _fit(context: typer.Context) -> FitResult:
     known = facts(options.dataset, size=given["size"])
     shape = {"channels": known.channels, "classes": known.classes, "image_size": known.side}
     config = _config(context, chosen, **shape)  # complains before any download
-    data = load(options.dataset, given["data_root"], size=given["size"])
     other, how = None, options.distill
-    if how and how.pretrain_dataset:
-        other = load(how.pretrain_dataset, given["data_root"])
+    with screen.steps("reading images"):
+        data = load(options.dataset, given["data_root"], size=given["size"])
+        if how and how.pretrain_dataset:
+            other = load(how.pretrain_dataset, given["data_root"])
     teacher = _ask(config, options, data, other) if how else None
     name = f"{data.name}-{model}{'-distilled' if how else ''}-seed{options.seed}"
     folder = given["out"] or free_folder(DEFAULT_OUT / name)

@@ -39,6 +39,7 @@ def watch(
 
     Example: qvit watch runs/hello-hardware-20261122-160000 --notify ./tell-me.sh
     """
+    screen.load("qvit_qiskit.runs")
     from qvit_qiskit.exceptions import ServiceError
     from qvit_qiskit.ibm.calls import Patience
     from qvit_qiskit.runs import watch as follow
@@ -48,13 +49,14 @@ def watch(
         return
     lines: dict[Path, str] = {}
 
-    def tick(folder: Path, state: Status, problem: str) -> None:
-        line = f"{folder}: {_line(state)}" + (f"; {problem}" if problem else "")
-        if lines.get(folder) != line:
-            lines[folder] = line
-            screen.line(line)
+    with interruptible(*runs), screen.watching("watching") as show:
 
-    with interruptible(*runs):
+        def tick(folder: Path, state: Status, problem: str) -> None:
+            line = f"{folder}: {_line(state)}" + (f"; {problem}" if problem else "")
+            if lines.get(folder) != line:
+                lines[folder] = line
+                show(line)
+
         ends = follow(runs, outage=3600 * hours, patience=Patience.of(patience), tick=tick)
     failed = [end for end in ends if end.error]
     for end in failed:

@@ -36,6 +36,7 @@ from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.profile_route import ProfileRoute
 from qvit_qiskit.execution.recorded_noise import RecordedNoise, noise_of
 from qvit_qiskit.inference.passes import BATCH
+from qvit_qiskit.pages.table import listed
 from qvit_qiskit.profile import AerProfile
 from qvit_qiskit.runs.run_folder import Source
 from qvit_qiskit.statistics.verdicts import TOLERANCE, check_tolerance
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
 
 Tick = Callable[[str], None]
 """Told in a few words what comes next."""
+
+NAMED = 3
+"""Devices that a title names; of more it names the first."""
 
 
 def compare(
@@ -284,9 +288,12 @@ class _Build:
             attention = {r.name: attention_of(r.layers, count, shown) for r in self.rungs}
         classes = self.rungs[0].logits.shape[1]
         against = "the exact rung" if len(self.rungs) > 2 else "exact"
+        corrected = {one.rung for one in self.corrections}
+        devices = [rung.name for rung in hardware if rung.name not in corrected]
+        names = devices if 1 < len(devices) <= NAMED else [top.name]
         what = [facts["data"].split(",")[0], *([facts[CHECKED]] if CHECKED in facts else [])]
         return Evidence(
-            title=f"{', '.join(what)}: {top.name} against {against}",
+            title=f"{', '.join(what)}: {listed(names)} against {against}",
             facts=facts,
             images=source.images.to(torch.float32).numpy(),
             labels=source.labels,

@@ -65,7 +65,7 @@ def between_devices(outcome: Conclusion) -> str:
     apart = [one for one in outcome.device_differences if _apart(one)]
     if not apart:
         return (
-            "These images do not tell the devices apart, in AUC or in ACC: the differences "
+            "These images do not tell the devices apart, in AUC or in ACC: "
             f"{listed([_difference(one) for one in outcome.device_differences])}."
         )
     return f"Between the devices: {listed([_difference(one) for one in apart])}."

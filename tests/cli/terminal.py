@@ -10,8 +10,10 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -19,9 +21,13 @@ ROWS = 50
 ESCAPE = r"\x1b\[[0-9;?]*"
 ERASED = re.compile(rf".*{ESCAPE}2K")
 """What a redrawn line held before."""
-PROGRESS = re.compile(r"[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]|(━|╺|╸).* left$|time left|once on this machine")
+PROGRESS = re.compile(r"[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]|(━|╺|╸).*( left|:[0-9]+)$|time left|once on this machine")
 """Spinners, bars over what is done, and what is said while loops are compiled."""
 CODES = re.compile(rf"{ESCAPE}[A-Za-z]")
+
+
+SILENCE = 2.0
+"""Seconds after which a person asks whether a command still runs."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,14 @@ class Ended:
     code: int
     raw: str
     """All that was written, with the codes that move the cursor."""
+    times: tuple[float, ...]
+    """Seconds from the start to each change of what stands there; those of the start first."""
+
+    @property
+    def silent(self) -> float:
+        """The share of the time to the last word in which nothing had changed for `SILENCE`."""
+        waits = (after - before for before, after in pairwise(self.times))
+        return sum(wait for wait in waits if wait > SILENCE) / self.times[-1]
 
     @property
     def lines(self) -> list[str]:
@@ -74,7 +88,8 @@ def run(columns: int, folder: Path, arguments: Sequence[str]) -> Ended:
         start_new_session=True,
     )
     os.close(theirs)
-    written = b""
+    written, times, began = b"", [0.0], time.monotonic()
+    before = ""
     while True:
         try:
             piece = os.read(ours, 1 << 16)
@@ -83,5 +98,9 @@ def run(columns: int, folder: Path, arguments: Sequence[str]) -> Ended:
         if not piece:
             break
         written += piece
+        now = CODES.sub("", piece.decode(errors="replace")).strip()
+        if now and now != before:
+            before = now
+            times.append(time.monotonic() - began)
     os.close(ours)
-    return Ended(process.wait(), written.decode())
+    return Ended(process.wait(), written.decode(), tuple(times))

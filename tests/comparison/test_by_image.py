@@ -12,6 +12,7 @@ from comparison.comparisons import RETINA, make_comparison
 from qvit_qiskit.cli import comparison_tables
 from qvit_qiskit.comparison.builder import build
 from qvit_qiskit.comparison.export import as_dict, csv, write_comparison
+from qvit_qiskit.comparison.sections.images import images
 
 
 def answer(logits, several):
@@ -84,3 +85,12 @@ def test_files_and_terminal_name_the_images(comparison, tmp_path, capsys, monkey
         first = ", ".join(map(str, images[:8]))
         assert first in said
         assert first in page
+
+
+def test_without_a_changed_image_none_is_said_to_come_first(comparison):
+    def order(one):
+        return images(one).text[0]
+
+    assert "Those images come first" in order(comparison)
+    same = [replace(rung, logits=comparison.exact.logits) for rung in comparison.rungs]
+    assert "First come those of which" in order(build(replace(comparison, rungs=tuple(same))))

@@ -261,7 +261,8 @@ def test_runs_on_other_qubits_of_one_device(small: Path, folder: Path) -> None:
     ]
     one, two = found.rungs[2:4]
     assert np.abs(one.logits - two.logits).max() > 1e-6
-    assert found.title.endswith(": rehearsal on fake_torino against the exact rung")
+    listed = "fake_torino (3), rehearsal on fake_torino and rehearsal on fake_torino (2)"
+    assert found.title.endswith(f": rehearsal on {listed} against the exact rung")
     chosen = found.maps.rung
     assert chosen is not None
     assert chosen.name == "rehearsal on fake_torino"

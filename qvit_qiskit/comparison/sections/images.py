@@ -28,10 +28,11 @@ def images(comparison: Comparison) -> Section | None:
     answers, exact = comparison.by_image, comparison.exact.name
     count = len(comparison.image_order)
     said = [f"{len(answers[name].changed):,} of {count:,} by {name}" for name in rungs]
-    text = [
-        f"Answers other than the exact model's: {'; '.join(said)}. Those images come first, and "
-        "after them those of which the exact model is least sure."
-    ]
+    unsure = "those of which the exact model is least sure"
+    order = f"Those images come first, and after them {unsure}."
+    if not any(len(answers[name].changed) for name in rungs):
+        order = f"First come {unsure}."
+    text = [f"Answers other than the exact model's: {'; '.join(said)}. {order}"]
     if not comparison.pictures:
         text.append("Pictures of own images are shown on request only: `--pictures`.")
     caption = (
