@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.devices.prices import extrapolation
 
+ONE_WORD = 63
+"""Qubits whose states are one number each, as all were in stored runs of earlier versions."""
+MANY = 32
+"""Of more columns than this, products of two are averaged row by row: (E, K, K) would be large."""
+
 
 @dataclass(frozen=True)
 class Counts:
     """Bitstrings of R rows as counts; sorted by row, then state.
 
-    Bit k of a state belongs to virtual qubit k.
+    Bit k of a state belongs to virtual qubit k; of more than `ONE_WORD` qubits, bit k % 64 of its
+    word k // 64.
     """
 
     row: np.ndarray  # shape: (E,), int64
-    state: np.ndarray  # shape: (E,), int64
+    state: np.ndarray  # shape: (E,), int64; of more than `ONE_WORD` qubits (E, W), uint64
     count: np.ndarray  # shape: (E,), int64
     rows: int
 
@@ -30,8 +37,8 @@ class Counts:
         Args:
             bits: Shape (R, shots, n), bool, virtual qubit 0 first.
         """
-        weights = 1 << np.arange(bits.shape[-1], dtype=np.int64)  # bit k counts 2**k
-        states = [np.unique(shots @ weights, return_counts=True) for shots in bits]
+        packed = _packed(bits)
+        states = [np.unique(shots, axis=0, return_counts=True) for shots in packed]
         return cls(
             np.repeat(np.arange(len(bits)), [len(state) for state, _ in states]),
             np.concatenate([state for state, _ in states]),
@@ -57,6 +64,25 @@ class Counts:
         table = np.stack(columns, axis=-1) if columns else np.zeros((self.rows, 0))
         shape = (self.rows, *values.shape[1:])
         return (table / self.shots()[:, None]).reshape(shape)
+
+    def products(self, values: np.ndarray) -> np.ndarray:
+        """Averages over each row's bitstrings of all products of two columns.
+
+        Args:
+            values: The columns at ``state``, shape (E, K).
+
+        Returns:
+            Shape (R, K, K).
+        """
+        columns = values.shape[1]
+        if columns <= MANY:
+            return self.means(values[:, :, None] * values[:, None, :])
+        ends = np.searchsorted(self.row, np.arange(self.rows + 1))
+        weighted = values * self.count[:, None]
+        out = np.empty((self.rows, columns, columns))
+        for row, (start, stop) in enumerate(pairwise(ends)):
+            out[row] = weighted[start:stop].T @ values[start:stop]
+        return out / self.shots()[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -93,7 +119,7 @@ class BasisMoments:
         if calibration is not None:
             read = _signs(calibration.state, basis)  # (E, T)
             scale = calibration.means(read)  # (k, T)
-            square = calibration.means(read[:, :, None] * read[:, None, :])  # (k, T, T)
+            square = calibration.products(read)  # (k, T, T)
             spread = square - scale[:, :, None] * scale[:, None, :]
             spread /= calibration.shots()[:, None, None]  # of the mean
             copy = np.arange(counts.rows) % calibration.rows
@@ -102,7 +128,7 @@ class BasisMoments:
             pull = ratio[:, :, None] * weights  # (R, T, K)
         per_state = signs @ weights  # (E, K)
         mean = counts.means(per_state)
-        second = counts.means(per_state[:, :, None] * per_state[:, None, :])  # (R, K, K)
+        second = counts.products(per_state)  # (R, K, K)
         own = (second - mean[:, :, None] * mean[:, None, :]) / counts.shots()[:, None, None]
         return cls(mean, own, pull, spread)
 
@@ -112,7 +138,7 @@ class BasisMoments:
         if self.pull is None or self.spread is None:
             return self.own
         copy = np.arange(len(self.means)) % len(self.spread)
-        shared = np.einsum("rtk,rtu,rul->rkl", self.pull, self.spread[copy], self.pull)
+        shared = self.pull.swapaxes(1, 2) @ self.spread[copy] @ self.pull
         return np.asarray(self.own + shared)
 
 
@@ -136,8 +162,24 @@ def moments(
 
 def _signs(states: np.ndarray, basis: Basis) -> np.ndarray:
     """(−1)^parity of every term at every state, shape (E, T)."""
-    masks = np.array([mask for _, _, mask in basis.terms], dtype=np.int64)
-    return 1.0 - 2.0 * (np.bitwise_count(states[:, None] & masks) & 1)
+    masks = [mask for _, _, mask in basis.terms]
+    if states.ndim == 1:
+        return 1.0 - 2.0 * (np.bitwise_count(states[:, None] & np.array(masks, np.int64)) & 1)
+    ones = np.zeros((len(states), len(masks)), np.uint8)
+    for place, word in enumerate(states.T):
+        own = np.array([mask >> 64 * place & (2**64 - 1) for mask in masks], np.uint64)
+        ones += np.bitwise_count(word[:, None] & own)
+    return 1.0 - 2.0 * (ones & 1)
+
+
+def _packed(bits: np.ndarray) -> np.ndarray:
+    """Bits (R, shots, n) as states, shape (R, shots), or (R, shots, W) of many qubits."""
+    qubits = bits.shape[-1]
+    if qubits <= ONE_WORD:
+        return np.asarray(bits @ (1 << np.arange(qubits, dtype=np.int64)))  # bit k counts 2**k
+    whole = np.zeros((*bits.shape[:2], -(-qubits // 64) * 64), bool)
+    whole[..., :qubits] = bits
+    return np.packbits(whole, axis=-1, bitorder="little").view("<u8").astype(np.uint64)
 
 
 def extrapolate(
