@@ -66,7 +66,7 @@ def evaluate(
         write_text(predictions, frame.to_csv(index=False, float_format="%.9g"))
     row = {
         "backend": result.backend,
-        "simulates": route.profile.simulates if result.routed else "nothing",
+        "simulates": route.profile.simulates + result.drawn if result.routed else "nothing",
         "data": f"{data.name}{' (synthetic)' if data.synthetic else ''} {split}",
         "images": result.scores.n,
         "AUC": result.scores.auc,

@@ -286,6 +286,8 @@ class Ladder:
         rung = self.simulated(
             name_of(route), kind_of(profile), backend, route.estimator, shots, number
         )
+        if route.drawn:
+            rung = replace(rung, backend=f"{route.name} ({profile.simulates}{route.drawn})")
         if not isinstance(profile, FakeProfile):
             return rung
         rows = count_rows(self.model, self.images[:1])

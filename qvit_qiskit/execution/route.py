@@ -34,6 +34,12 @@ class Route:
         """Whether models may be trained on this route."""
         return self.gradient is not None
 
+    @property
+    def drawn(self) -> str:
+        """How shots were drawn since the last `reseed`, as an addition; "" if as bitstrings."""
+        way = getattr(self.estimator, "drawn", "")
+        return f" as {way}" if way else ""
+
     def refusal(self) -> RouteError:
         """Why it does not train, and what to do."""
         return RouteError(

@@ -43,11 +43,16 @@ class Evaluation(Card):
     scores: metrics.Scores
     seconds: float
     """Wall time on this machine."""
+    drawn: str = ""
+    """What to say behind the number of shots: `` as normal draws`` where they are no bitstrings."""
 
     def card(self) -> tuple[str, Facts]:
         """What a shell and a notebook show."""
         _, facts = self.scores.card()
-        return f"Evaluation on {self.backend}", {**facts, "took": f"{self.seconds:.1f} s"}
+        return f"Evaluation on {self.backend}{self.drawn}", {
+            **facts,
+            "took": f"{self.seconds:.1f} s",
+        }
 
     @property
     def routed(self) -> bool:
@@ -115,5 +120,5 @@ def evaluate(
         logits = predict(model, images, batch_size, tick)
     check_logits(logits, given.labels, given.num_classes)
     scores = metrics.score(given.labels, logits)
-    backend = route.name if bindable(model) else UNROUTED
-    return Evaluation(backend, logits, given.labels, scores, time.perf_counter() - started)
+    backend, seconds = route.name if bindable(model) else UNROUTED, time.perf_counter() - started
+    return Evaluation(backend, logits, given.labels, scores, seconds, route.drawn)

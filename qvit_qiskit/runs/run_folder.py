@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +16,11 @@ from torch import Tensor, nn
 
 from qvit_qiskit.circuits.stored import same_circuit
 from qvit_qiskit.data import MedImages, as_split
-from qvit_qiskit.exceptions import CheckpointError, JobError
-from qvit_qiskit.hardware.events import Order
-from qvit_qiskit.hardware.journal import digest, pack_arrays
+from qvit_qiskit.exceptions import CheckpointError, JobError, RouteError
+from qvit_qiskit.hardware.events import Finish, Order
+from qvit_qiskit.hardware.journal import digest, locked, pack_arrays
 from qvit_qiskit.hardware.reader import CHECKPOINT, RunReader
+from qvit_qiskit.hardware.run import HardwareRun
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.models import ViT
 from qvit_qiskit.qnn import QuantumLinear
@@ -152,3 +156,15 @@ def own_checkpoint(model: nn.Module) -> bytes | None:
             one is other or same_circuit(one, other) for one, other in zip(*circuits, strict=True)
         )
         return path.read_bytes() if same else None
+
+
+@contextmanager
+def begun(run: HardwareRun) -> Iterator[HardwareRun]:
+    """Lock a new run; a rehearsal that the local mode refuses at once leaves no folder."""
+    try:
+        with locked(run.folder):
+            yield run
+    except RouteError:
+        if run.sender.local and not run.journal.of(Finish):
+            shutil.rmtree(run.folder)
+        raise

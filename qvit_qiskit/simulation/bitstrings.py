@@ -49,6 +49,7 @@ class BitstringEstimator(RowEstimator, Generic[M]):
     def reseed(self, *seed: int) -> None:
         """Start the random streams anew; the same seed gives the same streams."""
         self._streams = np.random.SeedSequence(seed)
+        self.drawn = ""
 
     def describe(self, circuit: QNNCircuit) -> str:
         """One line: where a circuit's bitstrings come from."""
@@ -90,6 +91,8 @@ class BitstringEstimator(RowEstimator, Generic[M]):
                 moments = self.compiler.moments(flat.circuit, basis, columns, count)
                 mean, covariance = draw_means(self.engine, moments, flat.values, count, shots, own)
             means, covariances = means + mean, covariances + covariance
+        if not bits:
+            self.drawn = "normal draws"
         drawn = "bitstrings of Aer's matrix product states" if bits else NORMAL
         return Answer(means, covariances, metadata={"shots": shots, "drawn": drawn.rstrip(",")})
 

@@ -43,6 +43,8 @@ class RowEstimator(BaseEstimatorV2):
 
     samples = False
     """Whether values are means over shots."""
+    drawn = ""
+    """How shots were drawn since the last `reseed`, in a word or two, where not as bitstrings."""
     dynamic = False
     """Whether circuits may measure, reset and branch in their middle."""
 

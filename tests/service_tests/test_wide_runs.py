@@ -9,7 +9,9 @@ import pytest
 import torch
 from service.handle import Service
 
+from qvit_qiskit import ViTConfig, build_model, evaluate, load, submit
 from qvit_qiskit.circuits import build_circuit
+from qvit_qiskit.data import stratified_subset
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.qnn import QuantumLinear
@@ -54,3 +56,28 @@ def test_a_rehearsal_that_would_take_hours_is_refused_with_what_answers_the_same
         pytest.raises(RouteError, match=r'got 28 qubits, 11 rows and 100 shots.*"aer" with noise'),
     ):
         layer(torch.from_numpy(rng.uniform(-1.5, 1.5, (11, 28))))
+
+
+def model_of(family: str, qubits: int) -> torch.nn.Module:
+    config = ViTConfig(heads=1, width=qubits, patch_size=14, circuit=family)
+    return build_model(config, seed=0)
+
+
+def test_a_refused_rehearsal_leaves_no_folder(tmp_path: Path) -> None:
+    images = stratified_subset(load("phantom").test, 2, seed=0)
+    fake = profile(tmp_path, 'kind = "fake"\ndevice = "fake_boston"\nshots = 100')
+    with pytest.raises(RouteError, match="the client's local mode would take hours"):
+        submit(model_of("ry-chain", 28), images, fake, tmp_path / "run", budget_seconds=60)
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluations_say_where_shots_are_normal_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qvit_qiskit.simulation.chain_bits.MAX_DRAWS", 10)
+    images = stratified_subset(load("phantom").test, 2, seed=0)
+    shots = profile(tmp_path, 'kind = "aer"\nshots = 16')
+    wide = evaluate(model_of("ry-chain", 26), images, shots)
+    assert wide.drawn == " as normal draws"
+    assert "as normal draws" in repr(wide)
+    assert evaluate(model_of("ry-chain", 4), images, shots).drawn == ""
