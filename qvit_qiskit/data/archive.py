@@ -211,6 +211,11 @@ def _count(path: Path, labels: dict[str, NDArray[np.int64]]) -> int:
                 f"{low}…{high}. Number the classes from 0, each with training images."
             )
     if train.ndim == 2:
+        if all((part.sum(axis=1) == 1).all() for part in labels.values()):
+            raise DataError(
+                f"Expected classes as whole numbers of shape (n,) in {path}, got labels of shape "
+                f"{train.shape} with a single 1 in every row. Save labels.argmax(axis=1)."
+            )
         return train.shape[1]
     present = np.unique(train)
     if len(present) < 2:

@@ -183,6 +183,8 @@ ARCHIVES = {
     "several beside one": ({"val_labels": np.zeros((6, 3), np.uint8)}, "in every split"),
     "several of two": ({w + "_labels": np.full((n, 3), 2) for w, n in
                         (("train", 12), ("val", 6), ("test", 6))}, "Expected 0 or 1 for each"),
+    "one-hot": ({w + "_labels": np.eye(2, dtype=np.uint8)[np.arange(n) % 2] for w, n in
+                 (("train", 12), ("val", 6), ("test", 6))}, "Save labels.argmax(axis=1)"),
     "names": ({"class_names": np.array(["a", "b", "c"])}, "Expected 2 different texts"),
     "objects": ({"train_images": np.array([{}] * 12)}, "holds Python objects, which are never"),
 }  # fmt: skip
