@@ -70,6 +70,20 @@ def test_the_verdict_is_on_the_first_screen_and_the_page_is_short(opened, report
     assert report.stat().st_size < 3_000_000
 
 
+def test_a_table_that_goes_on_says_so(opened, report):
+    """Phones hide the bars by which one scrolls; a shade at the side stays."""
+    opened.open(report, 400)
+    opened.ask(UNFOLD)
+    grounds = opened.ask(
+        "[...document.querySelectorAll('.sheet')].filter(e => e.scrollWidth > e.clientWidth).map("
+        "e => getComputedStyle(e).backgroundImage)"
+    )
+    assert grounds
+    assert all(ground.count("gradient") == 4 for ground in grounds)
+    number = "document.querySelector('.images tbody th').getBoundingClientRect().width"
+    assert opened.ask(number) < 100  # room for what is said about the image
+
+
 def shown(browser, selector="th"):
     """What stands in a column of the visible rows of images."""
     return browser.ask(
