@@ -65,3 +65,16 @@ def test_the_example_of_packing_is_what_its_command_prints(
     for row in (rows[1], rows[20]):
         assert f"{row['QPU seconds']:.1f}" in readme
         assert f"{row['mean fidelity']:.3f}" in readme
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("data_root")
+def test_the_example_of_a_plan_is_what_its_command_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert "`qvit plan retina-packed`" in readme
+    assert run(["plan", "retina-packed", "--json"]) == 0
+    chosen = json.loads(capsys.readouterr().out)["choice"]
+    assert f"{chosen['shots']} shots on {chosen['k']} copies" in readme
+    assert f"{chosen['seconds']:.1f} QPU seconds" in readme
