@@ -10,6 +10,9 @@ from qiskit.circuit import QuantumCircuit
 
 from qvit_qiskit.exceptions import CircuitError
 
+MAX_FREE = 16
+"""Free parities of one observable whose values are all looked at."""
+
 
 @dataclass(frozen=True)
 class Basis:
@@ -38,6 +41,49 @@ class Basis:
             parity = np.bitwise_count(states & mask) & 1
             out[:, observable] += coefficient * (1.0 - 2.0 * parity)
         return out
+
+    def ranges(self, num_observables: int) -> np.ndarray:
+        """Largest minus smallest value of each observable's share, shape (observables,).
+
+        Of many qubits, too: an observable takes few different values. Where more than
+        `MAX_FREE` of its parities are free, the sum of its coefficients bounds them.
+        """
+        out = np.zeros(num_observables)
+        for observable in {observable for observable, _, _ in self.terms}:
+            own = [(c, mask) for o, c, mask in self.terms if o == observable]
+            signs, free = free_parities([mask for _, mask in own])
+            if free > MAX_FREE:
+                out[observable] = 2 * sum(abs(c) for c, mask in own if mask)
+                continue
+            states, values = np.arange(2**free), np.zeros(2**free)
+            for (coefficient, _), sign in zip(own, signs, strict=True):
+                values += coefficient * (1.0 - 2.0 * (np.bitwise_count(states & sign) & 1))
+            out[observable] = np.ptp(values)
+        return out
+
+
+def free_parities(masks: Sequence[int]) -> tuple[list[int], int]:
+    """Each parity as a sum of free ones.
+
+    Args:
+        masks: The bits that each parity is of.
+
+    Returns:
+        For each mask the free parities that add up to it, as bits; and how many are free.
+    """
+    pivots: list[tuple[int, int]] = []  # what is left of a free mask, and its sum
+    sums = []
+    for mask in masks:
+        rest, own = mask, 0
+        for pivot, combination in pivots:
+            if rest ^ pivot < rest:  # it has the pivot's highest bit
+                rest, own = rest ^ pivot, own ^ combination
+        if rest:
+            fresh = 1 << len(pivots)
+            pivots.append((rest, own ^ fresh))
+            own = fresh
+        sums.append(own)
+    return sums, len(pivots)
 
 
 def measurement_bases(observables: Sequence[Mapping[str, complex]]) -> list[Basis]:

@@ -33,7 +33,7 @@ def observable_ranges(group: Group) -> np.ndarray:
     """
     count = len(group.terms)
     bases = measurement_bases(group.terms)
-    return np.asarray(sum(np.ptp(basis.diagonal(count), axis=0) for basis in bases))
+    return np.asarray(sum(basis.ranges(count) for basis in bases))
 
 
 def with_floor(covariances: np.ndarray, floor: np.ndarray) -> np.ndarray:
