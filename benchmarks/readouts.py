@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from qvit_qiskit.circuits import QNNCircuit, build_circuit
-from qvit_qiskit.circuits.reading import reading
-from qvit_qiskit.circuits.readout import measurement_bases
+from qvit_qiskit.circuits.measurement_bases import measurement_bases
+from qvit_qiskit.circuits.parity_readout import reading
 from qvit_qiskit.devices import resynthesis
 from qvit_qiskit.devices.packing import place
 from qvit_qiskit.devices.regions import bundled_device

@@ -16,9 +16,9 @@ from qiskit.circuit.library import RXGate
 from qiskit.transpiler import InstructionProperties
 from torch import Tensor, nn
 
-from qvit_qiskit.circuits.reading import reading
-from qvit_qiskit.circuits.readout import Basis
-from qvit_qiskit.devices.compiled import Compiled, compile_bases
+from qvit_qiskit.circuits.measurement_bases import Basis
+from qvit_qiskit.circuits.parity_readout import reading
+from qvit_qiskit.devices.compiled_circuit import Compiled, compile_bases
 from qvit_qiskit.devices.embeddings import plain
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.regions import Region, bundled_device, region_target

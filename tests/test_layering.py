@@ -138,7 +138,7 @@ def constructed(tree, name):
 def test_a_run_has_one_reader_and_one_writer():
     """Whoever wants to know something of a run asks the reader; a run that goes on writes."""
     makers = {name for name, tree in TREES.items() if constructed(tree, "Journal")}
-    assert makers == {"hardware/reader.py", "hardware/run.py"}
+    assert makers == {"hardware/run_reader.py", "hardware/hardware_run.py"}
     named = {name for name in TREES if '"journal.jsonl"' in (PACKAGE / name).read_text()}
     assert named == {"hardware/journal.py", "study/folder.py"}
     of_events = [name for name, tree in TREES.items() if constructed(tree, "read_line")]

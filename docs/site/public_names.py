@@ -58,7 +58,7 @@ RETURNED = {
     "comparison.findings.shares": ("Share",),
     "comparison.findings.systematic": ("Bias", "Drift", "Hypothesis", "MeanError"),
     "data.pixels": ("Pixels", "PreparedPixels"),
-    "devices.compiled": ("Compiled",),
+    "devices.compiled_circuit": ("Compiled",),
     "devices.prices": ("Estimate", "Mitigation", "Timing"),
     "execution.profile_route": ("ProfileRoute",),
     "execution.registry": ("Found",),

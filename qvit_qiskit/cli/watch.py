@@ -71,7 +71,7 @@ def watch(
 def _list(folder: Path) -> None:
     """A line for each run in a folder."""
     from qvit_qiskit.exceptions import JobError
-    from qvit_qiskit.hardware.reader import run_folders
+    from qvit_qiskit.hardware.run_reader import run_folders
     from qvit_qiskit.runs import status
 
     runs = run_folders(folder)

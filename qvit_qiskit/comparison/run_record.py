@@ -12,9 +12,9 @@ import numpy as np
 from qiskit.primitives import BaseEstimatorV2
 from torch import nn
 
-from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.circuits.measurement_bases import Basis
 from qvit_qiskit.comparison.evidence import AnchorSeries, Executions
-from qvit_qiskit.devices.compiled import Compiled
+from qvit_qiskit.devices.compiled_circuit import Compiled
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.shot_shares import SharePool
 from qvit_qiskit.hardware.stages.stage import Layout, Rows

@@ -14,7 +14,7 @@ import numpy as np
 from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import Target
 
-from qvit_qiskit.devices.compiled import Compiled
+from qvit_qiskit.devices.compiled_circuit import Compiled
 from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.devices.regions import Region
 from qvit_qiskit.devices.timetable import Wait, waits

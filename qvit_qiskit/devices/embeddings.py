@@ -18,7 +18,7 @@ from qiskit.providers import BackendV2
 from qiskit.transpiler import InstructionProperties, Target
 
 from qvit_qiskit.devices.cnot_search import Place
-from qvit_qiskit.devices.reported import WORST_GATE, WORST_READOUT, Costs, middle
+from qvit_qiskit.devices.reported_costs import WORST_GATE, WORST_READOUT, Costs, middle
 from qvit_qiskit.devices.resynthesis import resynthesise
 from qvit_qiskit.devices.transpiler import transpile
 from qvit_qiskit.exceptions import CircuitError, RouteError

@@ -23,7 +23,7 @@ from scipy.sparse import csr_array  # type: ignore[import-untyped]
 from qvit_qiskit.devices.embeddings import Embeddings, embed, outputs_of, plain
 from qvit_qiskit.devices.regions import Region, best_region, region_target, slice_target
 from qvit_qiskit.devices.transpiler import transpile
-from qvit_qiskit.devices.wide import embed_as_it_is
+from qvit_qiskit.devices.wide_placement import embed_as_it_is
 from qvit_qiskit.exceptions import RouteError
 
 MAX_SEARCHED_QUBITS = 8

@@ -9,12 +9,12 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.providers import BackendV2
 from qiskit_machine_learning.gradients import BaseEstimatorGradient
 
-from qvit_qiskit.circuits.reading import Readout
+from qvit_qiskit.circuits.parity_readout import Readout
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.noise_source import noise_device
 from qvit_qiskit.execution.route import Route
 from qvit_qiskit.hardware.estimators import JournaledEstimator, RehearsalEstimator
-from qvit_qiskit.hardware.run import HardwareRun
+from qvit_qiskit.hardware.hardware_run import HardwareRun
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile

@@ -10,11 +10,11 @@ import numpy as np
 from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2
 
+from qvit_qiskit.circuits.measurement_bases import Basis
+from qvit_qiskit.circuits.parity_readout import reading
 from qvit_qiskit.circuits.pubs import FlatPub
-from qvit_qiskit.circuits.reading import reading
-from qvit_qiskit.circuits.readout import Basis
 from qvit_qiskit.devices.client_template import SentWaits
-from qvit_qiskit.devices.compiled import Compiled
+from qvit_qiskit.devices.compiled_circuit import Compiled
 from qvit_qiskit.devices.embeddings import plain
 from qvit_qiskit.devices.prices import extrapolation
 from qvit_qiskit.devices.regions import Region, region_target

@@ -18,7 +18,6 @@ from qvit_qiskit.exceptions import JobError, RouteError, ServiceError
 from qvit_qiskit.hardware.attempts import Attempts
 from qvit_qiskit.hardware.bills import Bills
 from qvit_qiskit.hardware.claims import Claims
-from qvit_qiskit.hardware.collection import Collection
 from qvit_qiskit.hardware.events import (
     Abandonment,
     Closure,
@@ -33,6 +32,7 @@ from qvit_qiskit.hardware.events import (
 )
 from qvit_qiskit.hardware.journal import digest
 from qvit_qiskit.hardware.ledger import Ledger, ledger_of, session_cost
+from qvit_qiskit.hardware.result_collection import Collection
 from qvit_qiskit.hardware.stages.stage import Chunk, Progress, Task
 from qvit_qiskit.ibm.calls import Busy, Closed, Patience, Unanswered
 from qvit_qiskit.ibm.causes import Remedy

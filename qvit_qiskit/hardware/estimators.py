@@ -12,11 +12,11 @@ from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.circuits.memo import Memo
 from qvit_qiskit.circuits.prepared import prepare_with
 from qvit_qiskit.circuits.pubs import FlatPub
-from qvit_qiskit.devices.compiled import Compiled, Terms
+from qvit_qiskit.devices.compiled_circuit import Compiled, Terms
 from qvit_qiskit.devices.prices import Timing
 from qvit_qiskit.exceptions import JobError, RouteError
+from qvit_qiskit.hardware.hardware_run import HardwareRun
 from qvit_qiskit.hardware.journal import locked
-from qvit_qiskit.hardware.run import HardwareRun
 from qvit_qiskit.hardware.stages.stage import Answers, Chunk, Layout, Piece, Rows, values_of
 from qvit_qiskit.hardware.stages.stage_plan import seat
 from qvit_qiskit.hardware.values.counts import Counts

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from qiskit import QuantumCircuit
 
-from qvit_qiskit.devices.compiled import Compiled
+from qvit_qiskit.devices.compiled_circuit import Compiled
 
 
 @dataclass(frozen=True)

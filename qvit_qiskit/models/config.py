@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from qvit_qiskit.circuits import LOCAL_FAMILIES, QNNCircuit, build_circuit
+from qvit_qiskit.circuits.circuit_record import pack_circuit
 from qvit_qiskit.circuits.cones.light_cone import cone_widths
 from qvit_qiskit.circuits.families import BUILT_IN
-from qvit_qiskit.circuits.stored import pack_circuit
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.models.own_circuit import CircuitOption
 from qvit_qiskit.spec import Old, Spec

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, SerializationInfo
 
 from qvit_qiskit.circuits import QNNCircuit
-from qvit_qiskit.circuits.stored import circuit_digest, pack_circuit, unpack_circuit
+from qvit_qiskit.circuits.circuit_record import circuit_digest, pack_circuit, unpack_circuit
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.spec import FOR_KEYS
 

@@ -11,9 +11,9 @@ from qiskit.providers import BackendV2
 from torch import nn
 
 from qvit_qiskit.circuits import QNNCircuit
-from qvit_qiskit.circuits.reading import Readout, reading
-from qvit_qiskit.circuits.readout import measurement_bases
-from qvit_qiskit.devices.compiled import Compiled, compile_bases, longest_timing
+from qvit_qiskit.circuits.measurement_bases import measurement_bases
+from qvit_qiskit.circuits.parity_readout import Readout, reading
+from qvit_qiskit.devices.compiled_circuit import Compiled, compile_bases, longest_timing
 from qvit_qiskit.devices.embeddings import embed
 from qvit_qiskit.devices.packing import Packing, pack
 from qvit_qiskit.devices.prices import (

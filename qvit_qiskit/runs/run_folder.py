@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qvit_qiskit.circuits.stored import same_circuit
+from qvit_qiskit.circuits.circuit_record import same_circuit
 from qvit_qiskit.data import MedImages, as_split
 from qvit_qiskit.exceptions import CheckpointError, JobError, RouteError
 from qvit_qiskit.hardware.events import Finish, Order
+from qvit_qiskit.hardware.hardware_run import HardwareRun
 from qvit_qiskit.hardware.journal import digest, locked, pack_arrays
-from qvit_qiskit.hardware.reader import CHECKPOINT, RunReader
-from qvit_qiskit.hardware.run import HardwareRun
+from qvit_qiskit.hardware.run_reader import CHECKPOINT, RunReader
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.models import ViT
 from qvit_qiskit.qnn import QuantumLinear

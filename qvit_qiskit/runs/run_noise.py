@@ -8,7 +8,7 @@ from qiskit.providers import BackendV2
 
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution.recorded_noise import RecordedNoise, noise_of
-from qvit_qiskit.hardware.reader import RunReader
+from qvit_qiskit.hardware.run_reader import RunReader
 
 
 def run_device(run: Path | str) -> BackendV2:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qvit_qiskit import metrics
 from qvit_qiskit.card import Card, Facts
-from qvit_qiskit.hardware.reader import RunReader
+from qvit_qiskit.hardware.run_reader import RunReader
 from qvit_qiskit.runs.planning.chosen_plan import RunPlan
 
 

@@ -16,10 +16,10 @@ from qvit_qiskit.devices.prices import Estimate, estimate
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.files import close_to_others
 from qvit_qiskit.hardware.events import Completion, NewBudget, Order
+from qvit_qiskit.hardware.hardware_run import HardwareRun
 from qvit_qiskit.hardware.journal import check_new, locked, pack_arrays
 from qvit_qiskit.hardware.ledger import HEADROOM, whole_seconds
-from qvit_qiskit.hardware.reader import CHECKPOINT, IMAGES, PREDICTIONS, RunReader
-from qvit_qiskit.hardware.run import HardwareRun
+from qvit_qiskit.hardware.run_reader import CHECKPOINT, IMAGES, PREDICTIONS, RunReader
 from qvit_qiskit.hardware.shot_shares import Adaptive, answers_of
 from qvit_qiskit.hardware.stages.stage import Layout, Progress
 from qvit_qiskit.hardware.terms import Terms

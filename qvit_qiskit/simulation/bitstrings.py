@@ -13,8 +13,8 @@ import numpy as np
 from qiskit.circuit import QuantumCircuit
 
 from qvit_qiskit.circuits import QNNCircuit
+from qvit_qiskit.circuits.measurement_bases import Basis, measurement_bases
 from qvit_qiskit.circuits.pubs import FlatPub
-from qvit_qiskit.circuits.readout import Basis, measurement_bases
 from qvit_qiskit.simulation.chain_bits import MAX_DRAWS, can_draw, sampled
 from qvit_qiskit.simulation.exact.engine import Measurable, Request, RowEngine
 from qvit_qiskit.simulation.exact.estimator import Compiler, varying_columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from qiskit.circuit import QuantumCircuit
 
-from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.circuits.measurement_bases import Basis
 
 MAX_CROSSINGS = 4
 """Two-qubit gates over any cut of the line: each at most doubles what a matrix product holds."""

@@ -9,7 +9,7 @@ from typing import Generic
 
 import numpy as np
 
-from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.circuits.measurement_bases import Basis
 from qvit_qiskit.simulation.exact.engine import P
 
 

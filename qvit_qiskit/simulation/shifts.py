@@ -19,11 +19,11 @@ from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGr
 from qvit_qiskit.circuits import QNNCircuit, pauli_terms
 from qvit_qiskit.circuits.angles import AngleTable
 from qvit_qiskit.circuits.bundle import Bundle, BundleGradient, Measurement, Pullback, Values
+from qvit_qiskit.circuits.lowered_circuit import rebuild
 from qvit_qiskit.circuits.lowering import Lowered, lower
 from qvit_qiskit.circuits.memo import Memo
 from qvit_qiskit.circuits.prepared import Prepared, prepare, qubits_of
 from qvit_qiskit.circuits.pubs import check_finite
-from qvit_qiskit.circuits.rebuild import rebuild
 from qvit_qiskit.simulation.jacobians import alike, scatter
 
 

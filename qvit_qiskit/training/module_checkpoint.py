@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from qvit_qiskit.circuits.stored import pack_circuit, same_circuit, unpack_circuit
+from qvit_qiskit.circuits.circuit_record import pack_circuit, same_circuit, unpack_circuit
 from qvit_qiskit.exceptions import CheckpointError, CircuitError
 from qvit_qiskit.execution.parts import places
 from qvit_qiskit.qnn import QuantumLinear

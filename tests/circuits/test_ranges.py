@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from qvit_qiskit.circuits import readout
-from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.circuits.measurement_bases import Basis
 
 
 def random_basis(rng, qubits, outputs, terms):
@@ -21,7 +20,7 @@ def test_ranges_equal_those_of_all_bit_strings(rng, case):
 
 
 def test_many_free_parities_are_bounded(rng, monkeypatch):
-    monkeypatch.setattr(readout, "MAX_FREE", 2)
+    monkeypatch.setattr(measurement_bases, "MAX_FREE", 2)
     basis = random_basis(rng, 6, 1, 9)
     assert basis.ranges(1) >= np.ptp(basis.diagonal(1), axis=0) - 1e-12
 

@@ -10,9 +10,9 @@ from qiskit.quantum_info import DensityMatrix, Kraus, Operator
 
 from qvit_qiskit.circuits import QNNCircuit, build_circuit
 from qvit_qiskit.circuits.lowering import lower
-from qvit_qiskit.circuits.reading import reading
-from qvit_qiskit.circuits.readout import measurement_bases
-from qvit_qiskit.circuits.tail import Affine, affine
+from qvit_qiskit.circuits.measurement_bases import measurement_bases
+from qvit_qiskit.circuits.parity_readout import reading
+from qvit_qiskit.circuits.permutation_tail import Affine, affine
 from qvit_qiskit.simulation.exact.estimator import ExactEstimator
 from tests.reference import dense
 from tests.reference.tailed_circuits import MOVES, tailed_circuit

@@ -8,7 +8,7 @@ from reference import qiskit_schedule
 
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.devices.client_template import between, placed, template, twirled_waits
-from qvit_qiskit.devices.compiled import Compiled, compile_bases
+from qvit_qiskit.devices.compiled_circuit import Compiled, compile_bases
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.devices.regions import bundled_device

@@ -13,7 +13,7 @@ from reference.qiskit_schedule import waits as qiskit_waits
 from qvit_qiskit.circuits import FAMILIES, build_circuit
 from qvit_qiskit.devices.packing import place
 from qvit_qiskit.devices.regions import bundled_device, slice_target
-from qvit_qiskit.devices.reported import Costs
+from qvit_qiskit.devices.reported_costs import Costs
 from qvit_qiskit.devices.timetable import padded, waiting_error, waits
 from qvit_qiskit.exceptions import CircuitError
 

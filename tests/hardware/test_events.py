@@ -35,7 +35,7 @@ from qvit_qiskit.hardware.events import (
     read_line,
 )
 from qvit_qiskit.hardware.journal import Journal, digest
-from qvit_qiskit.hardware.reader import RunReader
+from qvit_qiskit.hardware.run_reader import RunReader
 from qvit_qiskit.hardware.stages.stage import Chunk
 
 STORED = Path(__file__).parent.parent / "fixtures" / "stored"

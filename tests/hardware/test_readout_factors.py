@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qvit_qiskit.circuits import build_circuit
-from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.circuits.measurement_bases import Basis
 from qvit_qiskit.comparison.evidence import Executions
 from qvit_qiskit.comparison.findings.bias import Errors, zero_bias
 from qvit_qiskit.comparison.propagation import ShotNoise

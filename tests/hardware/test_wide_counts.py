@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.circuits.measurement_bases import Basis
 from qvit_qiskit.hardware.values.counts import Counts, moments
 
 

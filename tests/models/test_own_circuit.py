@@ -24,7 +24,12 @@ from qvit_qiskit import (
     save_checkpoint,
 )
 from qvit_qiskit.circuits import FAMILIES, z_observables
-from qvit_qiskit.circuits.stored import circuit_digest, pack_circuit, same_circuit, unpack_circuit
+from qvit_qiskit.circuits.circuit_record import (
+    circuit_digest,
+    pack_circuit,
+    same_circuit,
+    unpack_circuit,
+)
 from qvit_qiskit.exceptions import CheckpointError, CircuitError, ConfigError
 from qvit_qiskit.runs.run_folder import own_checkpoint
 

@@ -6,7 +6,7 @@ import pytest
 from qiskit.quantum_info import SparsePauliOp
 
 from qvit_qiskit.circuits import QNNCircuit, build_circuit
-from qvit_qiskit.devices.compiled import compile_bases
+from qvit_qiskit.devices.compiled_circuit import compile_bases
 from qvit_qiskit.devices.regions import bundled_device, bundled_names
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.hardware.stages.stage import Layout

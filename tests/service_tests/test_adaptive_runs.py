@@ -17,7 +17,7 @@ from service_tests.victim import Audit, images, network, outputs
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.events import Compilation, Intent, StageRows
 from qvit_qiskit.hardware.journal import Journal
-from qvit_qiskit.hardware.reader import RunReader
+from qvit_qiskit.hardware.run_reader import RunReader
 from qvit_qiskit.hardware.shot_shares import Adaptive
 from qvit_qiskit.runs import Status, read_results, resume, status, submit
 

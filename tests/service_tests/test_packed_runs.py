@@ -20,7 +20,7 @@ from qvit_qiskit.devices.regions import Placed, bundled_device, region_backend, 
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.route import Route
-from qvit_qiskit.hardware.run import HardwareRun
+from qvit_qiskit.hardware.hardware_run import HardwareRun
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.qnn import QuantumLinear
 from qvit_qiskit.runs import read_results, resume, submit

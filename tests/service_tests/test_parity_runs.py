@@ -14,12 +14,12 @@ from service.handle import Service
 
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.devices.client_template import placed, template
-from qvit_qiskit.devices.compiled import Compiled
+from qvit_qiskit.devices.compiled_circuit import Compiled
 from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.devices.regions import bundled_device, region_backend, region_target
 from qvit_qiskit.devices.timetable import padded
 from qvit_qiskit.execution import registry
-from qvit_qiskit.hardware.run import HardwareRun
+from qvit_qiskit.hardware.hardware_run import HardwareRun
 from qvit_qiskit.qnn import QuantumLinear
 from qvit_qiskit.runs.run_noise import recorded_noise
 from qvit_qiskit.simulation.noise.noisy_program import misread

@@ -12,7 +12,7 @@ from service_tests.victim import Audit, images, network
 
 from qvit_qiskit import submit
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.hardware.reader import RunReader
+from qvit_qiskit.hardware.run_reader import RunReader
 from qvit_qiskit.hardware.shot_shares import Adaptive
 from qvit_qiskit.runs import RunPlan
 from qvit_qiskit.runs.planning import search

@@ -11,7 +11,7 @@ from qiskit_aer import AerSimulator
 from service.handle import Service
 
 from qvit_qiskit.circuits import build_circuit, ry_ring
-from qvit_qiskit.devices.compiled import compile_bases
+from qvit_qiskit.devices.compiled_circuit import compile_bases
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import SUBJOB_SECONDS, Mitigation
 from qvit_qiskit.devices.regions import bundled_device, region_backend

@@ -6,7 +6,7 @@ from qiskit.quantum_info import SparsePauliOp
 from reference.shots import data
 
 from qvit_qiskit.circuits import QNNCircuit, build_circuit
-from qvit_qiskit.circuits.readout import measurement_bases
+from qvit_qiskit.circuits.measurement_bases import measurement_bases
 from qvit_qiskit.devices.regions import bundled_device
 from qvit_qiskit.simulation.bitstrings import BitstringEstimator
 from qvit_qiskit.simulation.exact.engine import Request

@@ -20,7 +20,7 @@ from qvit_qiskit import (
     load_checkpoint,
     save_checkpoint,
 )
-from qvit_qiskit.circuits.stored import OLDEST, pack_circuit, same_circuit, unpack_circuit
+from qvit_qiskit.circuits.circuit_record import OLDEST, pack_circuit, same_circuit, unpack_circuit
 from qvit_qiskit.exceptions import CheckpointError, CircuitError
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 
 from qvit_qiskit.circuits.pubs import FlatPub
-from qvit_qiskit.devices.compiled import Compiled
+from qvit_qiskit.devices.compiled_circuit import Compiled
 from qvit_qiskit.devices.prices import Mitigation, Timing
 from qvit_qiskit.hardware.journal import digest
 from qvit_qiskit.hardware.values.counts import Counts, extrapolate, moments

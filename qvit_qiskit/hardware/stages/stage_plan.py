@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from qiskit.providers import BackendV2
 
-from qvit_qiskit.devices.compiled import compile_bases, longest_timing
+from qvit_qiskit.devices.compiled_circuit import compile_bases, longest_timing
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import SUBJOB_SECONDS, Mitigation, Timing, rows_per_job
 from qvit_qiskit.devices.regions import Placed

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from qvit_qiskit.devices.calibration import CalibratedDevice, device_of
-from qvit_qiskit.devices.compiled import Compiled, from_qpy
+from qvit_qiskit.devices.compiled_circuit import Compiled, from_qpy
 from qvit_qiskit.devices.prices import Mitigation, Timing
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.attempts import Attempts

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.circuits.measurement_bases import Basis
 from qvit_qiskit.devices.prices import extrapolation
 
 ONE_WORD = 63

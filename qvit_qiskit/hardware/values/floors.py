@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qvit_qiskit.circuits.readout import measurement_bases
+from qvit_qiskit.circuits.measurement_bases import measurement_bases
 from qvit_qiskit.hardware.stages.stage import Group
 
 

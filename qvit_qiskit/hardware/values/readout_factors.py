@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.circuits.measurement_bases import Basis
 from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.hardware.stages.stage import Layout, Rows
 from qvit_qiskit.hardware.values.counts import BasisMoments, Counts, extrapolate

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from qvit_qiskit.devices.prices import Estimate, Mitigation, estimate
 from qvit_qiskit.exceptions import JobError, ServiceError
-from qvit_qiskit.hardware.run import HardwareRun
+from qvit_qiskit.hardware.hardware_run import HardwareRun
 from qvit_qiskit.hardware.shot_shares import Adaptive, SharePool, rows_of
 from qvit_qiskit.hardware.stages.stage import Rows
 from qvit_qiskit.hardware.terms import Terms

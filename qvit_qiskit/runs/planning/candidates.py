@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from qiskit.providers import BackendV2
 
-from qvit_qiskit.circuits.reading import Readout
+from qvit_qiskit.circuits.parity_readout import Readout
 from qvit_qiskit.devices.prices import Estimate, Mitigation
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.runs.planning.chip_layout import (

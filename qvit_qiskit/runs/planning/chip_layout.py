@@ -9,8 +9,8 @@ from typing import Any, Literal
 from qiskit import QuantumCircuit
 from qiskit.providers import BackendV2
 
-from qvit_qiskit.circuits.reading import Readout
-from qvit_qiskit.devices.compiled import Compiled, compile_bases, longest_timing
+from qvit_qiskit.circuits.parity_readout import Readout
+from qvit_qiskit.devices.compiled_circuit import Compiled, compile_bases, longest_timing
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import Estimate, Mitigation, Timing, estimate
 from qvit_qiskit.profile import FakeProfile, IbmProfile

@@ -10,7 +10,7 @@ from qiskit import QuantumCircuit
 from qiskit.transpiler import Target
 
 from qvit_qiskit.devices.client_template import SentWaits
-from qvit_qiskit.devices.compiled import Compiled
+from qvit_qiskit.devices.compiled_circuit import Compiled
 from qvit_qiskit.devices.embeddings import plain
 from qvit_qiskit.devices.prices import extrapolation
 from qvit_qiskit.devices.regions import Region

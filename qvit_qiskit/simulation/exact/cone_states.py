@@ -14,7 +14,7 @@ import numpy as np
 from qvit_qiskit.circuits.angles import AngleTable
 from qvit_qiskit.circuits.cones.light_cone import ConeFinder, LightCone
 from qvit_qiskit.circuits.lowering import Lowered, OneQubit, Operation, Rotation, lower
-from qvit_qiskit.circuits.readout import Basis, measurement_bases
+from qvit_qiskit.circuits.measurement_bases import Basis, measurement_bases
 from qvit_qiskit.simulation.exact.columns import SplitAngles
 from qvit_qiskit.simulation.exact.engine import Engine, Pullback, Request
 from qvit_qiskit.simulation.exact.program import Program, compile_lowered

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.circuits.measurement_bases import Basis
 from qvit_qiskit.simulation.exact.columns import SplitAngles
 from qvit_qiskit.simulation.exact.program import Program, torch_dtype
 from qvit_qiskit.simulation.exact.rotations import reduce_to, spread

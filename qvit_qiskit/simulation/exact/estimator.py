@@ -9,10 +9,10 @@ import numpy as np
 from qiskit.circuit import QuantumCircuit
 
 from qvit_qiskit.circuits import QNNCircuit
+from qvit_qiskit.circuits.measurement_bases import Basis, measurement_bases
 from qvit_qiskit.circuits.memo import Memo
 from qvit_qiskit.circuits.prepared import prepare_with
 from qvit_qiskit.circuits.pubs import FlatPub
-from qvit_qiskit.circuits.readout import Basis, measurement_bases
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.simulation.exact.engine import Engine, P, Request, RowEngine
 from qvit_qiskit.simulation.exact.program import MAX_QUBITS, compile_program

@@ -16,8 +16,8 @@ from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.circuits.cones.light_cone import ConeFinder
 from qvit_qiskit.circuits.families import LOCAL_FAMILIES
 from qvit_qiskit.circuits.lowering import Lowered, Monomial, lower, merge_rotations
+from qvit_qiskit.circuits.measurement_bases import Basis, measurement_bases
 from qvit_qiskit.circuits.prepared import prepare_with
-from qvit_qiskit.circuits.readout import Basis, measurement_bases
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.simulation.exact.cone_states import ConeEngine, ConeProgram, compile_cones
 from qvit_qiskit.simulation.exact.engine import Engine, Pullback, Request

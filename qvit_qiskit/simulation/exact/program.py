@@ -11,8 +11,8 @@ import torch
 from qiskit.circuit import QuantumCircuit
 
 from qvit_qiskit.circuits.lowering import Lowered, Rotation, lower, merge_rotations
-from qvit_qiskit.circuits.readout import Basis
-from qvit_qiskit.circuits.tail import without_tail
+from qvit_qiskit.circuits.measurement_bases import Basis
+from qvit_qiskit.circuits.permutation_tail import without_tail
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.simulation.exact.columns import SplitAngles
 from qvit_qiskit.simulation.exact.schedule import (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from qiskit.circuit import QuantumCircuit
 
-from qvit_qiskit.circuits.rebuild import rebuild
+from qvit_qiskit.circuits.lowered_circuit import rebuild
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.simulation.exact.schedule import SharedSegment
 

@@ -11,10 +11,10 @@ from qiskit.providers import BackendV2
 
 from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.circuits.lowering import holds_delay
+from qvit_qiskit.circuits.measurement_bases import Basis, measurement_bases
 from qvit_qiskit.circuits.memo import Memo
+from qvit_qiskit.circuits.parity_readout import Readout, reading
 from qvit_qiskit.circuits.prepared import prepare_with
-from qvit_qiskit.circuits.reading import Readout, reading
-from qvit_qiskit.circuits.readout import Basis, measurement_bases
 from qvit_qiskit.devices.packing import place
 from qvit_qiskit.devices.regions import Region
 from qvit_qiskit.exceptions import CircuitError

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qvit_qiskit.simulation.noise.evolve import Angles, evolve
+from qvit_qiskit.simulation.noise.evolution import Angles, evolve
 from qvit_qiskit.simulation.noise.noisy_cones import ConeBatch, ConeStep, NoisyConeProgram
 from qvit_qiskit.simulation.noise.noisy_engine import NoisyTask, ground, kron
 

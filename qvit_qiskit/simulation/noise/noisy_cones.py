@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from qiskit.circuit import Parameter
 
-from qvit_qiskit.circuits.readout import Basis
+from qvit_qiskit.circuits.measurement_bases import Basis
 from qvit_qiskit.devices.regions import Region
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.simulation.exact.columns import SplitAngles

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from qvit_qiskit.simulation.exact.engine import Pullback, Request
-from qvit_qiskit.simulation.noise.evolve import Angles, evolve
+from qvit_qiskit.simulation.noise.evolution import Angles, evolve
 from qvit_qiskit.simulation.noise.noisy_program import NoisyProgram
 
 CHUNK_BYTES = 2**24

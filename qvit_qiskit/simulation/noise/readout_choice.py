@@ -17,12 +17,12 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2
 
 from qvit_qiskit.circuits import QNNCircuit
+from qvit_qiskit.circuits.measurement_bases import measurement_bases
 from qvit_qiskit.circuits.memo import Memo
+from qvit_qiskit.circuits.parity_readout import Readout, reading
 from qvit_qiskit.circuits.pubs import FlatPub
-from qvit_qiskit.circuits.reading import Readout, reading
-from qvit_qiskit.circuits.readout import measurement_bases
 from qvit_qiskit.devices.client_template import SentWaits
-from qvit_qiskit.devices.compiled import Compiled, Terms, compile_bases
+from qvit_qiskit.devices.compiled_circuit import Compiled, Terms, compile_bases
 from qvit_qiskit.devices.embeddings import plain
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import Mitigation, extrapolation

@@ -20,8 +20,8 @@ from qvit_qiskit.devices import prices as cost
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.hardware.events import RouteOrder
+from qvit_qiskit.hardware.hardware_run import HardwareRun
 from qvit_qiskit.hardware.journal import Journal
-from qvit_qiskit.hardware.run import HardwareRun
 from qvit_qiskit.hardware.stages.stage import Rows
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.hardware.values.repeats import Anchors

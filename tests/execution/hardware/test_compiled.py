@@ -8,8 +8,8 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import Operator, SparsePauliOp
 
 from qvit_qiskit.circuits import build_circuit
-from qvit_qiskit.circuits.readout import measurement_bases
-from qvit_qiskit.devices.compiled import (
+from qvit_qiskit.circuits.measurement_bases import measurement_bases
+from qvit_qiskit.devices.compiled_circuit import (
     Compiled,
     Placement,
     compile_bases,

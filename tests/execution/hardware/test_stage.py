@@ -10,7 +10,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
 from qvit_qiskit.circuits import QNNCircuit, build_circuit
 from qvit_qiskit.circuits.pubs import flatten
-from qvit_qiskit.devices.compiled import compile_bases
+from qvit_qiskit.devices.compiled_circuit import compile_bases
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import MAX_EXECUTIONS, Mitigation, Timing
 from qvit_qiskit.devices.regions import bundled_device

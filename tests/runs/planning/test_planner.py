@@ -15,7 +15,7 @@ from qvit_qiskit.comparison.sections.ladder import plan_tables
 from qvit_qiskit.data import Split, load
 from qvit_qiskit.devices.prices import estimate
 from qvit_qiskit.exceptions import JobError, RouteError
-from qvit_qiskit.hardware.reader import RunReader
+from qvit_qiskit.hardware.run_reader import RunReader
 from qvit_qiskit.inference.prediction import predict
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.runs import RunPlan, status

@@ -14,7 +14,7 @@ from reference import dense, stock
 from reference.random_circuits import CONSTANT, PARAMETRIC, random_circuit
 
 from qvit_qiskit.circuits import FAMILIES, QNNCircuit, build_circuit, ry_ring, z_observables
-from qvit_qiskit.circuits.readout import measurement_bases
+from qvit_qiskit.circuits.measurement_bases import measurement_bases
 from qvit_qiskit.exceptions import CircuitError, RouteError
 from qvit_qiskit.simulation.exact import engine
 from qvit_qiskit.simulation.exact.engine import Engine, Request

@@ -20,7 +20,7 @@ from qvit_qiskit.simulation.noise.channels import (
     transfer_matrix,
     with_errors,
 )
-from qvit_qiskit.simulation.noise.evolve import evolve
+from qvit_qiskit.simulation.noise.evolution import evolve
 from qvit_qiskit.simulation.noise.noisy_engine import product_values, z_coefficients
 
 LETTERS = "IXYZ"

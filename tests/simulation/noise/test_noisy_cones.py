@@ -11,7 +11,7 @@ from reference import aer_noise
 from reference.shots import data
 
 from qvit_qiskit.circuits import QNNCircuit, build_circuit
-from qvit_qiskit.circuits.readout import measurement_bases
+from qvit_qiskit.circuits.measurement_bases import measurement_bases
 from qvit_qiskit.devices.packing import place
 from qvit_qiskit.devices.regions import bundled_device
 from qvit_qiskit.exceptions import CircuitError

@@ -9,10 +9,10 @@ import pytest
 from qiskit.quantum_info import SparsePauliOp
 
 from qvit_qiskit.circuits import build_circuit
+from qvit_qiskit.circuits.measurement_bases import measurement_bases
+from qvit_qiskit.circuits.parity_readout import reading
 from qvit_qiskit.circuits.prepared import prepare_with
-from qvit_qiskit.circuits.reading import reading
-from qvit_qiskit.circuits.readout import measurement_bases
-from qvit_qiskit.devices.compiled import compile_bases
+from qvit_qiskit.devices.compiled_circuit import compile_bases
 from qvit_qiskit.devices.packing import place
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import Mitigation

@@ -13,7 +13,7 @@ from qvit_qiskit.devices.client_template import SentWaits
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.execution.recorded_noise import predicted_controls
 from qvit_qiskit.hardware.journal import Journal
-from qvit_qiskit.hardware.reader import RunReader
+from qvit_qiskit.hardware.run_reader import RunReader
 from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.runs import read_results, submit

@@ -31,7 +31,7 @@ from qvit_qiskit.devices.embeddings import (
     usable,
 )
 from qvit_qiskit.devices.paths import PathSearch
-from qvit_qiskit.devices.reported import WORST_GATE, Costs
+from qvit_qiskit.devices.reported_costs import WORST_GATE, Costs
 from qvit_qiskit.devices.transpiler import transpile
 from qvit_qiskit.exceptions import RouteError
 

@@ -8,8 +8,8 @@ from typing import Literal
 from qiskit.circuit import Barrier, Delay, Instruction, QuantumCircuit
 
 from qvit_qiskit.circuits.lowering import holds_delay, lower, made_of
-from qvit_qiskit.circuits.readout import Basis
-from qvit_qiskit.circuits.tail import Affine, split_tail
+from qvit_qiskit.circuits.measurement_bases import Basis
+from qvit_qiskit.circuits.permutation_tail import Affine, split_tail
 
 Readout = Literal["gates", "parity"]
 """``"gates"`` runs every gate; ``"parity"`` leaves the tail out (see `tail`)."""

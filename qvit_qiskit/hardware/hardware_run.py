@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qvit_qiskit.devices.compiled import to_qpy
+from qvit_qiskit.devices.compiled_circuit import to_qpy
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.dispatch import Dispatcher
 from qvit_qiskit.hardware.events import (
@@ -20,7 +20,7 @@ from qvit_qiskit.hardware.events import (
 )
 from qvit_qiskit.hardware.journal import Journal, digest, pack_arrays
 from qvit_qiskit.hardware.ledger import Ledger
-from qvit_qiskit.hardware.reader import RunReader
+from qvit_qiskit.hardware.run_reader import RunReader
 from qvit_qiskit.hardware.stages.stage import Answers, Layout, Progress, Rows, Task
 from qvit_qiskit.hardware.stages.stage_plan import StagePlan, plan_stage
 from qvit_qiskit.hardware.stages.stored_stage import StoredStage

@@ -11,8 +11,8 @@ import numpy as np
 from qiskit import QuantumCircuit, qpy
 from qiskit.providers import BackendV2
 
-from qvit_qiskit.circuits.reading import Readout, reading
-from qvit_qiskit.circuits.readout import Basis, measurement_bases
+from qvit_qiskit.circuits.measurement_bases import Basis, measurement_bases
+from qvit_qiskit.circuits.parity_readout import Readout, reading
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import Timing, timing
 from qvit_qiskit.devices.regions import Placed, Region, join, region_target
