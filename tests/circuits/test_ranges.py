@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from qvit_qiskit.circuits import measurement_bases
 from qvit_qiskit.circuits.measurement_bases import Basis
 
 
