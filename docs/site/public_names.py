@@ -52,6 +52,7 @@ RETURNED = {
     "comparison.findings.image_answers": ("ImageAnswers",),
     "comparison.findings.judgement": ("Answer", "Conclusion", "DeviceDifference"),
     "comparison.findings.parts": ("LayerError", "Parts"),
+    "comparison.findings.planned_loss": ("PlannedLoss",),
     "comparison.findings.points": ("Points",),
     "comparison.findings.predictions": ("Confusion", "Reliability"),
     "comparison.findings.scores": ("RungScores",),

@@ -242,7 +242,7 @@ def test_demo_climbs_the_ladder(qvit, tmp_path):
 
 def test_demo_says_that_its_images_are_synthetic(qvit):
     text = qvit("demo --epochs 1 --images 2")
-    assert "on synthetic images for 1 epochs" in text
+    assert "on synthetic images for 1 epoch " in text
     assert "qvit evaluate checkpoints/demo --backend fake-boston" in text
     assert "device noise" in text
 

@@ -98,7 +98,7 @@ def plan(
         >>> images = load("phantom").test
         >>> chosen = plan(model, images, "fake-boston", agreement=0.8, settings={"k": 1})
         >>> chosen.settings()["shots"]
-        256
+        235
     """
     request = Accuracy.of(tolerance, agreement)
     _, profile = find_measured(backend, backends_dir, settings)
