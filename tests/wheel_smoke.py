@@ -87,24 +87,38 @@ def smoke(python: str, wheel: Path, place: Path, *, lowest: bool, cuda: bool) ->
     """
     subprocess.run([python, "-m", "venv", place / "venv"], check=True)
     pip = [place / "venv" / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install"]
+    subprocess.run([*pip, "--quiet", "--upgrade", "pip"], check=True)  # old ones bring no report
     constraints = ROOT / "constraints.txt"
     if lowest:
         constraints = place / "lowest.txt"
         constraints.write_text("\n".join(lowest_releases()) + "\n", encoding="utf-8")
     # scikit-learn and others have no wheels of their oldest releases for the newest Python
-    what = [*pip, "--quiet", "--only-binary", ":all:", "--constraint", constraints, wheel]
-    trial = subprocess.run([*what, "--dry-run", "--report", "-"], capture_output=True, text=True)
-    if trial.returncode:
-        print(f"{python}: not installable: {trial.stderr.strip().splitlines()[-1]}", flush=True)
-        return False
-    chosen = [one["metadata"]["name"] for one in json.loads(trial.stdout)["install"]]
-    if not cuda and any(name.startswith("nvidia-") for name in chosen):
+    what = [*pip, "--quiet", "--only-binary", ":all:", "--constraint", constraints]
+    if not cuda and brings_cuda(what):
         print(f"{python}: left out, its torch would bring CUDA (--cuda takes it)", flush=True)
         return True
     begun = time.perf_counter()
-    subprocess.run(what, check=True)
+    done = subprocess.run([*what, wheel], capture_output=True, text=True)
+    if done.returncode:
+        print(f"{python}: not installable: {done.stderr.strip()[-2000:]}", flush=True)
+        return False
     print(f"{python}: installed in {time.perf_counter() - begun:.0f} s", flush=True)
     return all(list(run(place)))
+
+
+def brings_cuda(install: list[str | Path]) -> bool:
+    """Whether the torch that would be installed asks for CUDA's libraries; downloads none of it.
+
+    Args:
+        install: pip's command, without what is to be installed.
+    """
+    look = ["--dry-run", "--no-deps", "--use-feature", "fast-deps", "--report", "-", "torch"]
+    done = subprocess.run([*install, *look], capture_output=True, text=True)
+    if done.returncode:
+        return False  # the installation itself says what is wrong
+    (torch,) = json.loads(done.stdout)["install"]
+    needs = torch["metadata"].get("requires_dist", ())
+    return any(need.startswith(("nvidia-", "cuda-")) for need in needs)
 
 
 def run(place: Path) -> Iterator[bool]:
