@@ -26,6 +26,7 @@ class Scores(Card):
     auc: float
     """nan if no class can be told from the rest, see `auc`."""
     acc: float
+    """The share of right answers; with several labels the mean over labels."""
     n: int
     """How many images were scored."""
 

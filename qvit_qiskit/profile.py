@@ -237,6 +237,9 @@ _KINDS: dict[str, type[AnyProfile]] = {"aer": AerProfile, "fake": FakeProfile, "
 def load_profile(path: Path) -> AnyProfile:
     """Read and validate one profile.
 
+    Returns:
+        The validated profile, of the class of its kind.
+
     Raises:
         ProfileError: If the file cannot be read or a key or value is wrong.
 

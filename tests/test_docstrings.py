@@ -58,8 +58,7 @@ def missing(one: PublicName) -> list[str]:
         if not re.search(rf"^ *(\w+, )*\*{{0,2}}{name}(, \*{{0,2}}\w+)*:", text, re.M):
             out.append(f"the argument {name}")
     gives = str(signature.return_annotation) != "None"
-    in_package = one.module == "qvit_qiskit"
-    if in_package and gives and "Returns:\n" not in text and "Yields:\n" not in text:
+    if gives and "Returns:\n" not in text and "Yields:\n" not in text:
         out.append("what it returns")
     return out
 

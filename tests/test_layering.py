@@ -168,9 +168,11 @@ def test_some_packages_are_never_imported(banned):
 
 
 def for_the_reference(docstring):
-    """Lines of a docstring that say what comes back and show it: they must not be dear."""
+    """Lines of a docstring that say what comes back or is raised, and show it: they must not be
+    dear."""
     sections = re.split(r"\n\n(?=\w+:\n)", inspect.cleandoc(docstring or ""))
-    return sum(s.count("\n") + 2 for s in sections if s.startswith(("Returns:\n", "Example:\n")))
+    titles = ("Returns:\n", "Yields:\n", "Raises:\n", "Example:\n")
+    return sum(section.count("\n") + 2 for section in sections if section.startswith(titles))
 
 
 def size(name):

@@ -32,9 +32,12 @@ class BundleGradient:
 class Measurement:
     """What an estimator returned for one circuit at R rows."""
 
-    values: np.ndarray  # shape: (R, num_outputs)
-    stds: np.ndarray  # shape: (R, num_outputs), standard errors; 0 where values are exact
-    covariances: np.ndarray | None  # shape: (R, num_outputs, num_outputs), of the values
+    values: np.ndarray
+    """Expectation values, shape (R, num_outputs)."""
+    stds: np.ndarray
+    """Their standard errors, shape (R, num_outputs); 0 where values are exact."""
+    covariances: np.ndarray | None
+    """Covariances of the values, shape (R, num_outputs, num_outputs)."""
 
 
 Values = list[list[np.ndarray]]

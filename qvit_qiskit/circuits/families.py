@@ -50,6 +50,7 @@ class QNNCircuit:
     """One per output feature; by default Z on every wire, in wire order."""
     family: str = "custom"
     layers: int = 0
+    """How often data and trained parts alternate; 0 for a circuit of one's own."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "circuit", deepcopy(self.circuit))  # frozen from here on
@@ -130,6 +131,9 @@ class QNNCircuit:
 def pauli_terms(observable: SparsePauliOp) -> dict[str, complex]:
     """An observable's Pauli strings (qubit 0 is the last letter) and coefficients.
 
+    Returns:
+        Coefficients by Pauli string, the first letter of which is the last qubit's.
+
     Example:
         >>> from qvit_qiskit.circuits import pauli_terms, z_observables
         >>> pauli_terms(z_observables(3)[0])
@@ -141,6 +145,9 @@ def pauli_terms(observable: SparsePauliOp) -> dict[str, complex]:
 
 def z_observables(qubits: int) -> tuple[SparsePauliOp, ...]:
     """Z on every wire: ``observables[i]`` acts on qubit ``i``.
+
+    Returns:
+        One observable for each qubit, in the order of the qubits.
 
     Example:
         >>> from qvit_qiskit.circuits import z_observables
@@ -178,6 +185,12 @@ def ry_ring(qubits: int, layers: int = 2) -> QNNCircuit:
         qubits: n, the number of input features and of outputs.
         layers: L; the circuit has L·n weights, layer by layer.
 
+    Returns:
+        The circuit with its roles; angles are in radians.
+
+    Raises:
+        CircuitError: If there is not at least one qubit and one layer.
+
     Example:
         >>> from qvit_qiskit.circuits import ry_ring
         >>> ry_ring(4, 2).num_weights  # layers * qubits
@@ -203,6 +216,12 @@ def rx_rz_ring(qubits: int, layers: int = 2) -> QNNCircuit:
     Args:
         qubits: n, one for each input.
         layers: L, how often rotations and ring follow the encoding.
+
+    Returns:
+        The circuit with its roles; angles are in radians.
+
+    Raises:
+        CircuitError: If there is not at least one qubit and one layer.
 
     Example:
         >>> from qvit_qiskit.circuits import rx_rz_ring
@@ -234,6 +253,12 @@ def reupload_ring(qubits: int, layers: int = 2) -> QNNCircuit:
         qubits: n, one for each input.
         layers: How often encoding, rotations and ring follow each other.
 
+    Returns:
+        The circuit with its roles; angles are in radians.
+
+    Raises:
+        CircuitError: If there is not at least one qubit and one layer.
+
     Example:
         >>> from qvit_qiskit.circuits import reupload_ring
         >>> reupload_ring(4, 3).num_weights  # layers * qubits
@@ -261,6 +286,12 @@ def ry_chain(qubits: int, layers: int = 2) -> QNNCircuit:
         qubits: n, one for each input.
         layers: L, how often rotations and CZs follow the encoding.
 
+    Returns:
+        The circuit with its roles; angles are in radians.
+
+    Raises:
+        CircuitError: If there is not at least one qubit and one layer.
+
     Example:
         >>> from qvit_qiskit.circuits import ry_chain
         >>> ry_chain(64, 2).num_weights  # (layers + 1) * qubits
@@ -280,6 +311,12 @@ def cz_ring(qubits: int, layers: int = 2) -> QNNCircuit:
     Args:
         qubits: n, the number of input features and of outputs.
         layers: L; the circuit has (L+1)·n weights, layer by layer.
+
+    Returns:
+        The circuit with its roles; angles are in radians.
+
+    Raises:
+        CircuitError: If there is not at least one qubit and one layer.
 
     Example:
         >>> from qvit_qiskit.circuits import cz_ring
@@ -320,6 +357,12 @@ def lattice_circuit(patch: Patch, layers: int = 2) -> QNNCircuit:
     Args:
         patch: Rows x columns of a lattice; a layer of CZs has one moment for each colour.
         layers: L; the circuit has (L+1)·n weights, layer by layer.
+
+    Returns:
+        The circuit with its roles; angles are in radians.
+
+    Raises:
+        CircuitError: If there is not at least one layer.
 
     Example:
         >>> from qvit_qiskit.circuits import Patch, lattice_circuit

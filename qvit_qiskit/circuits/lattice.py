@@ -34,7 +34,9 @@ class Patch:
 
     kind: Kind
     rows: int
+    """Lines of qubits."""
     columns: int
+    """Qubits in a line, bridges not counted."""
 
     def __post_init__(self) -> None:
         if self.rows < 1 or self.columns < 1:

@@ -98,6 +98,8 @@ def compare(
         JobError: If a run is not finished, damaged, or not comparable with the others.
         DataError: If there is nothing to compare, fewer than two images, or the tolerance is not
             above 0 and below 1.
+        CheckpointError: If ``model`` names no checkpoint, or a damaged one.
+        ProfileError: If a backend's profile is missing or malformed.
         RouteError: If a backend cannot be opened.
 
     Example:

@@ -52,8 +52,8 @@ class Lines:
         """
         scale, offset = np.ones((2, len(noisy), exact.shape[1]))
         for k in range(exact.shape[1]):
-            design = np.stack([exact[:, k], np.ones(len(exact))], axis=1)
-            gap = (noisy[:, :, k] - exact[:, k]).T
+            design = np.stack([exact[:, k], np.ones(len(exact))], axis=1)  # (R, 2)
+            gap = (noisy[:, :, k] - exact[:, k]).T  # (R, C)
             slope, offset[:, k] = np.linalg.lstsq(design, gap, rcond=1e-6)[0]
             scale[:, k] = np.maximum(1 + slope, LEAST_SCALE)
         return cls(scale, offset)
@@ -82,11 +82,13 @@ class Common:
     factor: float
     """As it was fitted."""
     shift: float
+    """What is added to every output, as it was fitted."""
     centre: float
     """The mean of what is predicted for the anchors; the shift is told there."""
     errors: tuple[float, float]
     """Standard errors of factor and shift."""
-    shots: np.ndarray  # shape: (2, 2), their covariance by the anchors' shots alone
+    shots: np.ndarray
+    """Covariance of factor and shift by the anchors' shots alone, shape (2, 2)."""
     anchors: int
     """How many rows they were learned from."""
 
@@ -100,7 +102,7 @@ class Common:
         return max(1 + factor, LEAST_SCALE), shift
 
     def without(self, measured: np.ndarray) -> np.ndarray:
-        """Outputs as reported errors alone would have given them."""
+        """Outputs as reported errors alone would have given them, of the shape of ``measured``."""
         factor, shift = self.applied
         return np.asarray((measured - shift + (factor - 1) * self.centre) / factor)
 
@@ -144,7 +146,7 @@ def learn(anchors: Sequence[AnchorValues]) -> Common:
                                 for a in anchors])  # fmt: skip
     gaps = np.concatenate([(a.values - a.predicted).ravel() for a in anchors])
     centre = float(predicted.mean())
-    design = np.stack([predicted - centre, np.ones(len(predicted))], axis=1)
+    design = np.stack([predicted - centre, np.ones(len(predicted))], axis=1)  # (values, 2)
     inverse = np.linalg.pinv(design.T @ design, rcond=1e-9, hermitian=True)
     fitted = inverse @ design.T @ gaps
     shots = _noise(anchors, centre, inverse)
@@ -169,11 +171,11 @@ def _noise(anchors: Sequence[AnchorValues], centre: float, inverse: np.ndarray) 
     covariance = np.zeros((2, 2))
     for one in anchors:
         design = np.stack([one.predicted - centre, np.ones_like(one.predicted)], axis=-1) @ inverse
-        each = np.einsum("aki,jakl,alm->jaim", design, one.covariances, design)
+        each = np.einsum("aki,jakl,alm->jaim", design, one.covariances, design)  # (jobs, A, 2, 2)
         if not one.calibrated:
             covariance += each.sum(axis=(0, 1))
             continue
-        deviations = np.sqrt(np.einsum("jaii->jai", each).clip(0.0))
+        deviations = np.sqrt(np.einsum("jaii->jai", each).clip(0.0))  # (jobs, A, 2)
         for copy in np.unique(one.copies):
             whole = deviations[:, one.copies == copy].sum(axis=1)  # (jobs, 2)
             covariance += np.diag(np.sum(whole**2, axis=0))
@@ -185,8 +187,8 @@ def _pulls(anchors: Sequence[AnchorValues], centre: float, fitted: np.ndarray) -
     sums: dict[int, np.ndarray] = {}
     for one in anchors:
         design = np.stack([one.predicted - centre, np.ones_like(one.predicted)], axis=-1)
-        left = one.values.mean(axis=0) - one.predicted - design @ fitted
-        each = np.einsum("aki,ak->ai", design, left) * len(one.values)
+        left = one.values.mean(axis=0) - one.predicted - design @ fitted  # (A, K)
+        each = np.einsum("aki,ak->ai", design, left) * len(one.values)  # (A, 2)
         for copy in np.unique(one.copies):
             sums[copy] = sums.get(copy, np.zeros(2)) + each[one.copies == copy].sum(axis=0)
     return np.stack(list(sums.values()))

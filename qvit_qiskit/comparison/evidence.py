@@ -46,12 +46,14 @@ class Rung:
     kind: Kind
     backend: str
     """The profile, and the device where there is one."""
-    logits: np.ndarray  # shape: (n, classes)
+    logits: np.ndarray
+    """Of every image, shape (n, classes)."""
     layers: list[list[Outputs]]
     """What every quantum layer returned, projection by projection: Q, K and V of head 0, of head
     1, …"""
-    draws: np.ndarray | None = None  # shape: (draws, n, classes)
-    """Logits under redraws of the shot noise; None where values are exact."""
+    draws: np.ndarray | None = None
+    """Logits under redraws of the shot noise, shape (draws, n, classes); None where values are
+    exact."""
     shots: int | None = None
     """Per row, at most where they are adaptive; None where values are exact."""
     mean_shots: float | None = None
@@ -59,6 +61,7 @@ class Rung:
     qpu_seconds: float | None = None
     """What the evaluation cost; None for a simulator."""
     dollars: float | None = None
+    """What that costs in US dollars on the Pay-As-You-Go plan; None for a simulator."""
     resilience_level: int | None = None
     """How errors were mitigated, of a run or a rehearsal; None for other simulators."""
     readout: str = ""
@@ -69,8 +72,8 @@ class Rung:
     """For each layer and projection the outputs minus the exact ones at the same angles, each
     (R, K); None where nobody worked them out."""
     beyond: list[list[np.ndarray]] | None = None
-    """The outputs minus those that the device's reported errors predict at the same angles, where
-    they are known and nothing was mitigated."""
+    """The outputs minus those that the device's reported errors predict at the same angles, each
+    (R, K), where they are known and nothing was mitigated."""
     executions: list[Executions] | None = None
     """For each layer which rows were executed, and where; None where values are exact."""
     plan: RunPlan | None = None

@@ -187,7 +187,7 @@ class Ladder:
             return None
         drawn = self._redrawn([run.pool], deltas, number)
         centred = drawn - drawn.mean(axis=0)
-        covariances = np.einsum("dnk,dnl->nkl", centred, centred) / (len(drawn) - 1)
+        covariances = np.einsum("dnk,dnl->nkl", centred, centred) / (len(drawn) - 1)  # (n, K, K)
         rule = rule_of(run.folder.terms)  # or as much of it as the budget had room for
         rule = replace(rule, sizes=rule.sizes[: len(run.pool.shares)])
         return repeat(

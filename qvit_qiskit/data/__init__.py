@@ -28,6 +28,9 @@ __all__ = [
 def names() -> tuple[str, ...]:
     """Every name that `load` accepts: the 2D sets of MedMNIST and `phantom`.
 
+    Returns:
+        Lower-case names, those of MedMNIST first.
+
     Example:
         >>> from qvit_qiskit.data import names
         >>> "phantom" in names()
@@ -43,6 +46,9 @@ def facts(name: str, *, size: int | None = None, base: Path | None = None) -> Se
         name: A MedMNIST 2D set, `phantom`, or the path of own images; see `load`.
         size: Pixels on a side of MedMNIST's larger files: 64, 128 or 224.
         base: The folder that a relative path starts from; by default the working directory.
+
+    Returns:
+        Its name, channels, classes, images by split, and pixels of an image.
 
     Raises:
         DataError: If there is no such set or size, or a path holds no data set.

@@ -35,7 +35,8 @@ class Split:
         ((120, 28, 28), (120,))
     """
 
-    images: NDArray[np.uint8]  # shape: (n, H, W) grey or (n, H, W, 3) colour
+    images: NDArray[np.uint8]
+    """Bytes, shape (n, H, W) grey or (n, H, W, 3) colour."""
     labels: NDArray[np.int64]
     """Classes, shape (n,); of a multi-label task 0 and 1, shape (n, labels)."""
     num_classes: int | None = None
@@ -95,7 +96,11 @@ class Split:
         return self.labels.ndim == 2
 
     def part(self, chosen: NDArray[np.int64] | slice) -> Split:
-        """Some of the images, in the order given."""
+        """Some of the images, in the order given.
+
+        Args:
+            chosen: Their places, shape (k,), counted from 0, or a slice.
+        """
         labelling = (self.num_classes, self.own, self.class_names)  # a part may lack some classes
         return type(self)(self.images[chosen], self.labels[chosen], *labelling)
 
@@ -130,7 +135,8 @@ class PreparedSplit(Split):
         'PreparedSplit'
     """
 
-    images: NDArray[np.float32]  # type: ignore[assignment]  # shape: (n, C, H, W), or (n, …)
+    images: NDArray[np.float32]  # type: ignore[assignment]
+    """As a model sees them, shape (n, C, H, W), or (n, …) where they are no pictures."""
 
     def _check_images(self) -> None:
         _require_array("images", self.images, np.float32)
@@ -181,6 +187,7 @@ class MedImages:
     class_names: tuple[str, ...]
     """Names of the classes, or of the labels of a multi-label task."""
     channels: int
+    """1 for grey images, 3 for colour; those of prepared images are what they are."""
     md5: str
     """Identity of the data: of the file, of a folder's files, or of the arrays of a generated
     set."""
@@ -287,6 +294,7 @@ class SetFacts:
 
     name: str
     channels: int
+    """1 for grey images, 3 for colour; those of prepared images are what they are."""
     classes: int
     """How many classes there are; of a multi-label set how many labels."""
     sizes: dict[str, int]

@@ -43,7 +43,7 @@ class Pixels:
         chosen = self._images[index.numpy() if isinstance(index, torch.Tensor) else index]
         whole = np.ascontiguousarray(chosen)  # torch knows no strides below zero
         raw = torch.tensor(whole.reshape(*whole.shape[:3], -1))  # (k, H, W, C)
-        scaled = raw.permute(0, 3, 1, 2).to(torch.float32)
+        scaled = raw.permute(0, 3, 1, 2).to(torch.float32)  # (k, C, H, W)
         # With one channel, contiguous() leaves strides by which torch chooses another convolution.
         scaled = scaled.clone(memory_format=torch.contiguous_format)
         return scaled.div_(255).sub_(0.5).div_(0.5)  # (k, C, H, W)

@@ -235,7 +235,7 @@ def _conflicts(qubits: np.ndarray, neighbours: rx.PyGraph[int, None], buffer: in
     distance = rx.distance_matrix(neighbours, null_value=np.inf)
     near = distance <= buffer // 2  # balls around every qubit
     if buffer % 2:
-        pairs = np.array(neighbours.edge_list(), dtype=int).reshape(-1, 2)
+        pairs = np.array(neighbours.edge_list(), dtype=int).reshape(-1, 2)  # (edges, 2)
         near = np.concatenate([near[pairs[:, 0]] | near[pairs[:, 1]], near])
     rows = near.astype(np.float32) @ touched.astype(np.float32) > 0  # as floats, for BLAS
     rows = np.unique(rows[rows.sum(axis=1) > 1], axis=0)  # a ball with one set forbids nothing

@@ -69,6 +69,7 @@ class Mitigation:
     """What a resilience level adds: 0 nothing, 1 readout, 2 readout and gate folding."""
 
     level: int
+    """IBM's resilience level: 0, 1 or 2."""
     twirl_gates: bool = False
     """Also below level 2, where gates are always twirled."""
 
@@ -108,7 +109,7 @@ def extrapolation(factors: Sequence[int]) -> np.ndarray:
     """What each noise factor's value counts in the value at zero noise, on a straight line."""
     if len(factors) == 1:
         return np.ones(1)
-    design = np.stack([np.ones(len(factors)), np.asarray(factors, float)], axis=1)
+    design = np.stack([np.ones(len(factors)), np.asarray(factors, float)], axis=1)  # (F, 2)
     return np.asarray(np.linalg.pinv(design)[0])
 
 
@@ -123,7 +124,9 @@ class Estimate(Card):
     shots: int
     """Executed per circuit, rounding included."""
     executions: int
+    """Of circuits, over all stages: shots times circuits, of which one may hold several copies."""
     jobs: int
+    """How many the service makes of them."""
     seconds: float
     """QPU time by the published formula."""
     timing: Timing

@@ -58,7 +58,11 @@ class ProfileRoute(Route):
         )
 
     def without_idle(self) -> ProfileRoute:
-        """The same route, where waiting qubits do not decay, as before there was ``idle``."""
+        """The same route, where waiting qubits do not decay, as before there was ``idle``.
+
+        Raises:
+            RouteError: If a calibration that the profile names is no longer there.
+        """
         return open_route(self.name, self.profile.without_idle(), self.path)
 
 

@@ -42,7 +42,11 @@ class Found:
     """Files of the same name that stand further back in the search order."""
 
     def load(self) -> AnyProfile:
-        """Read the profile."""
+        """Read the profile.
+
+        Raises:
+            ProfileError: If the file cannot be read, or a key or value is wrong.
+        """
         return load_profile(self.path)
 
 
@@ -51,6 +55,9 @@ def folders(backends_dir: Path | None = None) -> list[Path]:
 
     ``backends_dir`` or the environment's ``QVIT_BACKENDS``; ``./backends``; the checkout's
     ``backends/`` where the package runs from one; the copies inside the package.
+
+    Returns:
+        Folders that exist, the first to be searched first.
 
     Raises:
         ProfileError: If a folder that was asked for does not exist.
@@ -77,6 +84,12 @@ def folders(backends_dir: Path | None = None) -> list[Path]:
 def available(backends_dir: Path | None = None) -> list[Found]:
     """Every profile that can be named, sorted.
 
+    Returns:
+        One for each name: the profile's file, and those that it hides.
+
+    Raises:
+        ProfileError: If a folder that was asked for does not exist.
+
     Example:
         >>> from qvit_qiskit import registry
         >>> "aer-exact" in [entry.name for entry in registry.available()]
@@ -95,6 +108,9 @@ def find(name: str, backends_dir: Path | None = None) -> Found:
     Args:
         name: The profile's name, or the path of its file.
         backends_dir: A folder to search first.
+
+    Returns:
+        The profile's file, and those of the same name that it hides.
 
     Raises:
         ProfileError: If there is none; the message names the nearest.
@@ -206,6 +222,10 @@ def route(
             ``ibm`` needs. Every forward pass then sends its quantum layers as jobs and waits.
         run: The folder that journals those jobs. Repeating the block with the same folder and
             inputs costs nothing.
+
+    Yields:
+        What the layers run on until the end of the `with` block; then they have their old
+        routes.
 
     Raises:
         ProfileError: If the profile is missing or malformed.

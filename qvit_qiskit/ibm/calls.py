@@ -24,16 +24,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait for IBM's service, in seconds."""
+    """How long to wait for IBM's service; all in seconds."""
 
     deadline: float = 120.0
-    """One call."""
+    """Seconds for one call."""
     outage: float = 300.0
-    """Repetitions of a call that keeps failing."""
+    """Seconds for repetitions of a call that keeps failing."""
     settle: float = 60.0
-    """Looking for a job whose submission was not answered."""
+    """Seconds of looking for a job whose submission was not answered."""
     poll: float = 15.0
-    """Between two looks at a waiting job, at most."""
+    """Seconds between two looks at a waiting job, at most."""
 
     @classmethod
     def of(cls, seconds: float) -> Patience:

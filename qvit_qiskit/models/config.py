@@ -171,7 +171,11 @@ class ViTConfig(Spec):
 
     @property
     def qnn_circuit(self) -> QNNCircuit:
-        """The circuit of a projection; the same object every time, so that it is compiled once."""
+        """The circuit of a projection; the same object every time, so that it is compiled once.
+
+        Raises:
+            CircuitError: If its family has none of so many qubits and layers.
+        """
         if isinstance(self.circuit, QNNCircuit):
             return self.circuit
         return build_circuit(self.circuit, self.head_width, self.circuit_layers)

@@ -42,6 +42,9 @@ def build_model(config: ModelConfig, seed: int | None = None) -> Classifier:
     Returns:
         A module from images (B, C, H, W) to logits (B, classes).
 
+    Raises:
+        CircuitError: If a circuit family of one's own has no circuit of this size.
+
     Example:
         >>> import torch
         >>> from qvit_qiskit import ViTConfig, build_model
@@ -62,6 +65,9 @@ def read_config(kind: str, values: Mapping[str, Any]) -> ModelConfig:
     Args:
         kind: The kind of model.
         values: Its options by name, as they were stored.
+
+    Returns:
+        The configuration, `ViTConfig` or `ResNetConfig`.
 
     Raises:
         ConfigError: If the kind or a key is unknown, or a value does not fit.

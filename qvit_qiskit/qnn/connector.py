@@ -167,7 +167,7 @@ class QNNConnector(TorchConnector):
         return out.reshape(*lead, *network.output_shape)  # (..., num_outputs)
 
     def stock_state_dict(self) -> dict[str, Tensor]:
-        """The weights under the names that a stock ``TorchConnector`` has for them."""
+        """The weights, shape (num_weights,), under the names of a stock ``TorchConnector``."""
         weight = self.weight.detach().clone()
         return {"weight": weight, "_weights": weight.clone()}
 

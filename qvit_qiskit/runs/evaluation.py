@@ -37,7 +37,8 @@ class Evaluation(Card):
 
     backend: str
     """The profile's name; where the model has nothing to route, that it has not."""
-    logits: np.ndarray  # shape: (n, classes), or (n, labels)
+    logits: np.ndarray
+    """What the model gave for each image, shape (n, classes) or (n, labels)."""
     labels: np.ndarray
     """Classes, shape (n,), or 0 and 1 of several labels, shape (n, labels)."""
     scores: metrics.Scores

@@ -51,6 +51,7 @@ class Price:
     snapshot: str
     """The device snapshot."""
     images: int
+    """How many are evaluated."""
     mitigation: Mitigation
     stage_rows: tuple[int, ...]
     """Rows of every stage for all images."""
@@ -63,8 +64,11 @@ class Price:
     outputs: int
     """Of a circuit."""
     control_rows: int
+    """Rows of each circuit that run alone as well."""
     anchor_rows: int
+    """Rows of each circuit that every job repeats."""
     job_seconds: float
+    """QPU seconds, longer than which no job is planned."""
     compiled: tuple[Compiled, ...]
     """The model's circuits on the snapshot."""
 

@@ -35,12 +35,19 @@ class Results:
     """For each quantum layer one for each circuit whose rows ran alone as well."""
     anchors: list[list[Anchors]]
     """For each quantum layer one for each circuit whose rows were repeated in every job."""
-    logits: np.ndarray  # shape: (n, classes); (0, 0) where the run is not finished
-    labels: np.ndarray  # shape: (n,)
+    logits: np.ndarray
+    """What the model gave for each image, shape (n, classes); (0, 0) where the run is not
+    finished."""
+    labels: np.ndarray
+    """The images' classes, shape (n,), or 0 and 1 of several labels, shape (n, labels)."""
 
     @property
     def scores(self) -> metrics.Scores:
-        """AUC and ACC."""
+        """AUC and ACC.
+
+        Raises:
+            DataError: If the run is not finished, so that there are no logits.
+        """
         return metrics.score(self.labels, self.logits)
 
 
@@ -49,6 +56,10 @@ def read_results(run: Path | str) -> Results:
 
     Args:
         run: Its folder.
+
+    Returns:
+        Logits (n, classes), labels (n,), and what each quantum layer measured, with
+        covariances.
 
     Raises:
         JobError: If it is not finished, or a file is missing or not what the run wrote.

@@ -30,14 +30,17 @@ class Status(Card):
     stage: int
     """The stage that is worked on, from 1."""
     stages: int
+    """How many the run has: one for each quantum layer."""
     jobs_done: int
     """Of this stage."""
     jobs: int
+    """Of this stage, in all."""
     executions: int
     """Sent so far."""
     spent_seconds: float
     """QPU seconds: bills where they are final, else estimates."""
     budget_seconds: float
+    """QPU seconds that the run may cost."""
     billed_seconds: float = 0.0
     """QPU seconds of final bills."""
     estimated_seconds: float = 0.0
@@ -115,6 +118,9 @@ class Status(Card):
 
 def status(run: Path | str) -> Status:
     """What a run's folder says; no network is used.
+
+    Returns:
+        Its state, stages, jobs, and QPU seconds spent and allowed.
 
     Raises:
         JobError: If the folder is unusable.

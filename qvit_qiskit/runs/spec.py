@@ -136,6 +136,9 @@ class JobSpec(Spec):
 def load_spec(path: Path) -> JobSpec:
     """Read and validate a job spec.
 
+    Returns:
+        The validated spec.
+
     Raises:
         JobError: If the file cannot be read, a key or value is wrong, or the checkpoint's path
             leaves the spec's folder.

@@ -209,6 +209,7 @@ def resume(
     Raises:
         JobError: If the folder is unusable or of another model, a job failed or is uncertain, or
             the budget does not suffice.
+        DataError: If a logit is not finite.
         RouteError: If the account or device is refused.
         ServiceError: If the service does not answer; calling again goes on.
 

@@ -53,8 +53,8 @@ def draw_means(
         covariance /= shots
         noise = np.random.default_rng(own).standard_normal((len(exact), outputs))
         root = _root(covariance)  # (r, K, K)
-        means[:, chunk] = (exact + np.einsum("rkm,rm->rk", root, noise)).T
-        covariances[:, chunk] = covariance.swapaxes(0, 1)
+        means[:, chunk] = (exact + np.einsum("rkm,rm->rk", root, noise)).T  # (K, r)
+        covariances[:, chunk] = covariance.swapaxes(0, 1)  # (K, r, K)
     return means, covariances
 
 

@@ -77,7 +77,7 @@ class AerEstimator(RowEstimator):
             return Answer(means, metadata={"exact": True})
         # A trajectory's value is at most Σ|c|, so that is what its variance can be.
         largest = np.array([sum(abs(c) for c in o.values()) for o in flat.observables])
-        variances = np.clip(largest[:, None] ** 2 - means**2, 0.0, None) / SHOTS
+        variances = np.clip(largest[:, None] ** 2 - means**2, 0.0, None) / SHOTS  # (K, R)
         return Answer(means, stds=np.sqrt(variances), metadata={"shots": SHOTS})
 
     def _values(self, flat: FlatPub, observables: list[dict[str, complex]]) -> np.ndarray:

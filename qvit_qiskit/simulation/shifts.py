@@ -135,7 +135,7 @@ class ParameterShiftGradient(BaseEstimatorGradient):
         parts = zip(bundle.weights, shiftables, cotangents, results, strict=True)
         for weights, shiftable, cotangent, result in parts:
             plus, minus = np.split(result.data.evs, 2, axis=1)  # each (K, m, R)
-            by_angle = np.einsum("kmr,rk->mr", 0.5 * (plus - minus), cotangent)
+            by_angle = np.einsum("kmr,rk->mr", 0.5 * (plus - minus), cotangent)  # (m, R)
             values = _parameters(bundle.inputs, weights)
             out.append(shiftable.chain(values.T, by_angle))
         return out

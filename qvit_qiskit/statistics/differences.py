@@ -33,7 +33,9 @@ class Difference:
 
     metric: Literal["AUC", "ACC"]
     first: float
+    """The score that is subtracted."""
     second: float
+    """The score that it is subtracted from."""
     interval: Interval
     """The difference with its interval."""
     p: float

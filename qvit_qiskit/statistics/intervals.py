@@ -35,7 +35,9 @@ class Interval:
     value: float
     """nan where the data do not determine it, e.g. an AUC with one class."""
     low: float
+    """The lower end; nan where the value is."""
     high: float
+    """The upper end; nan where the value is."""
     level: float
     """Nominal coverage, e.g. 0.95."""
     method: str

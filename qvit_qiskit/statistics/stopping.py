@@ -77,7 +77,7 @@ def certainty(
     Returns:
         Shape (..., n), between 0 and 1.
     """
-    variances = np.einsum("...kk->...k", covariances)
+    variances = np.einsum("...kk->...k", covariances)  # (..., n, classes)
     if multi_label:
         gaps = np.abs(logits)
     else:

@@ -33,6 +33,7 @@ class Verdict:
     loss: Interval
     """The exact model's score minus the device's; above 0 the device is worse."""
     tolerance: float
+    """The loss that counts as none."""
     word: Word
     images: int | None = None
     """About how many images would decide, if the loss stayed as measured; None where it is decided

@@ -22,7 +22,9 @@ class SetSource:
     """A data set as far as keys are concerned."""
 
     channels: int
+    """1 for grey images, 3 for colour."""
     classes: int
+    """How many classes or labels there are."""
     md5: str
     images: int
     """How many images there are to train on: what a cell costs, and nothing of its key."""
@@ -65,12 +67,14 @@ class Cell:
     model: str
     """Its name in the study."""
     heads: int
+    """Attention heads of its model."""
     qubits: int
     """Features of a head."""
     regime: str
     fold: int | None
     """Which fold validates, from 0; none on the official splits."""
     folds: int
+    """How many folds its data set is cut into; 0 on the official splits."""
     split: str
     config: ViTConfig
     train: TrainConfig

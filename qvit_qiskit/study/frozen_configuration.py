@@ -23,6 +23,9 @@ def frozen_file(plan: Plan) -> Path:
 def freeze(plan: Plan) -> Path:
     """Write the configuration's hash, to be committed; nothing if it stands there already.
 
+    Returns:
+        The file that holds the hash.
+
     Raises:
         JobError: If the file holds another configuration, or cannot be written.
 

@@ -19,6 +19,9 @@ def expand(spec: StudySpec, sources: Sources) -> tuple[Cell, ...]:
         spec: What the user wrote.
         sources: What it names, looked up.
 
+    Returns:
+        One cell for each training; equal specs give equal cells in the same order.
+
     Raises:
         ConfigError: If an option does not fit, or two cells are the same training.
 

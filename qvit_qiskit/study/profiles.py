@@ -22,6 +22,7 @@ class Profile:
     digest: str
     """SHA-256 of its fields and, where its noise is a file's or a run's, of that calibration."""
     shots: int | None = None
+    """Of every row; None where values are exact or a profile has no number of them."""
 
 
 def open_profile(

@@ -253,6 +253,9 @@ def known_set(name: str) -> SetFacts:
 def load_study(path: Path) -> StudySpec:
     """Read and validate a study spec; data sets get their official names.
 
+    Returns:
+        The validated spec.
+
     Raises:
         JobError: If the file cannot be read, or a key or value is wrong.
 

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from qvit_qiskit.exceptions import CheckpointError, ConfigError
+from qvit_qiskit.exceptions import CheckpointError, CircuitError, ConfigError
 from qvit_qiskit.files import atomic
 from qvit_qiskit.formats import Format
 from qvit_qiskit.models import Classifier, ViTConfig, build_model, read_config
@@ -137,7 +137,9 @@ def load_checkpoint(path: Path | str, model: nn.Module | None = None) -> Checkpo
     try:
         provenance = dict(json.loads(metadata["provenance"]))
         rebuilt = _rebuilt(metadata, tensors, model)
-    except (KeyError, ValueError, TypeError, RuntimeError, ConfigError) as error:
+    except (
+        KeyError, ValueError, TypeError, RuntimeError, CircuitError, ConfigError,
+    ) as error:  # fmt: skip
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2]).rstrip(".")
         raise CheckpointError(
             f"{path} does not hold a usable model: {reason}. Train again or restore a copy."

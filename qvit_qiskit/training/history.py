@@ -26,9 +26,13 @@ class Epoch:
     loss: float
     """What was minimised: its mean over the training images."""
     val_auc: float
+    """AUC of the validation images; nan where it is not defined."""
     val_acc: float
+    """Their ACC."""
     learning_rate: float
+    """At the epoch's last step."""
     seconds: float
+    """Wall time, validation included."""
     phase: PhaseName = "train"
     """``"pretrain"`` while the teacher teaches alone."""
     cross_entropy: float | None = None

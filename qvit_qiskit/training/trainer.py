@@ -73,6 +73,7 @@ def fit(
         ConfigError: If model, data and teacher do not fit.
         CheckpointError: If the folder holds a training already, or there is no such teacher.
         DataError: If the images or labels are no such.
+        ProfileError: If the settings' profile is missing or malformed.
         RouteError: If the route is not for training.
 
     Example:
@@ -169,6 +170,9 @@ def resume(
     Raises:
         CheckpointError: If the folder holds no training, or its model, data, teacher or profile
             have changed.
+        ConfigError: If a module of one's own, with which the training began, is not given.
+        ProfileError: If the profile that it ran on is missing or malformed.
+        RouteError: If that profile cannot be opened, or is not for training.
 
     Example:
         >>> from pathlib import Path

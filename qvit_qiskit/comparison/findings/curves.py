@@ -21,10 +21,14 @@ DRAWS = 1000
 class Band:
     """A ROC curve and the band that holds each of its points with the confidence asked for."""
 
-    rates: np.ndarray  # shape: (points,), false positive rates of the curve
-    curve: np.ndarray  # shape: (points,), true positive rates
-    low: np.ndarray  # shape: (len(GRID),), at the rates of GRID
-    high: np.ndarray  # shape: (len(GRID),)
+    rates: np.ndarray
+    """False positive rates of the curve, shape (points,)."""
+    curve: np.ndarray
+    """True positive rates at them, shape (points,)."""
+    low: np.ndarray
+    """The band's lower edge at the false positive rates of `GRID`, shape (len(GRID),)."""
+    high: np.ndarray
+    """Its upper edge at the same rates, shape (len(GRID),)."""
 
 
 def band(

@@ -15,18 +15,20 @@ from qvit_qiskit.comparison.evidence import Evidence, Rung
 class ImageAnswers:
     """The answers of one rung."""
 
-    probabilities: np.ndarray  # shape: (n, classes), or (n, labels)
+    probabilities: np.ndarray
+    """Of every class or label, shape (n, classes) or (n, labels)."""
     answers: np.ndarray
     """Predicted classes, shape (n,), or with several labels 0 and 1, shape (n, labels)."""
     differs: np.ndarray
     """Whether an answer is another than the exact rung's, of the shape of ``answers``."""
     changed: tuple[int, ...]
     """The images with such an answer, counted from 0."""
-    agreement: np.ndarray  # shape: (n,)
-    """Probability of the exact rung's answer; with several labels the product of theirs."""
-    margins: np.ndarray  # shape: (n,)
-    """How sure the rung is: the likeliest class's probability less that of the next; with several
-    labels twice the distance of the least certain one from one half."""
+    agreement: np.ndarray
+    """Probability of the exact rung's answer, shape (n,); with several labels the product of
+    theirs."""
+    margins: np.ndarray
+    """How sure the rung is, shape (n,): the likeliest class's probability less that of the next;
+    with several labels twice the distance of the least certain one from one half."""
 
 
 def by_image(evidence: Evidence) -> dict[str, ImageAnswers]:

@@ -52,6 +52,7 @@ class Conclusion:
     images: int
     """How many were compared."""
     tolerance: float
+    """The loss of a score, as a number from 0 to 1, that counts as none."""
     answers: tuple[Answer, ...]
     device_differences: tuple[DeviceDifference, ...]
 

@@ -16,12 +16,15 @@ VALUES = np.linspace(-1, 1, 201)
 class Points:
     """Every output of every row of one quantum layer."""
 
-    exact: np.ndarray  # shape: (outputs,)
-    measured: np.ndarray  # shape: (outputs,)
-    error: np.ndarray  # shape: (outputs,), measured minus exact
+    exact: np.ndarray
+    """What the exact layer gives at the same angles, shape (outputs,)."""
+    measured: np.ndarray
+    """What was measured, shape (outputs,)."""
+    error: np.ndarray
+    """Measured minus exact, shape (outputs,)."""
     reach: np.ndarray | None
     """Within ± this 95 % would lie if there were no error but the shots, at `VALUES`: 1.96
-    √((1 − x²) / shots) for an observable of eigenvalues ±1. None without shots."""
+    √((1 − x²) / shots) for an observable of eigenvalues ±1, shape (values,). None without shots."""
 
 
 def points_of(rung: Rung) -> tuple[Points, ...]:

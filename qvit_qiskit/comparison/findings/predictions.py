@@ -18,12 +18,18 @@ BINS = 10
 class Reliability:
     """Predicted probabilities in bins of equal width; bins without images are left out."""
 
-    edges: np.ndarray  # shape: (bins + 1,)
-    counts: np.ndarray  # shape: (bins,), with the empty ones
-    predicted: np.ndarray  # shape: (used,), mean in each bin that has images
-    observed: np.ndarray  # shape: (used,), share of images for which it came true
-    low: np.ndarray  # shape: (used,), of the Wilson interval
-    high: np.ndarray  # shape: (used,)
+    edges: np.ndarray
+    """Of the bins, shape (bins + 1,)."""
+    counts: np.ndarray
+    """Images in each bin, shape (bins,), the empty ones among them."""
+    predicted: np.ndarray
+    """Mean probability in each bin that has images, shape (used,)."""
+    observed: np.ndarray
+    """Share of its images for which it came true, shape (used,)."""
+    low: np.ndarray
+    """Lower ends of the Wilson intervals of these shares, shape (used,)."""
+    high: np.ndarray
+    """Their upper ends, shape (used,)."""
 
 
 def reliability(labels: np.ndarray, rung: Rung, bins: int = BINS) -> Reliability:
@@ -66,8 +72,10 @@ def reliability(labels: np.ndarray, rung: Rung, bins: int = BINS) -> Reliability
 class Confusion:
     """Images by true and predicted class; with several labels by label and answer, no or yes."""
 
-    counts: np.ndarray  # shape: (classes, classes), or (labels, 2) of the images with a label
-    shares: np.ndarray  # of the same shape, of the true class; 0 where it has no image
+    counts: np.ndarray
+    """Images, shape (classes, classes), or (labels, 2) of the images with a label."""
+    shares: np.ndarray
+    """Of the images of a true class, of the same shape; 0 where it has none."""
     images: tuple[int, ...]
     """How many images there are of each class or label."""
     recalls: tuple[Interval | None, ...]

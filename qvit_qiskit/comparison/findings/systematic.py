@@ -30,8 +30,11 @@ class MeanError:
     count: int
     """Values or rows in the mean."""
     value: float
+    """The mean, in units of an expectation value."""
     low: float
+    """The interval's lower end."""
     high: float
+    """Its upper end."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,11 @@ class Hypothesis:
     """Counted from 1."""
     claim: str
     chi_square: float
+    """The statistic."""
     freedom: int
+    """Its degrees of freedom."""
     p: float
+    """How likely so large a statistic is where the claim holds."""
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ class BasisMoments:
         if self.pull is None or self.spread is None:
             return self.own
         copy = np.arange(len(self.means)) % len(self.spread)
-        shared = self.pull.swapaxes(1, 2) @ self.spread[copy] @ self.pull
+        shared = self.pull.swapaxes(1, 2) @ self.spread[copy] @ self.pull  # (R, K, K)
         return np.asarray(self.own + shared)
 
 

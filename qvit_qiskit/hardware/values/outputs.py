@@ -11,10 +11,14 @@ import numpy as np
 class Outputs:
     """What one projection of a quantum layer measured."""
 
-    parameters: np.ndarray  # shape: (R, P), inputs and weights, as they were sent
-    values: np.ndarray  # shape: (R, K)
-    covariances: np.ndarray  # shape: (R, K, K), of the values
-    copies: np.ndarray  # shape: (R,), the copy on the chip that each row ran on
+    parameters: np.ndarray
+    """Inputs and weights as they were sent, in radians, shape (R, P)."""
+    values: np.ndarray
+    """Expectation values that were measured, shape (R, K)."""
+    covariances: np.ndarray
+    """Covariances of the values, shape (R, K, K)."""
+    copies: np.ndarray
+    """The copy on the chip that each row ran on, shape (R,)."""
 
     @property
     def stds(self) -> np.ndarray:

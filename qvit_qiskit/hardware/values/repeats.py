@@ -13,10 +13,14 @@ import numpy as np
 class Control:
     """Rows that ran packed, beside others, and alone: what the neighbours do to them."""
 
-    packed: np.ndarray  # shape: (R, K)
-    packed_covariances: np.ndarray  # shape: (R, K, K)
-    alone: np.ndarray  # shape: (R, K)
-    alone_covariances: np.ndarray  # shape: (R, K, K)
+    packed: np.ndarray
+    """Expectation values beside other rows, shape (R, K)."""
+    packed_covariances: np.ndarray
+    """Covariances of these values, shape (R, K, K)."""
+    alone: np.ndarray
+    """Expectation values of the same rows alone, shape (R, K)."""
+    alone_covariances: np.ndarray
+    """Covariances of these values, shape (R, K, K)."""
 
     def difference(self) -> tuple[float, float]:
         """Root mean square of packed − alone beyond shot noise, and its standard error.
@@ -25,7 +29,7 @@ class Control:
         was seen, not that there is none.
         """
         gap = self.packed - self.alone
-        noise = np.einsum("rkk->rk", self.packed_covariances + self.alone_covariances)
+        noise = np.einsum("rkk->rk", self.packed_covariances + self.alone_covariances)  # (R, K)
         excess = float(np.mean(gap**2 - noise))
         error = float(np.std(gap**2 - noise) / np.sqrt(gap.size))
         size = np.sqrt(max(0.0, excess))
@@ -47,9 +51,12 @@ class Anchors:
     times: tuple[datetime, ...]
     """When each began to run, as the service says; where it does not say so of all of them, when
     their results were stored."""
-    parameters: np.ndarray  # shape: (A, P), inputs and weights, as they were sent
-    values: np.ndarray  # shape: (jobs, A, K)
-    covariances: np.ndarray  # shape: (jobs, A, K, K)
+    parameters: np.ndarray
+    """Inputs and weights as they were sent, in radians, shape (A, P)."""
+    values: np.ndarray
+    """Expectation values of each job, shape (jobs, A, K)."""
+    covariances: np.ndarray
+    """Covariances of each job's values, shape (jobs, A, K, K)."""
     calibrated: bool
     """Whether readout was mitigated: the rows of a job then share the shot noise of its
     calibration, which is in the covariances of each."""
@@ -71,7 +78,7 @@ class Anchors:
         if jobs < 2:
             return math.nan, math.nan
         noise = self.covariances.mean(axis=0)  # (A, K, K)
-        excess = self.values.var(axis=0, ddof=1) - np.einsum("akk->ak", noise)
+        excess = self.values.var(axis=0, ddof=1) - np.einsum("akk->ak", noise)  # (A, K)
         # var(s²) = 2σ⁴ / (J − 1), and the same for the covariance of two outputs' s²
         errors = np.sqrt(2 * np.sum(noise**2, axis=(1, 2)) / (jobs - 1)) / outputs  # (A,)
         error = errors.mean() if self.calibrated else np.sqrt(np.sum(errors**2)) / rows

@@ -140,7 +140,7 @@ def noise_of_logits(
         ]
         estimator = LayerEstimator(None, [LayerAnswers(layer)], notes=False)
         drawn.append(logits_of(model, images[asked], estimator, batch_size))
-    centred = np.stack(drawn) - np.mean(drawn, axis=0)
+    centred = np.stack(drawn) - np.mean(drawn, axis=0)  # (draws, n, K)
     return np.einsum("dnk,dnl->nkl", centred, centred) / (REDRAWS - 1)
 
 

@@ -19,17 +19,22 @@ class Option:
     k: int
     """Copies side by side."""
     buffer: int
+    """Free qubits between two copies."""
     resilience_level: int
+    """IBM's: 0, 1 or 2."""
     readout: str
     seconds: float
     """QPU seconds."""
     executions: int
+    """Of circuits, over all stages: nearly everything that is billed."""
     auc_loss: float
     """The mean over draws of shots, seats and labels."""
     auc_bound: float
     """What the loss of AUC stays below with a probability of 95 %."""
     acc_loss: float
+    """The mean over draws of shots, seats and labels."""
     acc_bound: float
+    """What the loss of ACC stays below with a probability of 95 %."""
     agreement: float
     """The mean share of answers that are the exact model's."""
     agreement_bound: float
@@ -62,8 +67,11 @@ class Check:
     """What the choice is predicted to lose on the validation split, by its true labels."""
 
     images: int
+    """How many the validation split has."""
     auc_loss: float
+    """The mean over draws of shots and seats."""
     auc_bound: float
+    """What the loss stays below with a probability of 95 %."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,6 +92,7 @@ class RunPlan:
     device: str
     """The device whose calibration was used."""
     images: int
+    """How many are to be evaluated."""
     request: Accuracy
     choice: Option
     options: tuple[Option, ...]
@@ -105,6 +114,9 @@ class RunPlan:
 
         Args:
             record: As JSON holds it.
+
+        Raises:
+            JobError: If the accuracy in it is none that can be asked for.
         """
         return cls(
             record["device"],

@@ -64,7 +64,7 @@ class Distribution:
         """Cholesky factors of the covariances of one shot, shape (R, T, T)."""
         terms = self.signs.shape[1]
         pairs = (self.signs[:, :, None] * self.signs[:, None, :]).reshape(-1, terms**2)
-        squares = (self.probabilities @ pairs).reshape(-1, terms, terms)
+        squares = (self.probabilities @ pairs).reshape(-1, terms, terms)  # (R, T, T)
         covariances = squares - self._expected[:, :, None] * self._expected[:, None, :]
         return np.linalg.cholesky(covariances + 1e-9 * np.eye(terms))  # some bits never scatter
 

@@ -88,6 +88,7 @@ def plan(
     Raises:
         JobError: If nothing meets the request, or nothing that the budget allows; the message says
             what could be reached, and for how much.
+        DataError: If the images or labels are no such.
         ProfileError: If the profile is missing or malformed.
         RouteError: If the profile is of kind ``aer``, or its device is unknown, too small or
             reports no errors.

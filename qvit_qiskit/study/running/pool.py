@@ -19,6 +19,9 @@ Executor = Callable[[Sequence["CellTask"]], "Iterator[EpochProgress | Outcome]"]
 def in_process(tasks: Sequence[CellTask]) -> Iterator[EpochProgress | Outcome]:
     """One cell after the other in this process.
 
+    Yields:
+        Every epoch of a cell, then how the cell ended.
+
     Raises:
         KeyboardInterrupt: If a training was interrupted; it is kept.
 

@@ -55,6 +55,7 @@ class Summary:
     """
 
     cells: int
+    """How many the plan has."""
     found: int
     """Cells that were finished before."""
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -94,6 +95,9 @@ def run_study(
     Raises:
         JobError: If another process works on the folder, or the configuration is not the frozen
             one.
+        ConfigError: If a teacher does not fit its data set.
+        ProfileError: If a profile is missing by now, or malformed.
+        RouteError: If a profile cannot be opened any more.
         KeyboardInterrupt: If interrupted; the next call goes on with the last epoch of each cell.
 
     Example:

@@ -41,6 +41,7 @@ class Outcome:
     key: str
     state: Literal["done", "failed", "stopped"]
     seconds: float = 0.0
+    """Wall time of the training and its evaluations."""
     reason: str = ""
     """Why the cell failed, in one sentence."""
 
