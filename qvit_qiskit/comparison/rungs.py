@@ -36,7 +36,7 @@ from qvit_qiskit.runs.adaptive.settling import rule_of
 from qvit_qiskit.runs.planning.chosen_plan import RunPlan
 from qvit_qiskit.runs.pricing import price
 from qvit_qiskit.runs.results import layer_of
-from qvit_qiskit.statistics.stopping import repeat
+from qvit_qiskit.statistics.stopping import possible_logits, repeat
 
 PLAN = "pay-as-you-go"
 """The plan whose price is told."""
@@ -190,12 +190,13 @@ class Ladder:
         covariances = np.einsum("dnk,dnl->nkl", centred, centred) / (len(drawn) - 1)  # (n, K, K)
         rule = rule_of(run.folder.terms)  # or as much of it as the budget had room for
         rule = replace(rule, sizes=rule.sizes[: len(run.pool.shares)])
+        rng = np.random.default_rng([self.seed, number, 1])
         return repeat(
-            run.results.logits,
+            possible_logits(run.results.logits, covariances, rng),
             covariances * run.pool.shots[:, None, None],
             rule,
             self.draws,
-            np.random.default_rng([self.seed, number, 1]),
+            rng,
             multi_label=run.source.labels.ndim == 2,
         ).logits
 

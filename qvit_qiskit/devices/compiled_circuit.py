@@ -158,6 +158,15 @@ def compile_bases(
     ]  # fmt: skip
 
 
+def copies_of(programs: Iterable[Iterable[Compiled]]) -> list[Placed]:
+    """All circuits on their qubits: program by program, basis by basis, copy by copy.
+
+    Args:
+        programs: For each circuit what it is compiled into, one per measurement basis.
+    """
+    return [copy for bases in programs for compiled in bases for copy in compiled.copies]
+
+
 def longest_timing(placed: Iterable[Placed], device: BackendV2, rep_delay: float | None) -> Timing:
     """The timing of the longest of some circuits; side by side they take as long as that one.
 

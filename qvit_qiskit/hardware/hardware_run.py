@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qvit_qiskit.devices.compiled_circuit import to_qpy
+from qvit_qiskit.devices.compiled_circuit import copies_of, to_qpy
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.dispatch import Dispatcher
 from qvit_qiskit.hardware.events import (
@@ -289,7 +289,7 @@ class HardwareRun:
         """
         again = stage.compilations
         place = f"{stage.folder}/again{again}" if again else stage.folder
-        isa = to_qpy([copy.circuit for copy in plan.placed])
+        isa = to_qpy([copy.circuit for copy in copies_of(plan.layout.programs)])
         files = {
             "isa": self.journal.store(f"{place}/isa.qpy", isa),
             "seats": self.journal.store(f"{place}/seats.npz", pack_arrays(plan.arrays())),

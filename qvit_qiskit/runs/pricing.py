@@ -13,7 +13,7 @@ from torch import nn
 from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.circuits.measurement_bases import measurement_bases
 from qvit_qiskit.circuits.parity_readout import Readout, reading
-from qvit_qiskit.devices.compiled_circuit import Compiled, compile_bases, longest_timing
+from qvit_qiskit.devices.compiled_circuit import Compiled, compile_bases, copies_of, longest_timing
 from qvit_qiskit.devices.embeddings import embed
 from qvit_qiskit.devices.packing import Packing, pack
 from qvit_qiskit.devices.prices import (
@@ -216,8 +216,7 @@ def _compiled(
         compile_bases(c.canonical, c.pauli_terms, device, profile.placement, _dearer(profile))
         for c in circuits
     ]
-    placed = [copy for program in programs for compiled in program for copy in compiled.copies]
-    return programs, longest_timing(placed, device, profile.rep_delay)
+    return programs, longest_timing(copies_of(programs), device, profile.rep_delay)
 
 
 def _dearer(profile: IbmProfile | FakeProfile) -> Readout:

@@ -159,7 +159,7 @@ def own_checkpoint(model: nn.Module) -> bytes | None:
 
 
 @contextmanager
-def begun(run: HardwareRun) -> Iterator[HardwareRun]:
+def lock_new_run(run: HardwareRun) -> Iterator[HardwareRun]:
     """Lock a new run; a rehearsal that the local mode refuses at once leaves no folder."""
     try:
         with locked(run.folder):

@@ -39,7 +39,7 @@ from qvit_qiskit.runs.planning.chosen_plan import RunPlan
 from qvit_qiskit.runs.run_folder import (
     RunFolder,
     Source,
-    begun,
+    lock_new_run,
     own_checkpoint,
     weights_digest,
 )
@@ -122,7 +122,7 @@ def submit(
     request, stated = request_of(shots, profile, tolerance, agreement)
     terms = Terms(profile, stated, budget_seconds, max_loss, control_rows, anchor_rows, adaptive)
     plan, terms = settled(model, source, terms, request, patience, planning)
-    with begun(_new_run(Path(run), terms, patience, model, source)) as hardware:
+    with lock_new_run(_new_run(Path(run), terms, patience, model, source)) as hardware:
         _write_down(hardware, model, source, checkpoint, str(found.path), plan)
         return _advance(hardware, model, source, batch_size, wait=wait, tick=tick)
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr  # type: ignore[import-untyped]
 
+STEPS, SAME = 500, 1e-4
+"""Steps of an expectation maximisation, and the relative change that ends it."""
+
 
 @dataclass(frozen=True)
 class StoppingRule:
@@ -112,19 +115,18 @@ def repeat(
 ) -> Repeats:
     """Repeat a whole run, its stopping rule included (a parametric bootstrap).
 
-    What was measured is taken for the truth, and the noise of every share is drawn anew: normal,
-    with the covariances that were pooled over all shares. Images are the same every time.
+    The noise of every share is drawn anew: normal, with the covariances that were pooled over all
+    shares. Images are the same every time.
 
     Args:
-        logits: Of the run that was made, shape (n, classes).
+        logits: The run's without noise, e.g. `possible_logits`, shape (n, classes).
         per_shot: Covariances that one shot a row would give them, shape (n, classes, classes).
         rule: That it followed.
         repeats: How many.
         rng: Draws the noise.
         multi_label: See `certainty`.
     """
-    values, vectors = np.linalg.eigh(per_shot)
-    roots = vectors * np.sqrt(values.clip(0.0))[:, None, :]
+    roots = _roots(per_shot)
     sums = np.zeros((repeats, *logits.shape))
     shots = np.zeros((repeats, len(logits)), int)
     active = np.ones(shots.shape, bool)
@@ -139,3 +141,52 @@ def repeat(
         settled = rule.settled(sums[at] / shots[at][:, None], covariances, multi_label=multi_label)
         active[at] = ~settled
     return Repeats(sums / shots[..., None], shots)
+
+
+def possible_logits(
+    logits: np.ndarray, covariances: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Logits without shot noise, drawn once from what a measurement leaves possible.
+
+    An answer that was settled early looks surer than it is: repeats of a run around its own logits
+    would be too much alike. Repeats around these are as different as runs are.
+
+    Over the images logits are taken for normal; what is then known of an image is normal as well.
+    Mean and covariance over the images are those that maximise the likelihood of all measurements
+    (an empirical Bayes estimate by expectation and maximisation: Dempster, Laird and Rubin, J. R.
+    Stat. Soc. B 39, 1977). Likelihoods do not depend on the rule that said when to stop, moments
+    of what was measured do.
+
+    Args:
+        logits: As they were measured, shape (n, classes).
+        covariances: Of their noise, shape (n, classes, classes).
+        rng: Draws them.
+
+    Returns:
+        Shape (n, classes).
+    """
+    shrunken, rest = logits, covariances
+    if len(logits) > 1:  # else nothing tells how images differ
+        mean, prior = logits.mean(axis=0), _outer(logits - logits.mean(axis=0)).mean(axis=0)
+        for _ in range(STEPS):
+            # S (S + V)⁻¹; both may lack a direction, as logits of classes that never differ do
+            gain = prior @ np.linalg.pinv(prior + covariances, hermitian=True)
+            shrunken = mean + np.einsum("nkl,nl->nk", gain, logits - mean)
+            rest = prior - gain @ prior
+            mean = shrunken.mean(axis=0)
+            known, prior = prior, (_outer(shrunken - mean) + rest).mean(axis=0)
+            if np.abs(prior - known).max() <= SAME * np.abs(prior).max():
+                break
+    normal = rng.standard_normal(logits.shape)
+    return np.asarray(shrunken + np.einsum("nkl,nl->nk", _roots(rest), normal))
+
+
+def _outer(vectors: np.ndarray) -> np.ndarray:
+    """Products of each vector's entries, shape (n, k, k)."""
+    return np.asarray(vectors[:, :, None] * vectors[:, None, :])
+
+
+def _roots(covariances: np.ndarray) -> np.ndarray:
+    """Matrices R with R·Rᵀ the covariances; what rounding made negative is nothing."""
+    values, vectors = np.linalg.eigh(covariances)
+    return np.asarray(vectors * np.sqrt(values.clip(0.0))[..., None, :])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qvit_qiskit.statistics.stopping import StoppingRule, certainty, repeat
+from qvit_qiskit.statistics.stopping import StoppingRule, certainty, possible_logits, repeat
 
 
 def covariances(rng: np.random.Generator, n: int, classes: int) -> np.ndarray:
@@ -84,3 +84,57 @@ def test_an_image_s_repeats_do_not_depend_on_the_others(rng: np.random.Generator
     alone = [repeat(logits[k : k + 1], per_shot[k : k + 1], rule, 3000, rng).shots.mean()
              for k in range(4)]  # fmt: skip
     np.testing.assert_allclose(together, alone, rtol=0.06)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 5])
+def test_possible_logits_are_as_far_from_the_measured_ones_as_the_true_ones(
+    rng: np.random.Generator, classes: int
+) -> None:
+    """The truth and a draw from its posterior have the same distribution beside the measurement."""
+    prior, spread = covariances(rng, 1, classes)[0], 0.5 * covariances(rng, 3000, classes)
+    truth = rng.multivariate_normal(np.arange(classes), prior, 3000)
+    measured = truth + np.array([rng.multivariate_normal(np.zeros(classes), s) for s in spread])
+    drawn = possible_logits(measured, spread, rng)
+    for one, other in ((truth, drawn), (truth - measured, drawn - measured)):
+        np.testing.assert_allclose(one.mean(axis=0), other.mean(axis=0), atol=0.15)
+        expected = np.cov(one, rowvar=False)
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(np.cov(other, rowvar=False), expected, atol=0.12 * scale)
+
+
+def test_possible_logits_where_nothing_is_noise_or_nothing_is_told(
+    rng: np.random.Generator,
+) -> None:
+    logits = rng.normal(size=(40, 3))
+    nothing = np.zeros((40, 3, 3))
+    np.testing.assert_allclose(possible_logits(logits, nothing, rng), logits, atol=1e-7)
+    alone = possible_logits(logits[:1], np.tile(np.eye(3), (1, 1, 1)), rng)  # a single image
+    assert alone.shape == (1, 3)
+    assert (alone != logits[:1]).all()
+
+
+def test_runs_that_settled_by_chance_do_not_look_surer_than_they_are(
+    rng: np.random.Generator,
+) -> None:
+    """The deviation of an accuracy over true repeats, beside that of the repeats of one run.
+
+    Repeats around a run's own logits see too little of it, by the winner's curse.
+    """
+    rule = StoppingRule.doubling(16, 256, 0.95)
+    truth = np.stack([np.zeros(150), rng.normal(0, 0.5, 150)], axis=1)
+    per_shot = np.tile(np.diag([4.0, 4.0]), (150, 1, 1))
+    labels = rng.integers(0, 2, 150)
+
+    def deviation(logits: np.ndarray, count: int) -> float:
+        again = repeat(logits, per_shot, rule, count, rng).logits.argmax(axis=2)
+        return float((again == labels).mean(axis=1).std(ddof=1))
+
+    own, around = [], []
+    for _ in range(60):
+        one = repeat(truth, per_shot, rule, 1, rng)
+        covariance = per_shot / one.shots[0][:, None, None]
+        own.append(deviation(possible_logits(one.logits[0], covariance, rng), 200))
+        around.append(deviation(one.logits[0], 200))
+    expected = deviation(truth, 4000)
+    assert np.mean(own) == pytest.approx(expected, rel=0.05)
+    assert np.mean(around) < 0.9 * expected

@@ -11,7 +11,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 
 from qvit_qiskit.circuits.pubs import FlatPub
-from qvit_qiskit.devices.compiled_circuit import Compiled
+from qvit_qiskit.devices.compiled_circuit import Compiled, copies_of
 from qvit_qiskit.devices.prices import Mitigation, Timing
 from qvit_qiskit.hardware.journal import digest
 from qvit_qiskit.hardware.values.counts import Counts, extrapolate, moments
@@ -121,8 +121,7 @@ class Layout:
     @property
     def qubits(self) -> set[int]:
         """All qubits of the device that it uses."""
-        programs = (compiled for group in self.programs for compiled in group)
-        return {qubit for compiled in programs for copy in compiled.copies for qubit in copy.qubits}
+        return {qubit for copy in copies_of(self.programs) for qubit in copy.qubits}
 
     def items(self, chunk: Chunk, groups: Sequence[Group], mitigation: Mitigation) -> list[Item]:
         """The PUBs of a chunk: its rows and anchors in every basis at every fold; calibrations.

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from qiskit.providers import BackendV2
 
-from qvit_qiskit.devices.compiled_circuit import compile_bases, longest_timing
+from qvit_qiskit.devices.compiled_circuit import compile_bases, copies_of, longest_timing
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import SUBJOB_SECONDS, Mitigation, Timing, rows_per_job
-from qvit_qiskit.devices.regions import Placed
 from qvit_qiskit.hardware.stages.stage import Chunk, Group, Layout, Piece
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.simulation.noise.readout_choice import compile_readout
@@ -29,12 +28,6 @@ class StagePlan:
     """Its programs: those of the groups, then those of the controls."""
     controls: dict[int, np.ndarray]
     """For a group the places of the rows that run a second time, alone on the chip."""
-
-    @property
-    def placed(self) -> list[Placed]:
-        """All circuits, group by group, basis by basis, copy by copy."""
-        programs = (compiled for group in self.layout.programs for compiled in group)
-        return [copy for compiled in programs for copy in compiled.copies]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The seats of rows and anchors, as they are stored."""
@@ -79,8 +72,7 @@ def plan_stage(
         g: seat(len(picked), programs[g][0].k, profile.seed, picked)
         for g, picked in sample_rows(groups, terms.anchor_rows, profile.seed).items()
     }
-    placed = [copy for program in programs for compiled in program for copy in compiled.copies]
-    timing = longest_timing(placed, device, profile.rep_delay)
+    timing = longest_timing(copies_of(programs), device, profile.rep_delay)
     loads = [
         Load(len(seats[g]), len(program), len(anchors.get(g, ())))
         for g, program in enumerate(programs)

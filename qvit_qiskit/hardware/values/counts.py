@@ -163,10 +163,9 @@ def moments(
 def _signs(states: np.ndarray, basis: Basis) -> np.ndarray:
     """(−1)^parity of every term at every state, shape (E, T)."""
     masks = [mask for _, _, mask in basis.terms]
-    if states.ndim == 1:
-        return 1.0 - 2.0 * (np.bitwise_count(states[:, None] & np.array(masks, np.int64)) & 1)
+    words = states.reshape(len(states), -1).astype(np.uint64)
     ones = np.zeros((len(states), len(masks)), np.uint8)
-    for place, word in enumerate(states.T):
+    for place, word in enumerate(words.T):
         own = np.array([mask >> 64 * place & (2**64 - 1) for mask in masks], np.uint64)
         ones += np.bitwise_count(word[:, None] & own)
     return 1.0 - 2.0 * (ones & 1)

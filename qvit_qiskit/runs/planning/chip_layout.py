@@ -10,7 +10,7 @@ from qiskit import QuantumCircuit
 from qiskit.providers import BackendV2
 
 from qvit_qiskit.circuits.parity_readout import Readout
-from qvit_qiskit.devices.compiled_circuit import Compiled, compile_bases, longest_timing
+from qvit_qiskit.devices.compiled_circuit import Compiled, compile_bases, copies_of, longest_timing
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import Estimate, Mitigation, Timing, estimate
 from qvit_qiskit.profile import FakeProfile, IbmProfile
@@ -127,12 +127,11 @@ def lay_out(
         tuple(compile_bases(circuit, terms, device, placement, arrangement.readout))
         for circuit, terms in circuits
     )
-    placed = [copy for program in programs for compiled in program for copy in compiled.copies]
     return ChipLayout(
         replace(arrangement, k=min(program[0].k for program in programs)),
         circuits,
         programs,
-        longest_timing(placed, device, profile.rep_delay),
+        longest_timing(copies_of(programs), device, profile.rep_delay),
         Mitigation(arrangement.level, profile.twirl_gates),
         rows,
     )

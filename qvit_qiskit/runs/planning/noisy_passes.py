@@ -140,7 +140,7 @@ class NoisyPasses:
 
 
 def seated(rows: int, copies: int, rng: np.random.Generator) -> np.ndarray:
-    """A random copy for every row, all copies as often as `hardware.stages.stage.seat` takes them.
+    """A random copy for every row, all copies as often as `stages.stage_plan.seat` takes them.
 
     Args:
         rows: U rows.
