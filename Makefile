@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check soak lint docs bench zoo clean
+.PHONY: help install demo test check test-all soak lint docs bench zoo clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,10 @@ test: $(STAMP)  ## run the tests with coverage
 
 check: $(STAMP)  ## run what is slower but must hold (half an hour or so)
 	$(PYTEST) -m check
+
+test-all: $(STAMP)  ## the wheel alone, then the quick tests, with each of Python 3.11 to 3.13 that is there; oldest dependencies
+	$(BIN)/python tests/wheel_smoke.py --tests
+	$(BIN)/python tests/wheel_smoke.py --lowest --python $(PYTHON)
 
 PART ?= 1/1
 soak: $(STAMP)  ## kill 1,000 runs, draw the bills of 300, strike others with faults (hours; PART=2/5 does a fifth)

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 import pytest
+from wheel_smoke import FIRST, run
 
 import qvit_qiskit
 from qvit_qiskit.execution import registry
@@ -112,6 +113,16 @@ def test_a_wheel_brings_its_specs_and_models(installed, tmp_path, monkeypatch):
         package / "zoo" / "models" / "qvit-breastmnist-0.safetensors",
         package / "packaged" / "studies" / "tiny.toml",
     ]
+
+
+@pytest.mark.check
+@pytest.mark.usefixtures("data_root")
+def test_a_wheel_alone_runs_the_first_commands(installed, tmp_path):
+    """`wheel_smoke.py` does more of it, in environments of their own (`make test-all`)."""
+    runs = list(run(installed / "bin" / "qvit", tmp_path, FIRST, str(installed)))
+    assert runs == [True] * len(FIRST)
+    report = tmp_path / "work" / "report" / "report.html"
+    assert "loss of AUC" in report.read_text()
 
 
 def test_version_and_dependencies_agree_with_the_project_file(wheel):

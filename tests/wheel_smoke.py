@@ -3,7 +3,8 @@
 ``python tests/wheel_smoke.py`` builds the wheel and, for each Python 3.11 to 3.13 that is on the
 path, installs it with what it needs and runs the first commands of the README: the list of trained
 models, the demo, a plan, a rehearsed submission, its comparison, a study. ``--lowest`` installs the
-oldest releases that `pyproject.toml` allows. The data set of the first run is read from
+oldest releases that `pyproject.toml` allows, ``--tests`` runs the quick tests as well, or those of
+the folders named after it. The data set of the first run is read from
 QVIT_DATA_ROOT, or downloaded. Not a test of `make test`: an installation takes minutes.
 """
 
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +41,15 @@ COMMANDS = (
     ("study tiny --workers 1", "cells are finished"),
 )
 """What is run in this order, with words that its output must have."""
+FIRST = (
+    ("--version", "qvit "),
+    ("models", "trained models"),
+    ("demo --epochs 1 --images 2", "checkpoints/demo"),
+    ("plan first-run --set subset=2", "QPU seconds for 2 images on"),
+    ("submit first-run --set subset=2 --set shots=32 --wait --run first", "finished"),
+    ("compare first --out report --no-figures", "loss of AUC"),
+)
+"""Fewer of them and smaller ones, which `make check` runs from a wheel beside its own packages."""
 
 
 def main() -> int:
@@ -47,6 +57,7 @@ def main() -> int:
     parser.add_argument("--python", action="append", help="An interpreter; may be repeated.")
     parser.add_argument("--lowest", action="store_true", help="The oldest allowed dependencies.")
     parser.add_argument("--cuda", action="store_true", help="Install torch even if it brings CUDA.")
+    parser.add_argument("--tests", nargs="*", metavar="PATH", help="Run the quick tests, too.")
     options = parser.parse_args()
     pythons = options.python or [name for name in PYTHONS if works(name)]
     failures = 0
@@ -55,7 +66,10 @@ def main() -> int:
         for python in pythons:
             place = Path(folder) / Path(python).name
             place.mkdir()
-            failures += not smoke(python, wheel, place, lowest=options.lowest, cuda=options.cuda)
+            good = smoke(python, wheel, place, lowest=options.lowest, cuda=options.cuda)
+            if good and options.tests is not None and (place / "work").exists():
+                good = test(place, wheel, options.tests)
+            failures += not good
             shutil.rmtree(place)
     return 1 if failures else 0
 
@@ -103,7 +117,25 @@ def smoke(python: str, wheel: Path, place: Path, *, lowest: bool, cuda: bool) ->
         print(f"{python}: not installable: {done.stderr.strip()[-2000:]}", flush=True)
         return False
     print(f"{python}: installed in {time.perf_counter() - begun:.0f} s", flush=True)
-    return all(list(run(place)))
+    return all(list(run(place / "venv" / "bin" / "qvit", place)))
+
+
+def test(place: Path, wheel: Path, paths: Sequence[str]) -> bool:
+    """Run the quick tests of this checkout with the environment that was made; whether all pass.
+
+    Args:
+        place: Where the environment is; its constraints stay in force.
+        wheel: The wheel, which knows what tests need.
+        paths: Which tests; none means all.
+    """
+    python = place / "venv" / "bin" / "python"
+    lowest = place / "lowest.txt"
+    constraints = lowest if lowest.exists() else ROOT / "constraints.txt"
+    need = ["--quiet", "--constraint", constraints, f"{wheel}[dev]"]
+    subprocess.run([python, "-m", "pip", "install", *need], check=True)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    line = [python, "-m", "pytest", "-q", "--numprocesses", "2", "--dist", "worksteal", *paths]
+    return subprocess.run(line, cwd=ROOT, env=environment).returncode == 0
 
 
 def brings_cuda(install: list[str | Path]) -> bool:
@@ -121,19 +153,28 @@ def brings_cuda(install: list[str | Path]) -> bool:
     return any(need.startswith(("nvidia-", "cuda-")) for need in needs)
 
 
-def run(place: Path) -> Iterator[bool]:
-    """Each command in an empty folder, without this checkout in sight."""
+def run(
+    qvit: Path, place: Path, commands: Sequence[tuple[str, str]] = COMMANDS, path: str | None = None
+) -> Iterator[bool]:
+    """Each command in an empty folder, without this checkout in sight; whether it went well.
+
+    Args:
+        qvit: The command.
+        place: Where the folder is made.
+        commands: What is run, with words of the output.
+        path: Where Python finds the package, if the command's own interpreter does not.
+    """
     work = place / "work"
     work.mkdir()
     hidden = {"PYTHONPATH", "QVIT_BACKENDS", "VIRTUAL_ENV"}
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     environment |= {"QVIT_CACHE": str(place / "cache"), "OMP_NUM_THREADS": "1"}
-    for line, words in COMMANDS:
+    environment |= {"PYTHONPATH": path} if path else {}
+    for line, words in commands:
         begun = time.perf_counter()
         done = subprocess.run(
-            [place / "venv" / "bin" / "qvit", *line.split()],
-            cwd=work, env=environment, capture_output=True, text=True,
-        )  # fmt: skip
+            [qvit, *line.split()], cwd=work, env=environment, capture_output=True, text=True
+        )
         good = done.returncode == 0 and words in " ".join(done.stdout.split())
         verdict = "ok" if good else f"exit {done.returncode}"
         print(f"  {verdict:8} {time.perf_counter() - begun:5.1f} s  qvit {line}", flush=True)
