@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from qiskit.circuit import QuantumCircuit
+from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
 from qvit_qiskit.circuits.prepared import prepare_with
@@ -59,7 +60,7 @@ def flatten(pub: EstimatorPub, *, perfect: bool = False, dynamic: bool = False) 
             the circuit holds more than unitary gates (see `prepare`).
     """
     rows = pub.parameter_values
-    values = rows.as_array(pub.circuit.parameters).reshape(rows.size, rows.num_parameters)
+    values = _in_order(rows, pub.circuit).reshape(rows.size, rows.num_parameters)
     check_finite(values, "parameter values")
     observables = pub.observables
     which = np.arange(observables.size).reshape(observables.shape)  # places before broadcasting
@@ -77,6 +78,15 @@ def flatten(pub: EstimatorPub, *, perfect: bool = False, dynamic: bool = False) 
         pub.precision,
         pub.circuit.metadata,
     )
+
+
+def _in_order(rows: BindingsArray, circuit: QuantumCircuit) -> np.ndarray:
+    """Values by the circuit's parameters, shape (*rows.shape, P)."""
+    if len(rows.data) == 1:
+        ((names, array),) = rows.data.items()
+        if list(names) == [parameter.name for parameter in circuit.parameters]:
+            return np.array(array)  # PERF: as_array copies them one parameter after the other
+    return rows.as_array(circuit.parameters)
 
 
 _PROJECTORS = {

@@ -61,12 +61,22 @@ def evaluate(
         means = np.asarray(result.data.evs).reshape(width, count).T  # (R, K)
         known = getattr(result.data, "covariances", None)
         if known is None:
-            covariances = np.zeros((count, width, width))
+            covariances = no_covariances(count, width)
         else:
             # (R, K, K)
             covariances = np.asarray(known).reshape(width, count, width).transpose(1, 0, 2)
         out.append((means, covariances))
     return out
+
+
+def no_covariances(rows: int, width: int) -> np.ndarray:
+    """Covariances of exact values, shape (rows, width, width), read-only and without memory.
+
+    Args:
+        rows: R.
+        width: K.
+    """
+    return np.broadcast_to(0.0, (rows, width, width))
 
 
 def join_rows(batches: Sequence[Rows]) -> Rows:

@@ -1,9 +1,9 @@
-"""What the copies of a layout read, bit string by bit string, under the reported errors."""
+"""What the copies of a layout read under the reported errors: bit strings, or on light cones."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import reduce
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -16,57 +16,22 @@ from qvit_qiskit.devices.prices import extrapolation
 from qvit_qiskit.devices.regions import Region
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.runs.planning.chip_layout import ChipLayout
+from qvit_qiskit.runs.planning.cone_readings import ConeReadings, PlacedCopy
+from qvit_qiskit.runs.planning.distributions import (
+    BitDistribution,
+    Distribution,
+    IndependentBits,
+    NormalDistribution,
+    NormalRows,
+)
 from qvit_qiskit.simulation.exact.engine import Request
 from qvit_qiskit.simulation.exact.estimator import Columns, varying_columns
 from qvit_qiskit.simulation.noise.gate_errors import reported_errors
 from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
 from qvit_qiskit.simulation.noise.noisy_program import MAX_WIRES, NoisyProgram, compile_noisy
 
-MANY_SHOTS = 256
-"""From so many shots on a row's means are drawn as normal, with the covariances of its counts."""
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """How the rows of a basis are read, and what the means of their terms scatter by."""
-
-    probabilities: np.ndarray  # shape: (R, 2**n), of the bit strings
-    signs: np.ndarray  # shape: (2**n, T), of the terms
-
-    def means(
-        self, shots: int | None, rng: np.random.Generator, rows: slice = slice(None)
-    ) -> np.ndarray:
-        """One draw of the terms' means over so many shots, shape (r, T).
-
-        Few shots are counted bit string by bit string. The means of many are drawn as normal with
-        the same expectations and covariances, which takes a fraction of the time.
-
-        Args:
-            shots: Of every row; None for the means of infinitely many.
-            rng: The random stream.
-            rows: Which rows.
-        """
-        if shots is None:
-            return self._expected[rows]
-        if shots < MANY_SHOTS or self.signs.shape[1] ** 2 > len(self.signs):
-            counts = rng.multinomial(shots, self.probabilities[rows])
-            return np.asarray(counts / shots @ self.signs)
-        expected, roots = self._expected[rows], self._roots[rows]
-        normal = rng.standard_normal((*expected.shape, 1))
-        return np.asarray(expected + (roots @ normal)[..., 0] / np.sqrt(shots))
-
-    @cached_property
-    def _expected(self) -> np.ndarray:
-        return np.asarray(self.probabilities @ self.signs)
-
-    @cached_property
-    def _roots(self) -> np.ndarray:
-        """Cholesky factors of the covariances of one shot, shape (R, T, T)."""
-        terms = self.signs.shape[1]
-        pairs = (self.signs[:, :, None] * self.signs[:, None, :]).reshape(-1, terms**2)
-        squares = (self.probabilities @ pairs).reshape(-1, terms, terms)  # (R, T, T)
-        covariances = squares - self._expected[:, :, None] * self._expected[:, None, :]
-        return np.linalg.cholesky(covariances + 1e-9 * np.eye(terms))  # some bits never scatter
+BAND = 6
+"""Diagonals of the covariances of many outputs, about: those of chains of two layers."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +41,9 @@ class BasisReadings:
     folds: tuple[Distribution, ...]
     """For each number of folded gates."""
     shares: np.ndarray  # shape: (folds,), what each counts in the extrapolated values
-    signs: np.ndarray  # shape: (2**n, T), of the basis's terms
     weights: np.ndarray  # shape: (T, K), of the terms in the observables
-    calibration: np.ndarray | None
-    """For each copy the probabilities of the bit strings in |0…0⟩, shape (k, 2**n)."""
+    calibration: Distribution | None
+    """How |0…0⟩ is read on each copy, where readout is mitigated."""
 
     def values(
         self, copies: np.ndarray, shots: int | None, rng: np.random.Generator, rows: slice
@@ -87,8 +51,7 @@ class BasisReadings:
         """One draw of the shots of rows as outputs, shape (r, K); see `Readings.values`."""
         scale: np.ndarray | float = 1.0
         if self.calibration is not None:
-            calibration = Distribution(self.calibration, self.signs).means(shots, rng)  # (k, T)
-            scale = calibration[copies[rows]]
+            scale = self.calibration.means(shots, rng)[copies[rows]]  # of (k, T)
         folds = zip(self.folds, self.shares, strict=True)
         means = sum(share * fold.means(shots, rng, rows) for fold, share in folds)
         return np.asarray(means / scale @ self.weights)
@@ -123,22 +86,28 @@ class Readings:
 class CopyNoise:
     """Predicts what the copies of a layout read.
 
+    Circuits of many qubits are followed on their light cones, and their means over shots are normal
+    draws; circuits of few are whole states, whose bit strings are counted.
+
     Args:
         layout: The circuits on the chip.
         target: Of the device.
         perfect: Whether nothing errs at all: what no device is better than.
+        most_bits: Circuits on more wires have no bit strings.
     """
 
-    def __init__(self, layout: ChipLayout, target: Target, *, perfect: bool = False) -> None:
-        widest = max(len(copy.qubits) for one in layout.programs for c in one for copy in c.copies)
-        if widest > MAX_WIRES:
-            raise RouteError(
-                f"Expected circuits on at most {MAX_WIRES} qubits, whose errors can be predicted, "
-                f"but got {widest}. State shots, copies and level yourself for so wide a model."
-            )
-        self.layout, self.perfect = layout, perfect
+    def __init__(
+        self,
+        layout: ChipLayout,
+        target: Target,
+        *,
+        perfect: bool = False,
+        most_bits: int = MAX_WIRES,
+    ) -> None:
+        self.layout, self.perfect, self.most_bits = layout, perfect, most_bits
         self.waits = SentWaits(layout.mitigation, target)
         self._programs: dict[object, NoisyProgram] = {}
+        self._cones: dict[object, ConeReadings] = {}
         self._numbers: dict[int, tuple[QuantumCircuit, int]] = {}
 
     @property
@@ -146,35 +115,57 @@ class CopyNoise:
         """k; copies without an error are all alike."""
         return 1 if self.perfect else int(self.layout.arrangement.k)
 
+    def table_bytes(self, circuit: QuantumCircuit, rows: int, draws: int) -> int:
+        """What readings of one circuit keep in memory, about.
+
+        Args:
+            circuit: One of the layout's.
+            rows: R.
+            draws: S, of their seats.
+        """
+        number = self._number(circuit)
+        each = 0
+        for compiled in self.layout.programs[number]:
+            terms = len(compiled.basis.terms)
+            wide = self._is_wide(compiled)
+            different = min(draws, self.copies) if wide else draws
+            each += different * (terms * (2 + BAND) if wide else 2 ** len(_outputs(compiled)))
+        return 8 * rows * each * len(self.layout.mitigation.factors)
+
     def readings(self, circuit: QuantumCircuit, rows: np.ndarray, copies: np.ndarray) -> Readings:
         """What rows that share their weights give.
 
         Args:
             circuit: One of the layout's.
             rows: Values of its parameters, shape (R, P).
-            copies: Where each runs, shape (R,).
+            copies: Where each runs, shape (R,), or (S, R) for S draws of their seats.
+
+        Returns:
+            Of R rows, or of S · R rows, one draw after the other.
         """
         number = self._number(circuit)
         circuit, terms = self.layout.circuits[number]
-        columns = varying_columns(circuit, rows)
+        copies = np.atleast_2d(copies)
+        asked = _Asked(circuit, rows, copies, varying_columns(circuit, rows))
         bases = []
         for compiled in self.layout.programs[number]:
             factors = self.layout.mitigation.factors
-            signs = _signs(compiled)
-            folds = [
-                Distribution(
-                    self._probabilities(circuit, compiled, fold, columns, rows, copies), signs
-                )
-                for fold in factors
-            ]
+            read = self._normal if self._is_wide(compiled) else self._counted
             weights = np.zeros((len(compiled.basis.terms), len(terms)))
             for place, (output, coefficient, _) in enumerate(compiled.basis.terms):
                 weights[place, output] = coefficient
-            shares = extrapolation(factors)
             bases.append(
-                BasisReadings(tuple(folds), shares, signs, weights, self._calibration(compiled))
+                BasisReadings(
+                    tuple(read(asked, compiled, fold) for fold in factors),
+                    extrapolation(factors),
+                    weights,
+                    self._calibration(compiled),
+                )
             )
-        return Readings(tuple(bases), copies)
+        return Readings(tuple(bases), copies.ravel())
+
+    def _is_wide(self, compiled: Compiled) -> bool:
+        return max(len(copy.qubits) for copy in compiled.copies) > self.most_bits
 
     def _number(self, circuit: QuantumCircuit) -> int:
         """The place of a circuit in the layout; estimators get copies of it."""
@@ -190,36 +181,45 @@ class CopyNoise:
             "are unknown. State shots and copies yourself."
         )
 
-    def _probabilities(
-        self,
-        circuit: QuantumCircuit,
-        compiled: Compiled,
-        fold: int,
-        columns: Columns,
-        rows: np.ndarray,
-        copies: np.ndarray,
-    ) -> np.ndarray:
-        """Of the bit strings as they are read, shape (R, 2**n)."""
-        out = np.zeros((len(rows), 2 ** len(compiled.copies[0].outputs)))
+    def _counted(self, asked: _Asked, compiled: Compiled, fold: int) -> BitDistribution:
+        """Rows by the probabilities of their bit strings as they are read."""
+        rows = np.tile(asked.rows, (len(asked.copies), 1))
+        copies = asked.copies.ravel()
+        out = np.zeros((len(rows), 2 ** len(_outputs(compiled))))
         for copy in np.unique(copies):
             mine = copies == copy
-            program = self._program(circuit, compiled, int(copy), fold, columns)
-            request = Request.of(program, rows[mine], np.zeros((1, 0)))
+            key = (id(compiled), int(copy), fold, asked.columns)
+            if key not in self._programs:
+                placed = self._placed(asked.circuit, compiled, int(copy), fold)
+                self._programs[key] = compile_noisy(
+                    placed.region, placed.parameters, compiled.basis, asked.columns, "",
+                    placed.readout, errors_of=placed.errors_of,
+                )  # fmt: skip
+            request = Request.of(self._programs[key], rows[mine], np.zeros((1, 0)))
             out[mine] = NoisyEngine().probabilities(request)[0].T
         out = out.clip(0.0)
-        return np.asarray(out / out.sum(axis=1, keepdims=True))
+        return BitDistribution(out / out.sum(axis=1, keepdims=True), _signs(compiled))
 
-    def _program(
-        self, circuit: QuantumCircuit, compiled: Compiled, copy: int, fold: int, columns: Columns
-    ) -> NoisyProgram:
-        key = (id(compiled), copy, fold, columns)
-        if key not in self._programs:
-            self._programs[key] = self._compile(circuit, compiled, copy, fold, columns)
-        return self._programs[key]
+    def _normal(self, asked: _Asked, compiled: Compiled, fold: int) -> NormalDistribution:
+        """Rows by the means and covariances of their terms, from light cones."""
+        parts: list[NormalRows] = []
+        part, place = np.zeros((2, *asked.copies.shape), int)
+        for copy in np.unique(asked.copies).tolist():
+            mine = asked.copies == copy  # (S, R)
+            used = np.flatnonzero(mine.any(axis=0))
+            counted = np.cumsum(mine.any(axis=0)) - 1
+            part, place = np.where(mine, len(parts), part), np.where(mine, counted, place)
+            key = (id(compiled), copy, fold, asked.columns)
+            if key not in self._cones:
+                placed = self._placed(asked.circuit, compiled, copy, fold)
+                self._cones[key] = ConeReadings(placed, compiled.basis, asked.columns)
+            parts.append(self._cones[key].of(asked.rows[used]))
+        return NormalDistribution(tuple(parts), part.ravel(), place.ravel())
 
-    def _compile(
-        self, circuit: QuantumCircuit, compiled: Compiled, copy: int, fold: int, columns: Columns
-    ) -> NoisyProgram:
+    def _placed(
+        self, circuit: QuantumCircuit, compiled: Compiled, copy: int, fold: int
+    ) -> PlacedCopy:
+        """A copy with its errors."""
         placed = _region(compiled, copy)
         parameters = list(circuit.parameters)
         wanted = [parameters[column] for column in compiled.columns[copy]]
@@ -228,27 +228,39 @@ class CopyNoise:
         region = Region(named, placed.qubits, placed.outputs, placed.target)
         if self.perfect:
             ideal = np.stack([np.eye(2)] * len(region.outputs))
-            return compile_noisy(
-                region, parameters, compiled.basis, columns, "", ideal, errors_of=lambda *_: {}
-            )
+            return PlacedCopy(region, parameters, ideal, lambda *_: {})
         if placed.waits is not None:
             region = replace(region, waits=self.waits.of(compiled, copy, fold, region))
         readout = region.readout()
         if self.layout.mitigation.level > 0:
             readout = _twirled(readout)
-        return compile_noisy(
-            region, parameters, compiled.basis, columns, "", readout, errors_of=reported_errors
-        )
+        return PlacedCopy(region, parameters, readout, reported_errors)
 
-    def _calibration(self, compiled: Compiled) -> np.ndarray | None:
-        """What |0…0⟩ is read as on every copy where readout is mitigated, shape (k, 2**n)."""
+    def _calibration(self, compiled: Compiled) -> Distribution | None:
+        """How |0…0⟩ is read on every copy where readout is mitigated."""
         if self.layout.mitigation.level == 0 or self.perfect:
             return None
-        calibrations = []
-        for copy in range(compiled.k):
-            zeros = _twirled(_region(compiled, copy).readout())[:, :, 0]  # (n, 2)
-            calibrations.append(reduce(lambda low, high: np.kron(high, low), zeros))
-        return np.stack(calibrations)
+        zeros = [_twirled(_region(compiled, copy).readout())[:, :, 0] for copy in range(compiled.k)]
+        if self._is_wide(compiled):
+            bits = range(len(_outputs(compiled)))
+            masks = [[bool(mask >> bit & 1) for _, _, mask in compiled.basis.terms] for bit in bits]
+            return IndependentBits(np.stack(zeros)[:, :, 1], np.array(masks))
+        strings = [reduce(lambda low, high: np.kron(high, low), each) for each in zeros]
+        return BitDistribution(np.stack(strings), _signs(compiled))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Rows of one circuit, and where they run."""
+
+    circuit: QuantumCircuit
+    rows: np.ndarray  # shape: (R, P)
+    copies: np.ndarray  # shape: (S, R)
+    columns: Columns
+
+
+def _outputs(compiled: Compiled) -> tuple[int, ...]:
+    return compiled.copies[0].outputs
 
 
 def _region(compiled: Compiled, copy: int) -> Region:
@@ -265,6 +277,6 @@ def _twirled(readout: np.ndarray) -> np.ndarray:
 
 def _signs(compiled: Compiled) -> np.ndarray:
     """(−1)^parity of every term at every bit string, shape (2**n, T)."""
-    states = np.arange(2 ** len(compiled.copies[0].outputs))
+    states = np.arange(2 ** len(_outputs(compiled)))
     masks = np.array([mask for _, _, mask in compiled.basis.terms], dtype=np.int64)
     return 1.0 - 2.0 * (np.bitwise_count(states[:, None] & masks) & 1)

@@ -30,6 +30,8 @@ TABLE_BYTES = 2**28
 IMAGES_AT_ONCE = 4096
 PIXEL_BYTES = 2**28
 """Of repeated images: several draws go through the model together."""
+ROW_BYTES = 2**27
+"""Of the rows of these draws."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,26 @@ class NoisyPasses:
         """
         images = self.subject.images
         size = max(1, images[:1].numel() * images.element_size())
-        together = min(IMAGES_AT_ONCE // len(images), PIXEL_BYTES // (size * len(images)))
+        together = min(
+            IMAGES_AT_ONCE // len(images),
+            PIXEL_BYTES // (size * len(images)),
+            ROW_BYTES // self._bytes_per_draw,
+        )
         together = max(1, together)
         parts = [
             self._together(shots, draws[start : start + together])
             for start in range(0, len(draws), together)
         ]
         return np.concatenate(parts)
+
+    @cached_property
+    def _bytes_per_draw(self) -> int:
+        """Of what the first layer is asked in a draw, and what it answers."""
+        rows = self.subject.rows
+        return sum(
+            8 * len(index) * (rows.groups[g].rows.shape[1] + len(rows.groups[g].terms))
+            for g, index in rows.pubs
+        )
 
     def _together(self, shots: int | None, draws: range) -> np.ndarray:
         """Several draws in one pass over the images, repeated."""
@@ -113,9 +128,13 @@ class NoisyPasses:
         if self.noise.copies == 1:
             return 1
         groups = self.subject.rows.groups
-        each = sum(8 * len(g.rows) * 2**g.circuit.num_qubits for g in groups)
-        each *= len(self.noise.layout.mitigation.factors)
-        return int(np.clip(TABLE_BYTES // max(1, each), 1, SEATS))
+
+        def size(seats: int) -> int:
+            return sum(self.noise.table_bytes(g.circuit, len(g.rows), seats) for g in groups)
+
+        return max(
+            seats for seats in range(1, SEATS + 1) if seats == 1 or size(seats) <= TABLE_BYTES
+        )
 
     @cached_property
     def _shares(self) -> list[_Share]:
@@ -132,9 +151,8 @@ class NoisyPasses:
             fresh = np.unique(index[~taken[g][index]])
             taken[g][fresh] = True
             if len(fresh):
-                rows = np.tile(groups[g].rows[fresh], (self._seats, 1))
-                where = copies[g][:, fresh].ravel()
-                readings = self.noise.readings(groups[g].circuit, rows, where)
+                own = groups[g]
+                readings = self.noise.readings(own.circuit, own.rows[fresh], copies[g][:, fresh])
                 shares.append(_Share(g, fresh, readings))
         return shares
 

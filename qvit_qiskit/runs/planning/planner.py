@@ -23,7 +23,6 @@ from qvit_qiskit.runs.measured_profile import find_measured
 from qvit_qiskit.runs.planning.candidates import Candidates
 from qvit_qiskit.runs.planning.chip_layout import Circuits, PricedRows
 from qvit_qiskit.runs.planning.chosen_plan import Check, Option, RunPlan
-from qvit_qiskit.runs.planning.copy_noise import CopyNoise
 from qvit_qiskit.runs.planning.noisy_passes import NoisyPasses, Subject, subject_of
 from qvit_qiskit.runs.planning.predicted_losses import drawn_labels, indicators, predict_losses
 from qvit_qiskit.runs.planning.request import Accuracy
@@ -213,8 +212,7 @@ class Planner:
         """What the choice is predicted to lose on labelled images."""
         split = as_split(validation)
         subject = self._subject(split.tensors()[0])
-        noise = CopyNoise(best.candidate.layout, self.device.target)
-        passes = NoisyPasses(subject, noise, self.seed + 1)
+        passes = NoisyPasses(subject, search.noise_of(best.candidate.layout), self.seed + 1)
         drawn = passes.logits(best.candidate.shots, range(CLOSE))
         labels = split.labels
         truth = labels if search.several else indicators(labels, subject.exact.shape[1])

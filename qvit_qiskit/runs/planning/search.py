@@ -245,6 +245,14 @@ class Search:
         self.trials[key] = Trial(candidate, losses, chance >= SURE)
         return self.trials[key]
 
+    def noise_of(self, layout: ChipLayout) -> CopyNoise:
+        """What a layout's copies read, as it has been looked at.
+
+        Args:
+            layout: Compiled.
+        """
+        return self._passes_of(layout).noise
+
     def _passes_of(self, layout: ChipLayout) -> NoisyPasses:
         if layout.arrangement not in self._passes:
             noise = CopyNoise(layout, self.candidates.device.target)

@@ -19,8 +19,8 @@ from qvit_qiskit.devices.packing import place
 from qvit_qiskit.devices.regions import Region
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.simulation.exact.estimator import Columns, Compiler, ExactEstimator
-from qvit_qiskit.simulation.moments import Moments, as_terms, paired
-from qvit_qiskit.simulation.noise.noisy_cones import NoisyConeProgram, compile_noisy_cones
+from qvit_qiskit.simulation.moments import Moments
+from qvit_qiskit.simulation.noise.noisy_cones import ConeCompiler, NoisyConeProgram
 from qvit_qiskit.simulation.noise.noisy_forms import NoisyForm, NoisyFormEngine, compile_values
 from qvit_qiskit.simulation.noise.noisy_program import MAX_WIRES, NoisyProgram, compile_noisy
 
@@ -80,12 +80,7 @@ class OnDevice:
             CircuitError: As above.
         """
         region, read, where = self._placed(circuit, basis)
-        parts = region, circuit.parameters
-        means = compile_noisy_cones(*parts, read, columns, where)
-        reach = [*means.reach, *[frozenset[int]()] * (outputs - len(means.reach))]
-        pairs, products = paired(read, reach)
-        both = Basis(read.axes, as_terms(products))
-        return Moments(means, compile_noisy_cones(*parts, both, columns, where), pairs)
+        return ConeCompiler(region, circuit.parameters, columns, where).moments(read, outputs)
 
     def _placed(self, circuit: QuantumCircuit, basis: Basis) -> tuple[Region, Basis, str]:
         """Where a circuit runs, the basis as the bits there give it, and where that is in words."""

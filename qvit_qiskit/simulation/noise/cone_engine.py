@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,9 +15,12 @@ from torch import Tensor
 from qvit_qiskit.simulation.noise.evolution import Angles, evolve
 from qvit_qiskit.simulation.noise.noisy_cones import ConeBatch, ConeStep, NoisyConeProgram
 from qvit_qiskit.simulation.noise.noisy_engine import NoisyTask, ground, kron
+from qvit_qiskit.simulation.noise.trains import MIN_ENTRIES, MIN_ROWS, Train, decompose
 
 CHUNK_BYTES = 2**25
 """Bytes of the rows' products of one shape: rows are processed in chunks of about this size."""
+RANKS = 2**10
+"""What a train counts there (measured)."""
 
 
 class ConeTask(NoisyTask):
@@ -24,30 +29,56 @@ class ConeTask(NoisyTask):
     program: NoisyConeProgram  # type: ignore[assignment]
 
     def prepare(self) -> None:
-        """Nothing but where each shape's observables lie."""
-        groups = len(self.request.shared)
-        sizes = [groups * len(b.outputs) * b.coefficients for b in self.program.batches]
-        edges = np.concatenate([[0], np.cumsum(sizes)]).tolist()
-        self.places = [slice(a, b) for a, b in pairwise(edges)]
+        """Nothing is a train yet."""
+        self.trains: dict[int, Train] = {}
 
     def evolved(self) -> Tensor:
-        """Every string followed backwards, one after the other, shape (entries,)."""
-        groups = len(self.request.shared)
+        """Every string followed backwards, one after the other, shape (entries,).
+
+        Where no gradient is wanted, those that pay as trains become `self.trains` instead, batch
+        by batch, so that long vectors are never there at once.
+        """
+        groups, rows = len(self.request.shared), self.request.num_rows
         place = {index: k for k, index in enumerate(self.shared)}
         flat = [angle.flatten() for angle in self.shared.values()]  # each (G,)
         angles = torch.stack(flat) if flat else torch.zeros(0, groups, dtype=torch.float64)
-        found = [_backwards(batch, angles, place, groups).flatten()
-                 for batch in self.program.batches]  # fmt: skip
-        return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)
+        followed = []
+        for number, batch in enumerate(self.program.batches):
+            vectors = _backwards(batch, angles, place, groups)
+            if not self.differentiate and rows >= MIN_ROWS and batch.coefficients >= MIN_ENTRIES:
+                train = decompose(vectors.flatten(0, 1))
+                if train.work < batch.coefficients / 2:
+                    self.trains[number] = train
+                    vectors = vectors[:0]
+            followed.append(vectors.flatten())
+        return torch.cat(followed) if followed else torch.zeros(0, dtype=torch.float64)
+
+    def at(self, rows: np.ndarray) -> ConeTask:
+        """The same weights at other rows; what was followed backwards is not followed again.
+
+        Args:
+            rows: Shape (P_row, H, R).
+        """
+        other = copy(self)
+        other.request = replace(self.request, rows=rows)
+        return other
 
     def expectations(self, angles: Angles, observables: Tensor, rows: int) -> Tensor:
         """Values of some rows, shape (H, S, r, K)."""
         groups = len(self.request.shared)
         bloch = self._bloch(angles, groups, rows)
         out = torch.zeros(self.request.diagonal.shape[1], groups, rows, dtype=torch.float64)
-        for batch, place in zip(self.program.batches, self.places, strict=True):
-            shape = (len(batch.outputs), groups, *map(len, batch.letters))
-            values = _products(batch, observables[place].view(shape), bloch)  # (C, G, r)
+        start = 0
+        for number, batch in enumerate(self.program.batches):
+            parts = _parts(batch, bloch)
+            if number in self.trains:
+                flat = [part.flatten(0, 1) for part in parts]
+                values = self.trains[number].values(flat).unflatten(0, (-1, groups))
+            else:
+                shape = (len(batch.outputs), groups, *map(len, batch.letters))
+                stop = start + math.prod(shape)
+                values = _products(batch, observables[start:stop].view(shape), parts)  # (C, G, r)
+                start = stop
             values = values.expand(-1, -1, rows) * torch.from_numpy(batch.weights)[:, None, None]
             out = out.index_add(0, torch.from_numpy(batch.outputs), values)
         return out.permute(1, 2, 0).unflatten(0, (self.heads, -1))
@@ -65,7 +96,10 @@ class ConeTask(NoisyTask):
         """Slices of rows whose products stay near `CHUNK_BYTES`."""
         rows, groups = self.request.num_rows, len(self.request.shared)
         most = max(
-            (len(b.outputs) * sum(map(math.prod, _halves(b))) for b in self.program.batches),
+            (
+                len(b.outputs) * (RANKS if k in self.trains else sum(map(math.prod, _halves(b))))
+                for k, b in enumerate(self.program.batches)
+            ),
             default=1,
         )
         count = min(max(1, math.ceil(8 * rows * groups * most / CHUNK_BYTES)), max(1, rows))
@@ -115,18 +149,28 @@ def _halves(batch: ConeBatch) -> tuple[list[int], list[int]]:
     return sizes[: (len(sizes) + 1) // 2], sizes[(len(sizes) + 1) // 2 :]
 
 
-def _products(batch: ConeBatch, vectors: Tensor, bloch: Tensor) -> Tensor:
-    """Values of product states, shape (C, G, r).
+def _parts(batch: ConeBatch, bloch: Tensor) -> list[Tensor]:
+    """For each wire of some cones the letters' values, shape (C, G, r, letters).
 
     Args:
         batch: The strings.
-        vectors: Followed backwards, shape (C, G, letters of each wire).
         bloch: Shape (m, G, r, 4).
     """
     parts = []
     for wire, letters in enumerate(batch.letters):
         own = bloch.index_select(0, torch.from_numpy(batch.qubits[:, wire].copy()))
-        parts.append(own[..., list(letters)])  # (C, G, r, letters)
+        parts.append(own[..., list(letters)])
+    return parts
+
+
+def _products(batch: ConeBatch, vectors: Tensor, parts: Sequence[Tensor]) -> Tensor:
+    """Values of product states, shape (C, G, r).
+
+    Args:
+        batch: The strings.
+        vectors: Followed backwards, shape (C, G, letters of each wire).
+        parts: For each wire shape (C, G, r, letters).
+    """
     first, second = _halves(batch)
     high, low = _joint(parts[: len(first)]), _joint(parts[len(first) :])
     table = vectors.reshape(*vectors.shape[:2], math.prod(first), math.prod(second))

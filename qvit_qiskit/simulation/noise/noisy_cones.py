@@ -18,7 +18,8 @@ from qvit_qiskit.circuits.measurement_bases import Basis
 from qvit_qiskit.devices.regions import Region
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.simulation.exact.columns import SplitAngles
-from qvit_qiskit.simulation.noise.channels import Channel, Step, with_errors
+from qvit_qiskit.simulation.moments import Moments, as_terms, paired
+from qvit_qiskit.simulation.noise.channels import Channel, Errors, Step, gate_errors, with_errors
 from qvit_qiskit.simulation.noise.noisy_program import Segment, split
 from qvit_qiskit.simulation.noise.string_cones import Letters, StringCone, StringFinder
 
@@ -91,6 +92,81 @@ class NoisyConeProgram:
         )
 
 
+class ConeCompiler:
+    """Follows strings of bits that are read back through one circuit with its errors.
+
+    Args:
+        region: The circuit, placed, its basis rotation included.
+        parameters: Of the logical circuit; their order is the order of the value columns.
+        row_columns: Columns whose values differ from row to row.
+        text: Where it runs, for people.
+        readout: Shape (n, 2, 2), [qubit, read, prepared]; by default the region's.
+        errors_of: What gives the errors of gates; see `gate_errors.reported_errors`.
+
+    Raises:
+        CircuitError: If rows enter after the first entangling gate.
+    """
+
+    def __init__(
+        self,
+        region: Region,
+        parameters: Sequence[Parameter],
+        row_columns: Collection[int],
+        text: str,
+        readout: np.ndarray | None = None,
+        errors_of: Errors = gate_errors,
+    ) -> None:
+        noisy = with_errors(region.circuit, region.target, parameters, region.waits, errors_of)
+        self.angles = SplitAngles.of(noisy.lowered, row_columns)
+        self.prefix, parts = split(noisy, set(self.angles.row_rotations), fused=False)
+        if len(parts) > 1 or not isinstance(parts[0], Segment):
+            raise CircuitError(
+                "Expected a circuit of many qubits whose data enter before its first entangling "
+                "gate, since others have no light cones under device noise. Use more heads or a "
+                "narrower model."
+            )
+        readout = region.readout() if readout is None else readout
+        steps = [*parts[0].steps, *_misreading(readout, region.outputs)]
+        self.finder = StringFinder(steps, self.prefix, noisy.num_qubits)
+        self.wires, self.outputs, self.text = noisy.num_qubits, region.outputs, text
+
+    def program(self, basis: Basis) -> NoisyConeProgram:
+        """The outputs of a basis.
+
+        Args:
+            basis: The measurement basis, as the region's bits give it.
+
+        Raises:
+            CircuitError: If a cone is too wide.
+        """
+        shapes: dict[object, list[StringCone]] = {}
+        reach = [frozenset[int]()] * (1 + max((k for k, _, _ in basis.terms), default=-1))
+        for output, coefficient, mask in basis.terms:
+            wires = [wire for qubit, wire in enumerate(self.outputs) if mask >> qubit & 1]
+            cone = self.finder.cone(output, coefficient, wires)
+            shapes.setdefault(cone.key, []).append(cone)
+            reach[output] |= cone.reach
+        batches = tuple(_batch(cones) for cones in shapes.values())
+        return NoisyConeProgram(
+            self.wires, self.prefix, self.angles, batches, tuple(reach), self.text
+        )
+
+    def moments(self, basis: Basis, outputs: int) -> Moments[NoisyConeProgram]:
+        """The outputs of a basis, and the products of two that their covariances need.
+
+        Args:
+            basis: The measurement basis, as the region's bits give it.
+            outputs: K.
+
+        Raises:
+            CircuitError: If a cone is too wide.
+        """
+        means = self.program(basis)
+        reach = [*means.reach, *[frozenset[int]()] * (outputs - len(means.reach))]
+        pairs, products = paired(basis, reach)
+        return Moments(means, self.program(Basis(basis.axes, as_terms(products))), pairs)
+
+
 def compile_noisy_cones(
     region: Region,
     parameters: Sequence[Parameter],
@@ -112,27 +188,7 @@ def compile_noisy_cones(
     Raises:
         CircuitError: If rows enter after the first entangling gate, or a cone is too wide.
     """
-    noisy = with_errors(region.circuit, region.target, parameters, region.waits)
-    angles = SplitAngles.of(noisy.lowered, row_columns)
-    prefix, parts = split(noisy, set(angles.row_rotations), fused=False)
-    if len(parts) > 1 or not isinstance(parts[0], Segment):
-        raise CircuitError(
-            "Expected a circuit of many qubits whose data enter before its first entangling gate, "
-            "since others have no light cones under device noise. Use more heads or a narrower "
-            "model."
-        )
-    readout = region.readout() if readout is None else readout
-    steps = [*parts[0].steps, *_misreading(readout, region.outputs)]
-    shapes: dict[object, list[StringCone]] = {}
-    reach = [frozenset[int]()] * (1 + max((k for k, _, _ in basis.terms), default=-1))
-    finder = StringFinder(steps, prefix, noisy.num_qubits)
-    for output, coefficient, mask in basis.terms:
-        wires = [wire for qubit, wire in enumerate(region.outputs) if mask >> qubit & 1]
-        cone = finder.cone(output, coefficient, wires)
-        shapes.setdefault(cone.key, []).append(cone)
-        reach[output] |= cone.reach
-    batches = tuple(_batch(cones) for cones in shapes.values())
-    return NoisyConeProgram(noisy.num_qubits, prefix, angles, batches, tuple(reach), text)
+    return ConeCompiler(region, parameters, row_columns, text, readout).program(basis)
 
 
 def _misreading(readout: np.ndarray, outputs: Sequence[int]) -> list[Channel]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,8 +74,9 @@ class _Kept:
 class NoisyTask:
     """One request on its way."""
 
-    def __init__(self, request: Request[NoisyProgram], differentiate: bool = False) -> None:
-        self.request, self.program = request, request.program
+    def __init__(self, request: Request[Any], differentiate: bool = False) -> None:
+        self.request = request
+        self.program: NoisyProgram = request.program
         self.angles = self.program.angles
         self.differentiate = differentiate
         self.weights = np.ascontiguousarray(request.shared.T)  # (P_shared, G)

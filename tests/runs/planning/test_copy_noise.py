@@ -10,7 +10,8 @@ from qvit_qiskit.hardware.estimators import RehearsalEstimator
 from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.profile import FakeProfile
 from qvit_qiskit.runs.planning.chip_layout import Arrangement, PricedRows, lay_out
-from qvit_qiskit.runs.planning.copy_noise import MANY_SHOTS, CopyNoise, Distribution
+from qvit_qiskit.runs.planning.copy_noise import CopyNoise
+from qvit_qiskit.runs.planning.distributions import MANY_SHOTS, BitDistribution
 from qvit_qiskit.simulation.exact.estimator import ExactEstimator
 from qvit_qiskit.simulation.noise.compiler import noisy
 
@@ -94,7 +95,7 @@ def test_many_shots_scatter_as_counts_of_bit_strings_do(shots, rng):
     probabilities = rng.dirichlet(np.full(16, 0.3), size=4)
     probabilities[0] = np.eye(16)[5]  # a row that never scatters
     draws = 20_000
-    fast = Distribution(np.tile(probabilities, (draws, 1)), signs).means(shots, rng)
+    fast = BitDistribution(np.tile(probabilities, (draws, 1)), signs).means(shots, rng)
     fast = fast.reshape(draws, 4, 3)
     slow = rng.multinomial(shots, probabilities, size=(draws, 4)) / shots @ signs
     assert np.allclose(fast.mean(axis=0), probabilities @ signs, atol=5 / np.sqrt(draws * shots))
@@ -106,7 +107,7 @@ def test_many_shots_scatter_as_counts_of_bit_strings_do(shots, rng):
 
 def test_few_shots_are_counted(rng):
     signs = np.array([[1.0], [-1.0]])
-    distribution = Distribution(np.array([[0.5, 0.5]] * 50), signs)
+    distribution = BitDistribution(np.array([[0.5, 0.5]] * 50), signs)
     counts = (1 + distribution.means(4, rng)) * 2
     assert set(np.unique(counts)) <= {0.0, 1.0, 2.0, 3.0, 4.0}
 
