@@ -46,10 +46,21 @@ FIRST = (
     ("models", "trained models"),
     ("demo --epochs 1 --images 2", "checkpoints/demo"),
     ("plan first-run --set subset=2", "QPU seconds for 2 images on"),
-    ("submit first-run --set subset=2 --set shots=32 --wait --run first", "finished"),
+    ("submit small.toml --wait --run first", "finished"),
     ("compare first --out report --no-figures", "loss of AUC"),
 )
 """Fewer of them and smaller ones, which `make check` runs from a wheel beside its own packages."""
+
+
+SMALL = """
+dataset = "breastmnist"
+subset = 2
+checkpoint = "zoo:qvit-breastmnist"
+backend = "fake-boston"
+shots = 32
+budget_seconds = 60
+"""
+"""A job without a plan."""
 
 
 def main() -> int:
@@ -166,6 +177,7 @@ def run(
     """
     work = place / "work"
     work.mkdir()
+    (work / "small.toml").write_text(SMALL, encoding="utf-8")
     hidden = {"PYTHONPATH", "QVIT_BACKENDS", "VIRTUAL_ENV"}
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     environment |= {"QVIT_CACHE": str(place / "cache"), "OMP_NUM_THREADS": "1"}
