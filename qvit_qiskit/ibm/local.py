@@ -29,8 +29,11 @@ from qvit_qiskit.simulation.chain_bits import is_chain
 
 MAX_STATE_QUBITS = 24
 """Wider circuits are simulated as matrix product states, whose qubits are hardly entangled."""
-MAX_TRAJECTORIES = 1000
-"""Rows times shots of such circuits: 64 qubits took .16 s for each."""
+MAX_SECONDS = 300.0
+"""Of a processor for the trajectories of such circuits in one job, as they are predicted."""
+STEP_SECONDS = 4.3e-6
+"""Of a processor for one trajectory, by its gates that err and its qubits: measured were 3.4 to
+4.7 µs, in chains of 26 to 100 qubits on fake_boston."""
 ROWS_AT_ONCE = 256
 """Of a simulation: the time of twirled circuits grows faster than their number."""
 
@@ -82,8 +85,7 @@ class LocalSender:
         Returns:
             The bits of every item, each of shape (M·k, shots, n).
         """
-        for item in items:
-            self._check(item, shots)
+        self._check(items, shots)
         seeds = iter(np.random.SeedSequence(seed).spawn(sum(i.compiled.k for i in items)))
         simulators: dict[tuple[Any, ...], Any] = {}
         self._waits = SentWaits(self.mitigation, self.device.target)  # of this call's circuits
@@ -97,25 +99,42 @@ class LocalSender:
             out.append(stacked.reshape(-1, *stacked.shape[2:]))
         return out
 
-    def _check(self, item: Item, shots: int) -> None:
-        """Refuse what would take hours, or more memory than there is.
+    def _check(self, items: Sequence[Item], shots: int) -> None:
+        """Refuse what would take many minutes, or more memory than there is.
 
         Raises:
-            RouteError: With the kind of profile that answers the same question.
+            RouteError: With the predicted time, and the kind of profile that answers the same.
         """
-        widest = max(len(copy.qubits) for copy in item.compiled.copies)
-        if widest <= MAX_STATE_QUBITS:
+        wide = [item for item in items if _width(item) > MAX_STATE_QUBITS]
+        if not wide:
             return
-        rows = item.compiled.k * len(item.of_copy(0))
-        if is_chain(item.compiled.narrow(0, 1)) and rows * shots <= MAX_TRAJECTORIES:
+        chains = all(is_chain(item.compiled.narrow(0, 1)) for item in wide)
+        taken = math.prod(self.mitigation.split(shots))
+        seconds = sum(taken * self._row_seconds(item) for item in wide)
+        if chains and seconds <= MAX_SECONDS:
             return
+        rows = max(item.compiled.k * item.rows for item in wide)
+        count = f"{rows:,} rows and {shots:,} shots"
+        if taken != shots:
+            count += f" (of which level {self.mitigation.level} makes {taken:,})"
+        time = f"about {max(1, round(seconds / 60)):,} minutes" if chains else "hours"
         raise RouteError(
-            f"Expected a rehearsal of at most {MAX_STATE_QUBITS} qubits a copy, or of a chain for "
-            f"{MAX_TRAJECTORIES:,} shots of all rows together, but got {widest} qubits, {rows:,} "
-            f"rows and {shots:,} shots: the client's local mode would take hours. A profile of "
+            f"Expected a rehearsal of at most {MAX_STATE_QUBITS} qubits a copy, or of a chain in "
+            f"at most {MAX_SECONDS / 60:.0f} minutes a job, but got {max(map(_width, wide))} "
+            f"qubits, {count}: the client's local mode would take {time}. A profile of "
             f'kind "aer" with noise = "{self.profile.device}" and shots = {shots} predicts the '
             "same run."
         )
+
+    def _row_seconds(self, item: Item) -> float:
+        """What one shot of every row of an item takes as a trajectory, predicted."""
+        circuit = item.compiled.narrow(0, item.fold)
+        errs = 0
+        for one in circuit.data:
+            if one.operation.name not in ("rz", "barrier", "measure"):
+                # About two more gates stand by a twirled one.
+                errs += 3 if len(one.qubits) == 2 and self.mitigation.twirls[0] else 1
+        return item.rows * item.compiled.k * errs * circuit.num_qubits * STEP_SECONDS
 
     def _run_copy(
         self,
@@ -213,3 +232,8 @@ class LocalSender:
     def calibration(self) -> str:
         """The snapshot's properties."""
         return properties_json(self.device)
+
+
+def _width(item: Item) -> int:
+    """Qubits of an item's widest copy."""
+    return max(len(copy.qubits) for copy in item.compiled.copies)

@@ -49,13 +49,27 @@ def test_a_rehearsal_that_would_take_hours_is_refused_with_what_answers_the_same
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     layer = QuantumLinear(build_circuit("cz-ring", 28, 2))
-    fake = profile(tmp_path, 'kind = "fake"\ndevice = "fake_boston"\nshots = 100')
+    fake = profile(tmp_path, 'kind = "fake"\ndevice = "fake_boston"\nshots = 2000')
     with (
         registry.route(layer, fake),
         torch.no_grad(),
-        pytest.raises(RouteError, match=r'got 28 qubits, 11 rows and 100 shots.*"aer" with noise'),
+        pytest.raises(RouteError, match=r'28 qubits, 11 rows and 2,000 shots.*"aer" with noise'),
     ):
         layer(torch.from_numpy(rng.uniform(-1.5, 1.5, (11, 28))))
+
+
+def test_batches_of_twirled_readout_count_in_the_time_that_is_predicted(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    layer = QuantumLinear(build_circuit("ry-chain", 64, 2))
+    kind = 'kind = "fake"\ndevice = "fake_boston"\nshots = 8\nresilience_level = 1'
+    sentence = r"96 rows and 8 shots \(of which level 1 makes 64\).* take about 1\d minutes"
+    with (
+        registry.route(layer, profile(tmp_path, kind)),
+        torch.no_grad(),
+        pytest.raises(RouteError, match=sentence),
+    ):
+        layer(torch.from_numpy(rng.uniform(-1.5, 1.5, (96, 64))))
 
 
 def model_of(family: str, qubits: int) -> torch.nn.Module:
@@ -65,8 +79,8 @@ def model_of(family: str, qubits: int) -> torch.nn.Module:
 
 def test_a_refused_rehearsal_leaves_no_folder(tmp_path: Path) -> None:
     images = stratified_subset(load("phantom").test, 2, seed=0)
-    fake = profile(tmp_path, 'kind = "fake"\ndevice = "fake_boston"\nshots = 100')
-    with pytest.raises(RouteError, match="the client's local mode would take hours"):
+    fake = profile(tmp_path, 'kind = "fake"\ndevice = "fake_boston"\nshots = 1000')
+    with pytest.raises(RouteError, match=r"the client's local mode would take about 1\d minutes"):
         submit(model_of("ry-chain", 28), images, fake, tmp_path / "run", budget_seconds=60)
     assert not (tmp_path / "run").exists()
 
