@@ -8,6 +8,8 @@ mean over the labels of their AUCs, ACC the share of all n · labels answers tha
 """
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -119,7 +121,8 @@ def auc(labels: ArrayLike, probabilities: ArrayLike) -> float:
 
     # the official evaluator's own function
     areas = [float(roc_auc_score(truth, scores)) for truth, scores in curves(labels, probabilities)]
-    return sum(areas) / len(areas) if areas else float("nan")
+    # added one by one, as there: from Python 3.12 on `sum` rounds otherwise
+    return reduce(add, areas) / len(areas) if areas else float("nan")
 
 
 def curves(labels: ArrayLike, probabilities: ArrayLike) -> list[tuple[NDArray[np.bool_], Floats]]:
