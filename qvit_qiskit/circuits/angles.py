@@ -48,6 +48,11 @@ class AngleTable:
         """(column, slope) of every angle: loops over them beat a product with zeros."""
         return [[(int(c), float(row[c])) for c in np.flatnonzero(row)] for row in self.slope]
 
+    @cached_property
+    def _read(self) -> list[list[int]]:
+        """The columns that every angle depends on, those that cancel among them, as in 0*x."""
+        return [np.flatnonzero(row).tolist() for row in self.depends]
+
     @classmethod
     def of(
         cls, angles: Sequence[ParameterExpression], parameters: Sequence[Parameter]
@@ -117,8 +122,10 @@ class AngleTable:
             out.append(sum(parts[1:], start=parts[0]))
         for item in self.curved:
             out[item.index] = item.value(*(values[column] for column in item.columns))
-        for index, depends in enumerate(self.depends):  # also on what cancels, as in 0*x
-            shape = np.broadcast_shapes(*(values[int(c)].shape for c in np.flatnonzero(depends)))
+        for index, read in enumerate(self._read):
+            # PERF: a layer of 64 qubits has hundreds of angles, nearly all of one parameter each
+            one = len(read) == 1
+            shape = values[read[0]].shape if one else _joint_shape([values[c] for c in read])
             if np.shape(out[index]) != shape:
                 out[index] = np.broadcast_to(out[index], shape).copy()
         return out
@@ -146,8 +153,14 @@ class AngleTable:
         return out
 
 
+def _joint_shape(values: Sequence[np.ndarray]) -> tuple[int, ...]:
+    return np.broadcast_shapes(*(value.shape for value in values))
+
+
 def _fit(grad: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Sum over the axes along which a parameter was repeated."""
+    if grad.shape == shape:
+        return grad
     axes = tuple(k for k, size in enumerate(shape) if size == 1 and grad.shape[k] != 1)
     return grad.sum(axis=axes, keepdims=True) if axes else grad
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,9 @@ from qvit_qiskit.simulation.exact.strings import Beginning, Factors, StringProgr
 
 CHUNK_BYTES = 2**22
 """Bytes of all products of one chunk of rows (measured: they should stay in cache)."""
+
+KEPT_BYTES = 2**27
+"""Of a request's products: up to here they are kept for the way back, and else computed again."""
 
 _TURNED = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}
 """A rotation about an axis turns the first Bloch component towards the second."""
@@ -42,6 +46,15 @@ class StringEngine:
         return values, pullback
 
 
+@dataclass(frozen=True)
+class _Forward:
+    """What the way back needs of some rows."""
+
+    angles: Tensor  # shape: (A, G·r)
+    table: Tensor  # shape: (F, G·r), with its way back to the angles
+    products: list[Tensor]
+
+
 class _Task:
     """One request on its way."""
 
@@ -50,6 +63,7 @@ class _Task:
     ) -> None:
         self.request, self.program, self.dtype = request, request.program, dtype
         self.differentiate = differentiate
+        self.kept: list[_Forward] = []
         angles = self.program.angles
         self.groups, self.rows = len(request.shared), request.num_rows
         self.weights = np.ascontiguousarray(request.shared.T)  # (P_shared, G)
@@ -104,11 +118,21 @@ class _Task:
         """Values of all rows, shape (G, observables, R)."""
         out = np.empty((self.groups, self.request.diagonal.shape[1], self.rows))
         coefficients = self.coefficients.detach()
+        entries = self.groups * self.rows * self.program.row_products.entries
+        keep = self.differentiate and self.dtype.itemsize * entries <= KEPT_BYTES
         for chunk in self.chunks():
-            table = _table(self.program.row_factors, self._angles(chunk), self.row_places)
-            values = self._sums(self.program.row_products.forward(table), coefficients)
-            out[:, :, chunk] = values.transpose(0, 1).numpy()
+            forward = self._forward(chunk)
+            out[:, :, chunk] = self._sums(forward.products, coefficients).transpose(0, 1).numpy()
+            if keep:
+                self.kept.append(forward)
         return out
+
+    def _forward(self, chunk: slice) -> _Forward:
+        """The products of some rows."""
+        angles = self._angles(chunk).requires_grad_(self.differentiate)
+        with torch.set_grad_enabled(self.differentiate):
+            table = _table(self.program.row_factors, angles, self.row_places)
+        return _Forward(angles, table, self.program.row_products.forward(table.detach()))
 
     def _angles(self, chunk: slice) -> Tensor:
         """What the factors of some rows are made of, shape (A, G·r): the rows' own, then others."""
@@ -132,10 +156,11 @@ class _Task:
         by_angle = torch.zeros(len(self.row_shapes), self.groups, self.rows, dtype=self.dtype)
         by_beside = torch.zeros(len(self.beside), self.groups, dtype=self.dtype)
         coefficients = self.coefficients.detach()
-        for chunk in self.chunks():
+        for number, chunk in enumerate(self.chunks()):
             wanted = np.ascontiguousarray(cotangent[:, :, chunk].swapaxes(0, 1))
             pulled = torch.from_numpy(wanted).to(self.dtype).flatten(1)  # (K, G·r)
-            grad = self._pull_chunk(chunk, pulled, coefficients, by_coefficient)
+            forward = self.kept[number] if self.kept else self._forward(chunk)
+            grad = self._pull_chunk(forward, pulled, coefficients, by_coefficient)
             by_angle[:, :, chunk] = grad[: len(by_angle)]
             by_beside += grad[len(by_angle) :].sum(-1)
         by_row = np.zeros_like(self.request.rows)
@@ -153,14 +178,10 @@ class _Task:
         return by_row, by_shared.T
 
     def _pull_chunk(
-        self, chunk: slice, pulled: Tensor, coefficients: Tensor, by_coefficient: Tensor
+        self, forward: _Forward, pulled: Tensor, coefficients: Tensor, by_coefficient: Tensor
     ) -> Tensor:
         """∂L/∂angles of some rows, shape (A, G, r); those of the coefficients are added to."""
-        angles = self._angles(chunk).requires_grad_()
-        with torch.enable_grad():
-            table = _table(self.program.row_factors, angles, self.row_places)
-        levels = self.program.row_products
-        products = levels.forward(table.detach())
+        table, products = forward.table, forward.products
         cotangents = [torch.zeros_like(level) for level in products]
         for depth, span, node, output in self._pairs:
             given = pulled.index_select(0, output)
@@ -168,9 +189,9 @@ class _Task:
             by_coefficient[span] += taken.view(len(node), self.groups, -1).sum(-1)
             given.view(len(node), self.groups, -1).mul_(coefficients[span][:, :, None])
             cotangents[depth].index_add_(0, node, given)
-        grad = levels.pullback(table.detach(), products, cotangents)
-        rows = chunk.stop - chunk.start
-        return _gradient(table, angles, grad).view(len(angles), self.groups, rows)
+        grad = self.program.row_products.pullback(table.detach(), products, cotangents)
+        by_angle = _gradient(table, forward.angles, grad)
+        return by_angle.view(len(by_angle), self.groups, by_angle.shape[1] // self.groups)
 
 
 def _pairs(program: StringProgram) -> list[tuple[int, slice, Tensor, Tensor]]:
