@@ -9,7 +9,7 @@ The models are those that come with the package, seeds 0 and 1 (``qvit models``)
 ``truth`` plans each test split with nothing held and counts how many of 100 simulated runs of the
 plan stay within the tolerance by the true labels. ``oracle`` looks for the cheapest candidate that
 meets a tolerance of .01 on fake_fez in 200 simulated draws with the true labels. ``month`` gives
-one Open-plan month on fake_boston to all eight test splits at once, the same shots for each row,
+one Open-plan month on fake_boston to all eight test splits at once, the same shots for each image,
 and predicts the loss. ``write`` puts the tables into the page; of sets that are not at hand it
 assumes that their models need the shots and copies of RetinaMNIST's.
 
@@ -104,7 +104,7 @@ def truth(search: Search, trial: Trial, data: str, tolerance: float) -> tuple[fl
     labels = indicators(load(data).split("test").labels, search.subject.exact.shape[1])
     noise = CopyNoise(trial.candidate.layout, search.candidates.device.target)
     passes = NoisyPasses(search.subject, noise, 1_000_003)
-    drawn = passes.logits(trial.candidate.shots, range(RUNS))
+    drawn = passes.logits(trial.candidate.shots_by_projection, range(RUNS))
     found = predict_losses(search.subject.exact, drawn, labels[None], several=False)
     return found.auc.within(tolerance), found.auc.mean
 
@@ -128,8 +128,9 @@ def cheapest_by_truth(search: Search, data: str) -> Trial | None:
     looking.QUICK, looking.CLOSE, looking.LAST = 40, ORACLE, ORACLE
     try:
         return Search(
-            search.subject, search.candidates, search.request, labels[None], False, 2_000_003
-        ).cheapest()
+            search.subject, search.candidates, search.request, labels[None], False,
+            search.allocation, 2_000_003,
+        ).cheapest()  # fmt: skip
     finally:
         looking.QUICK, looking.CLOSE, looking.LAST = kept
 
@@ -179,12 +180,15 @@ def month(log: Log, sets: list[str]) -> None:
             rows = replace(layout.rows, stage_rows=(images * ROWS,))
             whole = replace(layout, rows=rows)
             ladder = shot_ladder(layout.mitigation)
-            shots = max(s for s in ladder if whole.price(s).seconds <= MONTH)
-            trial = search.look(Candidate(layout, shots))
+            affordable = [
+                one for s in ladder if (one := search.candidate(whole, s)).seconds <= MONTH
+            ]
+            most = affordable[-1]
+            trial = search.look(Candidate(layout, most.shots, most.quiet))
             within, lost = truth(search, trial, data, 0.01)
             log.add(
-                table="month", data=data, readout=readout, shots=shots,
-                k=layout.arrangement.k, seconds=whole.price(shots).seconds,
+                table="month", data=data, k=layout.arrangement.k, seconds=most.seconds,
+                settings=most.settings(),
                 predicted=trial.prediction.auc.mean, bound=trial.prediction.auc.bound,
                 lost=lost, within=within,
             )  # fmt: skip
@@ -207,10 +211,8 @@ def truth_table(log: Log) -> list[str]:
             reached = f"{line['reached']:.4f}"
             out.append(f"{where} refused | | {reached} could be reached | | | {_times(line)} |")
             continue
-        chosen = line["settings"]
-        words = f"{chosen['shots']} shots, k {chosen['k']}, level {chosen['resilience_level']}, "
         out.append(
-            f"{where} {words}{chosen['readout']} | {line['qpu']:.1f} | {line['predicted']:.4f}, "
+            f"{where} {_words(line['settings'])} | {line['qpu']:.1f} | {line['predicted']:.4f}, "
             f"{line['bound']:.4f} | {line['lost']:.4f} | {line['within']:.2f} | {_times(line)} |"
         )
     done = [line["within"] for line in lines if not line["refused"]]
@@ -221,6 +223,15 @@ def truth_table(log: Log) -> list[str]:
             f"others {np.mean(done):.1%} within the tolerance, the lowest cell {min(done):.0%}.",
         ]
     return out
+
+
+def _words(chosen: dict[str, Any]) -> str:
+    """What a plan chose."""
+    quiet = f" / {chosen['quiet_shots']}" if "quiet_shots" in chosen else ""
+    return (
+        f"{chosen['shots']}{quiet} shots, k {chosen['k']}, level {chosen['resilience_level']}, "
+        f"{chosen['readout']}"
+    )
 
 
 def _times(line: dict[str, Any]) -> str:
@@ -243,13 +254,9 @@ def oracle_table(log: Log) -> list[str]:
     for line in log.lines:
         plan = plans.get((line["data"], line.get("seed", -1)))
         if line["table"] == "oracle" and plan and "qpu" in line:
-            chosen = line["settings"]
-            words = (
-                f"{chosen['shots']} shots, k {chosen['k']}, level {chosen['resilience_level']}, "
-            )
             out.append(
-                f"| {line['data']}, {line['seed']} | {plan['qpu']:.1f} | {line['qpu']:.1f} ({words}"
-                f"{chosen['readout']}) | {plan['qpu'] / line['qpu']:.2f} |"
+                f"| {line['data']}, {line['seed']} | {plan['qpu']:.1f} | {line['qpu']:.1f} "
+                f"({_words(line['settings'])}) | {plan['qpu'] / line['qpu']:.2f} |"
             )
     return out if len(out) > 2 else []
 
@@ -275,8 +282,8 @@ def eight_table(log: Log) -> list[str]:
                 " loss"
                 " by the true labels |", "|---|---|---|---|"]  # fmt: skip
         out += [
-            f"| {m['data']}, {m['seconds']:.0f} s for all | {m['shots']} shots, k {m['k']}, "
-            f"{m['readout']} | {m['predicted']:.4f}, {m['bound']:.4f} | {m['lost']:.4f} |"
+            f"| {m['data']}, {m['seconds']:.0f} s for all | {_words(m['settings'])} "
+            f"| {m['predicted']:.4f}, {m['bound']:.4f} | {m['lost']:.4f} |"
             for m in months
         ]
     return out

@@ -143,8 +143,11 @@ def facts(job: Job) -> dict[str, Any]:
 
 
 def _shares(job: Job) -> dict[str, str]:
-    """What is known of adaptive shots before any is measured; empty where shots are equal."""
-    first, spec = job.first_share, job.spec
+    """What is known of unequal shots before any is measured; empty where shots are equal."""
+    first, spec, quiet = job.first_share, job.spec, job.price.quiet
+    if quiet is not None:
+        numbers = ", ".join(map(str, quiet.projections))
+        return {"quiet projections": f"{numbers}: {quiet.shots:,} shots each"}
     if first is None:
         return {}
     return {

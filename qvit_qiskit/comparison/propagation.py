@@ -12,11 +12,14 @@ from torch import Tensor, nn
 
 from qvit_qiskit.comparison.correction import Correction
 from qvit_qiskit.comparison.evidence import Executions
+from qvit_qiskit.hardware.shot_shares import SharePool
+from qvit_qiskit.hardware.stages.stored_stage import StoredStage
 from qvit_qiskit.hardware.values.floors import raised, square_root
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.hardware.values.readout_factors import Shared
 from qvit_qiskit.inference.layer_estimator import Layer
 from qvit_qiskit.inference.passes import BATCH, run_pass
+from qvit_qiskit.runs.results import layer_of
 
 DRAWS = 100
 """Redraws of a rung by default."""
@@ -97,6 +100,38 @@ class CorrectedNoise:
             corrected = self.correction.corrected
             moved.append(corrected(g, values + error, common) - corrected(g, values))
         return [moved[g][index] for g, index in self.noise.pubs]
+
+
+@dataclass(frozen=True)
+class PooledNoise:
+    """The same for a layer that was measured in shares of shots, each of rows of its own."""
+
+    pool: SharePool
+    shares: Sequence[ShotNoise]
+
+    @classmethod
+    def of(
+        cls,
+        pool: SharePool,
+        stages: Sequence[StoredStage],
+        places: Sequence[Executions],
+    ) -> PooledNoise:
+        """The noise of a pooled layer.
+
+        Args:
+            pool: Its shares.
+            stages: These as they are stored.
+            places: Where the rows of each ran.
+        """
+        noises = [
+            ShotNoise.of(where, layer_of([stage], len(share.images)), share.shots)
+            for share, stage, where in zip(pool.shares, stages, places, strict=True)
+        ]
+        return cls(pool, noises)
+
+    def draw(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """One Gaussian draw: for each projection its error, shape (R, K)."""
+        return self.pool.mean([share.draw(rng) for share in self.shares])
 
 
 def own_covariances(where: Executions, layer: Sequence[Outputs]) -> list[np.ndarray]:

@@ -41,7 +41,9 @@ class RunRecord:
     executions: list[Executions]
     """One for each quantum layer that was measured."""
     pool: SharePool | None = None
-    """Where shots were adaptive: its shares."""
+    """Where rows had unequal shots: the shares of these."""
+    shares: tuple[Executions, ...] = ()
+    """Of these where the rows of each ran."""
 
     @property
     def shots_in_words(self) -> str:
@@ -71,10 +73,11 @@ class RunRecord:
 
     @property
     def shots(self) -> int:
-        """Shots of every executed row, as it was run."""
+        """Shots of every executed row, as it was run; where they are unequal the most."""
         terms = self.folder.terms
-        twirls, each = terms.mitigation.split(terms.shots)
-        return twirls * each
+        if terms.quiet and self.pool:
+            return int(self.pool.shots.max())
+        return terms.mitigation.executed(terms.shots)
 
     @property
     def profile_name(self) -> str:
@@ -133,14 +136,15 @@ def read_recorded(run: Path | str) -> RunRecord:
             "a real device or rehearsals."
         )
     source = folder.source()
-    if folder.terms.adaptive:
+    if folder.terms.adaptive or folder.terms.quiet:
         shares = folder.reader.layers[0]
         times = sorted(time for stage in shares for time in stage.times.values())
         stamps = tuple(time.astimezone(UTC).isoformat() for time in times)
         # A row has another place on the chip in every share.
         where = Executions(shares[0].rows, times=stamps)
         pool = SharePool.of(shares, len(source.labels))
-        return RunRecord(Path(run), folder, results, source, [where], pool)
+        places = tuple(_executions(folder, stage) for stage in shares)
+        return RunRecord(Path(run), folder, results, source, [where], pool, places)
     measured = folder.reader.stages[: len(results.layers)]
     executions = [_executions(folder, stage) for stage in measured]
     return RunRecord(Path(run), folder, results, source, executions)

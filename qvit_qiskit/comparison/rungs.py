@@ -18,6 +18,7 @@ from qvit_qiskit.comparison.propagation import (
     DRAWS,
     CorrectedNoise,
     Noise,
+    PooledNoise,
     ShotNoise,
     redraw,
 )
@@ -181,11 +182,14 @@ class Ladder:
     def _repeats(
         self, run: RunRecord, deltas: Sequence[Sequence[np.ndarray]], number: int
     ) -> np.ndarray | None:
-        """Logits of repeats of a whole run with adaptive shots, its stopping rule included."""
+        """Logits of repeats of a whole run with shares of shots, its stopping rule included."""
         assert run.pool is not None
         if self.draws == 0:
             return None
-        drawn = self._redrawn([run.pool], deltas, number)
+        stages = run.folder.reader.layers[0]
+        drawn = self._redrawn([PooledNoise.of(run.pool, stages, run.shares)], deltas, number)
+        if run.folder.terms.quiet:  # every repeat has the same shares
+            return drawn
         centred = drawn - drawn.mean(axis=0)
         covariances = np.einsum("dnk,dnl->nkl", centred, centred) / (len(drawn) - 1)  # (n, K, K)
         rule = rule_of(run.folder.terms)  # or as much of it as the budget had room for
@@ -193,7 +197,7 @@ class Ladder:
         rng = np.random.default_rng([self.seed, number, 1])
         return repeat(
             possible_logits(run.results.logits, covariances, rng),
-            covariances * run.pool.shots[:, None, None],
+            covariances * run.pool.shots[0][:, None, None],
             rule,
             self.draws,
             rng,
@@ -278,8 +282,7 @@ class Ladder:
         if isinstance(profile, AerProfile):
             shots = profile.shots
         elif isinstance(profile, FakeProfile):
-            twirls, each = profile.mitigation.split(profile.stated_shots)
-            shots = twirls * each
+            shots = profile.mitigation.executed(profile.stated_shots)
         route.reseed()
         backend = f"{route.name} ({profile.simulates})"
         if isinstance(profile, FakeProfile):

@@ -94,6 +94,15 @@ class Mitigation:
         each = max(64, math.ceil(shots / 32))
         return math.ceil(shots / each), each
 
+    def executed(self, shots: int) -> int:
+        """Shots as they are run for those asked for: batches round them up.
+
+        Args:
+            shots: Asked for.
+        """
+        twirls, each = self.split(shots)
+        return twirls * each
+
     @property
     def circuits_per_row(self) -> int:
         """Circuits run for one row."""
@@ -182,9 +191,9 @@ def estimate(
         anchor_rows: Rows of a stage that each of its jobs runs besides.
         job_seconds: No job is planned longer than this, or than a minute where that is more.
     """
-    twirls, each = mitigation.split(shots)
-    per_row = bases * twirls * each * mitigation.circuits_per_row
-    calibration = bases * twirls * each * mitigation.calibration_rows
+    run = mitigation.executed(shots)
+    per_row = bases * run * mitigation.circuits_per_row
+    calibration = bases * run * mitigation.calibration_rows
     again = control_rows if copies > 1 else 0
     executions = jobs = anchors = 0
     for rows in stage_rows:
@@ -199,12 +208,30 @@ def estimate(
     return Estimate(
         rows=sum(stage_rows),
         stages=len(stage_rows),
-        shots=twirls * each,
+        shots=run,
         executions=executions,
         jobs=jobs,
         seconds=seconds,
         timing=timing,
         anchor_executions=anchors,
+    )
+
+
+def joined(shares: Sequence[Estimate]) -> Estimate:
+    """The price of shares of shots of the same quantum layer, one after the other.
+
+    Args:
+        shares: The first is of all rows, further ones of some of them.
+    """
+    return Estimate(
+        rows=shares[0].rows,
+        stages=sum(share.stages for share in shares),
+        shots=sum(share.shots for share in shares),
+        executions=sum(share.executions for share in shares),
+        jobs=sum(share.jobs for share in shares),
+        seconds=sum(share.seconds for share in shares),
+        timing=shares[0].timing,
+        anchor_executions=sum(share.anchor_executions for share in shares),
     )
 
 

@@ -18,9 +18,12 @@ class CountingEstimator(RowEstimator):
     def __init__(self) -> None:
         self.calls: list[int] = []
         """Parameter sets of every call of `run` so far."""
+        self.pubs: list[int] = []
+        """PUBs of every call: the projections of a quantum layer."""
 
     def _answer(self, flats: Sequence[FlatPub], begun: Any) -> list[Answer]:
         self.calls.append(sum(len(flat.values) for flat in flats))
+        self.pubs.append(len(flats))
         return [Answer(np.zeros((len(flat.observables), len(flat.values)))) for flat in flats]
 
 

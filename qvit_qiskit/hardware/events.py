@@ -123,7 +123,8 @@ class StageRows(Event):
     unique: int
     shots: int | None = field(default=None, metadata=OPTIONAL)
     images: list[int] | None = field(default=None, metadata=OPTIONAL)
-    """Of a share of shots: how many a row gets, and of a further one the images that it asks."""
+    projections: list[int] | None = field(default=None, metadata=OPTIONAL)
+    """Of a share of shots: how many a row gets; of a further one whose rows it asks."""
 
 
 @dataclass(frozen=True, kw_only=True)

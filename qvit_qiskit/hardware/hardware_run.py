@@ -140,7 +140,11 @@ class HardwareRun:
         return len(self.reader.stages)
 
     def write_stage(
-        self, rows: Rows, shots: int | None = None, images: list[int] | None = None
+        self,
+        rows: Rows,
+        shots: int | None = None,
+        images: list[int] | None = None,
+        projections: list[int] | None = None,
     ) -> int:
         """Write down what a stage is asked, before anything is sent; its number.
 
@@ -148,6 +152,7 @@ class HardwareRun:
             rows: What it is asked.
             shots: Of a share of shots, how many a row gets; by default the run's.
             images: Of a further share, the images that the rows are of.
+            projections: Of a further share, the projections that the rows are of.
         """
         number = self.stages
         place = f"stages/{number:03d}"
@@ -166,6 +171,7 @@ class HardwareRun:
                 unique=sum(len(g.rows) for g in rows.groups),
                 shots=shots,
                 images=images,
+                projections=projections,
             )
         )
         return number

@@ -132,10 +132,10 @@ class RunReader:
 
     @property
     def layers(self) -> list[list[StoredStage]]:
-        """The stages of each quantum layer: one, or where shots are adaptive one for each share."""
+        """The stages of each quantum layer: one, or one for each share of its shots."""
         layers: list[list[StoredStage]] = []
         for stage in self.stages:
-            if stage.images is None:
+            if stage.images is None and stage.projections is None:
                 layers.append([])
             layers[-1].append(stage)
         return layers

@@ -1,7 +1,7 @@
-"""Shares of shots: a quantum layer that is measured again for those images that need it.
+"""Shares of shots: a quantum layer that is measured again where that is worth it.
 
-Each share is a stage of its own, of the rows of some images, with shots, qubits and jobs of its
-own. A row's values are the means over its shares, weighted by their shots.
+Each share is a stage of its own, of the rows of some images or projections, with shots, qubits and
+jobs of its own. A row's values are the means over its shares, weighted by their shots.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from qvit_qiskit.devices.prices import Estimate, estimate, joined
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.stages.stage import Answers, Group, Rows
 from qvit_qiskit.hardware.stages.stored_stage import StoredStage
@@ -47,37 +49,125 @@ class Adaptive:
             )
 
 
-def rows_of(rows: Rows, images: Sequence[int] | np.ndarray, count: int) -> Rows:
+@dataclass(frozen=True)
+class Quiet:
+    """Projections that get fewer shots, because what they return hardly moves a logit.
+
+    Example:
+        >>> from qvit_qiskit.runs import Quiet
+        >>> quiet = Quiet(shots=16, projections=(0, 1))  # Q and K of a layer with one head
+        >>> quiet.loud(3)
+        [2]
+    """
+
+    shots: int
+    """Of each of their rows; the rows of the other projections have those of the run."""
+    projections: tuple[int, ...]
+    """Their numbers in the order in which the model asks them: 0, 1 and 2 are Q, K and V of the
+    first head."""
+
+    def check(self, shots: int, count: int) -> None:
+        """Refuse what no run can follow.
+
+        Args:
+            shots: Of the other projections.
+            count: Projections of the quantum layer.
+
+        Raises:
+            JobError: If there are too few or too many shots, no quiet projection or no other, or
+                a projection that the layer does not have.
+        """
+        if not 0 < self.shots < shots:
+            raise JobError(
+                f"Expected quiet_shots above 0 and below the {shots:,} shots of the other "
+                f"projections, but got {self.shots}."
+            )
+        unknown = sorted(set(self.projections) - set(range(count)))
+        if unknown or len(set(self.projections)) != len(self.projections):
+            raise JobError(
+                f"Expected quiet_projections among 0 to {count - 1}, each once, but got "
+                f"{list(self.projections)}."
+            )
+        if not 0 < len(self.projections) < count:
+            raise JobError(
+                f"Expected some of the {count} projections in quiet_projections, but got "
+                f"{len(self.projections)}. Leave quiet_shots out for equal shots."
+            )
+
+    def loud(self, count: int) -> list[int]:
+        """The other projections.
+
+        Args:
+            count: Projections of the quantum layer.
+        """
+        return [number for number in range(count) if number not in self.projections]
+
+
+def estimate_shares(
+    stage_rows: Sequence[int], shots: int, quiet: Quiet | None, projections: int, **how: Any
+) -> Estimate:
+    """The price of an evaluation, some of whose projections may have fewer shots.
+
+    Args:
+        stage_rows: Rows of every quantum layer for all images.
+        shots: Of the rows of the other projections, or of all.
+        quiet: Which projections have fewer; None for equal shots.
+        projections: Of the quantum layer, if some are quiet.
+        how: What else `devices.prices.estimate` takes.
+    """
+    if quiet is None:
+        return estimate(stage_rows, shots, **how)
+    loud = [rows * len(quiet.loud(projections)) // projections for rows in stage_rows]
+    few = min(quiet.shots, shots)
+    shares = [estimate(stage_rows, few, **how)]
+    return joined([*shares, estimate(loud, shots - few, **how)] if shots > few else shares)
+
+
+def rows_of(
+    rows: Rows,
+    images: Sequence[int] | np.ndarray,
+    count: int,
+    projections: Sequence[int] | None = None,
+) -> Rows:
     """The rows of some images, each different one once.
 
     Args:
         rows: Of all images, which have as many rows each.
         images: Numbers of images.
         count: How many images there are.
+        projections: Numbers of the projections whose rows they are; None for all.
     """
-    chosen = [index.reshape(count, -1)[images].ravel() for _, index in rows.pubs]
-    groups, places = [], []
-    for g, group in enumerate(rows.groups):
-        own = [picked for (owner, _), picked in zip(rows.pubs, chosen, strict=True) if owner == g]
+    pubs = rows.pubs if projections is None else [rows.pubs[number] for number in projections]
+    owners = [owner for owner, _ in pubs]
+    chosen = [index.reshape(count, -1)[images].ravel() for _, index in pubs]
+    groups: list[Group] = []
+    places: dict[int, tuple[int, np.ndarray]] = {}
+    for g in sorted(set(owners)):
+        own = [picked for owner, picked in zip(owners, chosen, strict=True) if owner == g]
         used = np.unique(np.concatenate(own))  # equal rows run once in a share, too
+        places[g] = (len(groups), used)
+        group = rows.groups[g]
         groups.append(Group(group.circuit, group.terms, group.rows[used]))
-        places.append(used)
-    pubs = [
-        (g, np.searchsorted(places[g], picked))
-        for (g, _), picked in zip(rows.pubs, chosen, strict=True)
-    ]
-    return Rows(groups, pubs)
+    return Rows(
+        groups,
+        [
+            (places[g][0], np.searchsorted(places[g][1], picked))
+            for g, picked in zip(owners, chosen, strict=True)
+        ],
+    )
 
 
 @dataclass(frozen=True)
 class ShotShare:
-    """What a share asked, of which images, and what came back."""
+    """What a share asked, of which images and projections, and what came back."""
 
     rows: Rows
     images: np.ndarray  # shape: (m,)
     answers: Answers
     shots: int
     """Executed per row."""
+    projections: Sequence[int]
+    """Whose rows they are, by their numbers in the layer."""
 
     @classmethod
     def of(cls, stage: StoredStage, count: int) -> ShotShare:
@@ -88,7 +178,9 @@ class ShotShare:
             count: How many images the run has.
         """
         images = np.arange(count) if stage.images is None else np.asarray(stage.images)
-        return cls(stage.rows, images, stage.answers, stage.executed_shots)
+        asked = stage.projections
+        projections = range(len(stage.rows.pubs)) if asked is None else asked
+        return cls(stage.rows, images, stage.answers, stage.executed_shots, projections)
 
     @cached_property
     def roots(self) -> list[np.ndarray]:
@@ -100,7 +192,7 @@ class ShotShare:
         return [square_root(raised(each, group, self.shots)) for each, group in pairs]
 
     def draw(self, rng: np.random.Generator) -> list[np.ndarray]:
-        """For each projection the errors of its rows if the shots had fallen otherwise, (R, K)."""
+        """For each of its projections the errors of rows if the shots had fallen otherwise."""
         errors = [
             np.einsum("ukl,ul->uk", root, rng.standard_normal(root.shape[:2]))
             for root in self.roots
@@ -113,7 +205,7 @@ class SharePool:
     """All shares of one quantum layer."""
 
     shares: Sequence[ShotShare]
-    """The first one is of all images."""
+    """The first one is of all images and projections."""
     count: int
     """Images."""
 
@@ -127,12 +219,12 @@ class SharePool:
         """
         return cls([ShotShare.of(stage, count) for stage in stages], count)
 
-    @property
+    @cached_property
     def shots(self) -> np.ndarray:
-        """Of each image's rows altogether, shape (n,)."""
-        total = np.zeros(self.count, int)
+        """Of the rows of each projection and image altogether, shape (projections, n)."""
+        total = np.zeros((len(self.shares[0].projections), self.count), int)
         for share in self.shares:
-            total[share.images] += share.shots
+            total[np.ix_(np.array(share.projections), share.images)] += share.shots
         return total
 
     @cached_property
@@ -154,7 +246,7 @@ class SharePool:
         """Means over the shares, weighted by their shots.
 
         Args:
-            parts: For each share and projection something of its rows, (R, ...).
+            parts: For each share and each of its projections something of the rows, (R, ...).
 
         Returns:
             For each projection of all images, (R, ...).
@@ -163,15 +255,17 @@ class SharePool:
 
     def _sums(self, parts: Sequence[Sequence[np.ndarray]], power: int) -> list[np.ndarray]:
         """Sums over the shares, each weighted by that power of its part of an image's shots."""
-        shots, pooled = self.shots, []
-        for k, first in enumerate(parts[0]):
-            whole = np.zeros((self.count, len(first) // self.count, *first.shape[1:]))
-            for share, part in zip(self.shares, parts, strict=True):
-                weight = (share.shots / shots[share.images]) ** power  # (m,)
-                rows = part[k].reshape(len(share.images), -1, *first.shape[1:])
-                whole[share.images] += weight.reshape(-1, *[1] * first.ndim) * rows
-            pooled.append(whole.reshape(first.shape))
-        return pooled
+        wholes = [
+            np.zeros((self.count, len(first) // self.count, *first.shape[1:])) for first in parts[0]
+        ]
+        for share, part in zip(self.shares, parts, strict=True):
+            for number, own in zip(share.projections, part, strict=True):
+                weight = (share.shots / self.shots[number, share.images]) ** power  # (m,)
+                rows = own.reshape(len(share.images), -1, *own.shape[1:])
+                wholes[number][share.images] += weight.reshape(-1, *[1] * own.ndim) * rows
+        return [
+            whole.reshape(len(p), *p.shape[1:]) for whole, p in zip(wholes, parts[0], strict=True)
+        ]
 
 
 def answers_of(stages: Sequence[StoredStage], count: int) -> Answers:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qvit_qiskit.devices.prices import Mitigation
-from qvit_qiskit.hardware.shot_shares import Adaptive
+from qvit_qiskit.hardware.shot_shares import Adaptive, Quiet
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 
 
@@ -27,7 +27,9 @@ class Terms:
     """Rows of each circuit that every job of a stage runs besides, so that drift shows."""
     adaptive: Adaptive | None = None
     """How shots go where answers need them, ``shots`` being the most of a row; None for equal
-    shots of all rows."""
+    shots of all images."""
+    quiet: Quiet | None = None
+    """Projections with fewer shots, ``shots`` being those of the others; None for equal shots."""
 
     @property
     def mitigation(self) -> Mitigation:
@@ -37,8 +39,9 @@ class Terms:
     def record(self) -> dict[str, Any]:
         """As JSON."""
         record = {**asdict(self), "profile": json.loads(self.profile.model_dump_json())}
-        if self.adaptive is None:  # what runs say that were begun before there was any
-            del record["adaptive"]
+        for name in ("adaptive", "quiet"):  # runs that were begun before there were any say neither
+            if record[name] is None:
+                del record[name]
         return record
 
     @classmethod
@@ -49,4 +52,6 @@ class Terms:
         known = {**record, "profile": kind.restored(profile)}
         if known.get("adaptive"):
             known["adaptive"] = Adaptive(**known["adaptive"])
+        if known.get("quiet"):
+            known["quiet"] = Quiet(known["quiet"]["shots"], tuple(known["quiet"]["projections"]))
         return cls(**known)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from qvit_qiskit.exceptions import DataError
-from qvit_qiskit.models.cost import ModelCost, count_cost, count_rows
+from qvit_qiskit.models.cost import ModelCost, count_cost, count_projections, count_rows
 
 if TYPE_CHECKING:
     from qvit_qiskit.models.config import ResNetConfig, ViTConfig
@@ -37,6 +37,10 @@ class Classifier(nn.Module):
     def stage_rows(self) -> tuple[int, ...]:
         """Circuits to run per image in every quantum layer; `cost` without its FLOPs."""
         return count_rows(self, self._image())
+
+    def stage_projections(self) -> tuple[int, ...]:
+        """Projections of every quantum layer, each a circuit with weights of its own."""
+        return count_projections(self, self._image())
 
     def check_data(self, name: str, channels: int, classes: int, pixels: tuple[int, int]) -> None:
         """Refuse a data set that the model was not made for.

@@ -70,6 +70,21 @@ def count_rows(model: nn.Module, image: Tensor) -> tuple[int, ...]:
         model: Any model whose quantum layers are ours.
         image: One input, shape (1, ...).
     """
+    return tuple(_counted(model, image).calls)
+
+
+def count_projections(model: nn.Module, image: Tensor) -> tuple[int, ...]:
+    """Projections of every quantum layer: Q, K and V of every head in a QViT.
+
+    Args:
+        model: Any model whose quantum layers are ours.
+        image: One input, shape (1, ...).
+    """
+    return tuple(_counted(model, image).pubs)
+
+
+def _counted(model: nn.Module, image: Tensor) -> CountingEstimator:
+    """What counted the circuits of one forward pass."""
     route = counting_route()
     training = model.training
     model.eval()
@@ -77,4 +92,4 @@ def count_rows(model: nn.Module, image: Tensor) -> tuple[int, ...]:
         model(image)
     model.train(training)
     assert isinstance(route.estimator, CountingEstimator)
-    return tuple(route.estimator.calls)
+    return route.estimator

@@ -1,6 +1,6 @@
 """Evaluation of trained models, at once or as runs that outlive the process."""
 
-from qvit_qiskit.hardware.shot_shares import Adaptive
+from qvit_qiskit.hardware.shot_shares import Adaptive, Quiet
 from qvit_qiskit.runs.evaluation import Evaluation, evaluate
 from qvit_qiskit.runs.planning.chosen_plan import RunPlan
 from qvit_qiskit.runs.planning.planner import plan
@@ -14,6 +14,7 @@ __all__ = [
     "Adaptive",
     "Evaluation",
     "Price",
+    "Quiet",
     "Results",
     "RunPlan",
     "Status",

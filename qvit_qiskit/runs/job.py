@@ -13,12 +13,14 @@ from qvit_qiskit.data import MedImages, Split, facts, load, stratified_subset
 from qvit_qiskit.devices.prices import Estimate
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.execution.registry import Found
+from qvit_qiskit.hardware.shot_shares import Quiet
+from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.profile import FakeProfile, IbmProfile
-from qvit_qiskit.runs.adaptive.settling import check_adaptive
+from qvit_qiskit.runs.adaptive.settling import check_adaptive, check_quiet
 from qvit_qiskit.runs.measured_profile import find_measured
 from qvit_qiskit.runs.overrides import changed, divided
 from qvit_qiskit.runs.planning.chosen_plan import RunPlan
-from qvit_qiskit.runs.planning.planner import Planner
+from qvit_qiskit.runs.planning.planner import Conditions, Planner
 from qvit_qiskit.runs.planning.request import Accuracy
 from qvit_qiskit.runs.pricing import Price, price, pricing_device
 from qvit_qiskit.runs.run_folder import Source
@@ -102,7 +104,7 @@ class Job:
         Raises:
             RouteError: If the device is too small.
         """
-        return self.written.price(self.shots, device)
+        return self.written.price(self.shots, device, self.price.quiet)
 
     def _copies(self) -> str:
         """What copies side by side would cost, as a way out; empty where there are some already."""
@@ -110,7 +112,9 @@ class Job:
             return ""
         profile = changed(self.profile, {"k": "auto"})
         try:
-            packed = replace(self.written, profile=profile).price(self.shots)
+            packed = replace(self.written, profile=profile).price(
+                self.shots, quiet=self.price.quiet
+            )
         except RouteError:
             return ""
         if packed.copies == 1:
@@ -145,12 +149,15 @@ class WrittenJob:
         """The accuracy that is asked for."""
         return Accuracy.of(self.spec.tolerance, self.spec.agreement)
 
-    def price(self, shots: int, device: BackendV2 | None = None) -> Price:
+    def price(
+        self, shots: int, device: BackendV2 | None = None, quiet: Quiet | None = None
+    ) -> Price:
         """What it costs.
 
         Args:
             shots: Per row.
             device: Instead of the profile's snapshot.
+            quiet: Projections with fewer shots, instead of the spec's.
 
         Raises:
             RouteError: If the device is unknown or too small.
@@ -166,6 +173,7 @@ class WrittenJob:
             anchor_rows=spec.anchor_rows,
             job_seconds=spec.max_loss * spec.budget_seconds,
             device=device,
+            quiet=quiet or spec.quiet,
         )
 
     def priced(self, plan: RunPlan | None = None) -> Job:
@@ -179,12 +187,13 @@ class WrittenJob:
         """
         job, stated = self, self.spec.shots or self.profile.shots
         if plan is not None:
-            chosen = plan.settings()
-            stated = chosen.pop("shots")
+            chosen = plan.choice.of_profile()
+            stated = plan.choice.shots
             profile = changed(self.profile, chosen)
             job = replace(self, profile=profile, settings={**self.settings, **chosen})
         assert stated != "auto"  # else there is a plan
-        return Job(job, stated, job.price(stated), plan)
+        quiet = plan.choice.quiet if plan else None
+        return Job(job, stated, job.price(stated, quiet=quiet), plan)
 
     def data(self, data_root: Path | None = None) -> tuple[MedImages, Split]:
         """The data set, and the images that will be run.
@@ -212,10 +221,12 @@ class WrittenJob:
             tick: Told in a few words what is looked at.
         """
         spec = self.spec
+        kept = Conditions(
+            spec.budget_seconds, spec.max_loss, spec.control_rows, spec.anchor_rows, spec.adaptive
+        )
         return Planner(
             self.checkpoint.model, self.profile, device or pricing_device(self.profile),
-            self.request, spec.budget_seconds, spec.control_rows, spec.anchor_rows, spec.max_loss,
-            self.profile.seed, tick,
+            self.request, kept, self.profile.seed, tick,
         )  # fmt: skip
 
     def plan(
@@ -289,8 +300,14 @@ def read_written(
             f"The model of {loaded.path} has no quantum layer, so nothing would be sent. "
             "`qvit evaluate` evaluates it."
         )
-    repeated = spec.control_rows + spec.anchor_rows
-    check_adaptive(spec.shares, profile.mitigation, len(loaded.model.stage_rows()), repeated)
+    layers, repeated = loaded.model.stage_projections(), spec.control_rows + spec.anchor_rows
+    check_adaptive(spec.shares, profile.mitigation, len(layers), repeated)
+    if spec.quiet and isinstance(shots := spec.shots or profile.shots, int):
+        terms = Terms(
+            profile, shots, spec.budget_seconds, spec.max_loss, spec.control_rows,
+            spec.anchor_rows, spec.shares,
+        )  # fmt: skip
+        check_quiet(spec.quiet, terms, len(layers), layers[0])
     return WrittenJob(path, spec, found, profile, loaded, spec.subset or size, of_profile)
 
 

@@ -25,6 +25,9 @@ from qvit_qiskit.devices.prices import (
 )
 from qvit_qiskit.devices.regions import bundled_device, bundled_names
 from qvit_qiskit.exceptions import RouteError
+from qvit_qiskit.hardware.shot_shares import Quiet, estimate_shares
+from qvit_qiskit.hardware.stages.stage import Layout
+from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.qnn import QuantumLinear
 
@@ -69,6 +72,10 @@ class Price:
     """Rows of each circuit that every job repeats."""
     job_seconds: float
     """QPU seconds, longer than which no job is planned."""
+    projections: int
+    """Of all quantum layers."""
+    quiet: Quiet | None
+    """Which of them have fewer shots."""
     compiled: tuple[Compiled, ...]
     """The model's circuits on the snapshot."""
 
@@ -95,11 +102,13 @@ class Price:
         return rows * self.outputs * self.estimate.shots * self.mitigation.circuits_per_row
 
     def _priced(self, images: int, shots: int, copies: int) -> Estimate:
-        return estimate(
+        return estimate_shares(
             [n * images // self.images for n in self.stage_rows],
             shots,
-            self.estimate.timing,
-            self.mitigation,
+            self.quiet,
+            self.projections,
+            timing=self.estimate.timing,
+            mitigation=self.mitigation,
             bases=self.bases,
             copies=copies,
             control_rows=self.control_rows,
@@ -145,6 +154,7 @@ def price(
     anchor_rows: int = 0,
     job_seconds: float = MAX_JOB_SECONDS,
     device: BackendV2 | None = None,
+    quiet: Quiet | None = None,
 ) -> Price:
     """Price an evaluation on a snapshot, or on the device itself.
 
@@ -158,6 +168,7 @@ def price(
         anchor_rows: Rows of a stage that each of its jobs runs besides.
         job_seconds: No job is planned longer than this, or than a minute where that is more.
         device: Instead of the snapshot that the profile names.
+        quiet: Projections of its only quantum layer with fewer shots.
 
     Returns:
         The estimate, in QPU seconds and executions, and what it was made from.
@@ -175,22 +186,16 @@ def price(
         1
     """
     device = device or pricing_device(profile)
-    circuits = {id(c): c for c in _circuits(model)}.values()
-    programs, longest = _compiled(circuits, device, profile)
+    projections = _circuits(model)
+    programs, longest = _compiled({id(c): c for c in projections}.values(), device, profile)
     rows = tuple(images * n for n in stage_rows)
     bases = max(len(p) for p in programs)
     copies = min(p[0].k for p in programs)
-    found = estimate(
-        rows,
-        shots,
-        longest,
-        profile.mitigation,
-        bases=bases,
-        copies=copies,
-        control_rows=control_rows,
-        anchor_rows=anchor_rows,
-        job_seconds=job_seconds,
-    )
+    found = estimate_shares(
+        rows, shots, quiet, len(projections),
+        timing=longest, mitigation=profile.mitigation, bases=bases, copies=copies,
+        control_rows=control_rows, anchor_rows=anchor_rows, job_seconds=job_seconds,
+    )  # fmt: skip
     return Price(
         found,
         device.name,
@@ -199,11 +204,13 @@ def price(
         rows,
         bases,
         copies,
-        max(c.num_inputs for c in _circuits(model)),
-        max(c.num_outputs for c in _circuits(model)),
+        max(c.num_inputs for c in projections),
+        max(c.num_outputs for c in projections),
         control_rows,
         anchor_rows,
         job_seconds,
+        len(projections),
+        quiet,
         tuple(compiled for program in programs for compiled in program),
     )
 
@@ -278,6 +285,34 @@ def packing_choices(
         )
     chosen: int | Literal["auto"] = "auto" if profile.k == 1 else profile.k
     return rows, pack(measured, device, k=chosen, min_fidelity=floor, **free)
+
+
+def live_estimate(
+    images: int, stage_rows: Sequence[int], terms: Terms, layout: Layout, projections: int
+) -> Estimate:
+    """The price of a run with its first layer's circuits as they lie on the device.
+
+    Args:
+        images: How many there are.
+        stage_rows: Rows that an image takes in each quantum layer.
+        terms: What the run may cost.
+        layout: Of the first stage.
+        projections: Of the first quantum layer.
+    """
+    rows = [images * rows for rows in stage_rows]
+    return estimate_shares(
+        rows,
+        terms.shots,
+        terms.quiet,
+        projections,
+        timing=layout.timing,
+        mitigation=terms.profile.mitigation,
+        bases=max(len(program) for program in layout.programs),
+        copies=layout.programs[0][0].k,
+        control_rows=terms.control_rows,
+        anchor_rows=terms.anchor_rows,
+        job_seconds=terms.max_loss * terms.budget,
+    )
 
 
 def usual_shots(profile: IbmProfile | FakeProfile) -> int:

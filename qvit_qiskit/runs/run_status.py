@@ -58,7 +58,7 @@ class Status(Card):
     rehearsed_seconds: float = 0.0
     """Of a rehearsal, which nobody bills: QPU seconds that its jobs are estimated at."""
     share: int = 0
-    """Where shots are adaptive the share that is worked on, from 1; else 0."""
+    """Where rows get unequal shots the share of these that is worked on, from 1; else 0."""
     unsettled: int | None = None
     """Of a finished run with adaptive shots: images whose answer was not settled."""
     queue: int = 0
@@ -162,7 +162,7 @@ def status(run: Path | str) -> Status:
         scores=scores,
         anchor_rows=terms.anchor_rows,
         rehearsed_seconds=reader.planned_seconds if terms.profile.kind == "fake" else 0.0,
-        share=len(reader.stages) if terms.adaptive else 0,
+        share=len(reader.stages) if terms.adaptive or terms.quiet else 0,
         unsettled=reader.unsettled,
         plan=RunPlan.from_record(reader.order.plan) if reader.order.plan else None,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from qvit_qiskit.exceptions import ConfigError, JobError
-from qvit_qiskit.hardware.shot_shares import Adaptive
+from qvit_qiskit.hardware.shot_shares import Adaptive, Quiet
 from qvit_qiskit.shipped import spec_names
 from qvit_qiskit.spec import Spec, read_toml
 from qvit_qiskit.zoo.names import names_model
@@ -16,7 +16,10 @@ from qvit_qiskit.zoo.names import names_model
 if TYPE_CHECKING:
     from qvit_qiskit.profile import FakeProfile, IbmProfile
 
-LATER = ("size", "tolerance", "agreement", "k", "buffer", "resilience_level", "readout")
+LATER = (
+    "size", "tolerance", "agreement", "k", "buffer", "resilience_level", "readout", "quiet_shots",
+    "quiet_projections",
+)  # fmt: skip
 """Options that are younger than the first runs: these do not hold them where they are not set."""
 OF_PROFILE = ("k", "buffer", "resilience_level", "readout")
 """Fields that a spec sets instead of its profile."""
@@ -86,6 +89,20 @@ class JobSpec(Spec):
     """The probability with which an answer is settled, where shots are adaptive: that it is the
     one that this device would give with any number of shots."""
 
+    quiet_shots: int | None = Field(default=None, ge=1)
+    """Bitstrings of the rows of `quiet_projections`; the others have ``shots``. A plan chooses both
+    by itself."""
+    quiet_projections: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    """Projections that hardly move a logit, by their numbers in the order in which the model asks
+    them: 0, 1 and 2 are Q, K and V of the first head."""
+
+    @property
+    def quiet(self) -> Quiet | None:
+        """Projections with fewer shots; None where all have as many."""
+        if self.quiet_shots is None or self.quiet_projections is None:
+            return None
+        return Quiet(self.quiet_shots, self.quiet_projections)
+
     @property
     def shares(self) -> Adaptive | None:
         """How shots are spent; None where all rows get as many."""
@@ -93,6 +110,12 @@ class JobSpec(Spec):
 
     @model_validator(mode="after")
     def _one_way(self) -> JobSpec:
+        if (self.quiet_shots is None) != (self.quiet_projections is None):
+            raise ValueError("quiet_shots and quiet_projections belong together; state both")
+        if self.asks and self.quiet_shots is not None:
+            raise ValueError(
+                "an accuracy to plan for chooses quiet_shots and quiet_projections; remove these"
+            )
         if self.asks and isinstance(self.shots, int):
             raise ValueError(
                 f"shots = {self.shots} and an accuracy to plan for exclude each other; remove one"
@@ -123,7 +146,8 @@ class JobSpec(Spec):
             "budget_seconds", "shots", "tolerance", "agreement", "max_loss", "control_rows",
             "anchor_rows",
         )  # fmt: skip
-        return {**{name: getattr(self, name) for name in names}, "adaptive": self.shares}
+        own = {name: getattr(self, name) for name in names}
+        return {**own, "adaptive": self.shares, "quiet": self.quiet}
 
     def record(self) -> dict[str, Any]:
         """What a run keeps of it: of options younger than the format those that are set."""

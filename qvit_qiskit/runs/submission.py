@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from torch import nn
 
-from qvit_qiskit.devices.prices import Estimate, estimate
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.files import close_to_others
 from qvit_qiskit.hardware.events import Completion, NewBudget, Order
@@ -20,15 +19,17 @@ from qvit_qiskit.hardware.hardware_run import HardwareRun
 from qvit_qiskit.hardware.journal import check_new, locked, pack_arrays
 from qvit_qiskit.hardware.ledger import HEADROOM, whole_seconds
 from qvit_qiskit.hardware.run_reader import CHECKPOINT, IMAGES, PREDICTIONS, RunReader
-from qvit_qiskit.hardware.shot_shares import Adaptive, answers_of
-from qvit_qiskit.hardware.stages.stage import Layout, Progress
+from qvit_qiskit.hardware.shot_shares import Adaptive, Quiet, answers_of
+from qvit_qiskit.hardware.stages.stage import Progress
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.ibm.calls import Patience
 from qvit_qiskit.inference.layer_estimator import walk
-from qvit_qiskit.models.cost import count_rows
+from qvit_qiskit.models.cost import count_projections, count_rows
 from qvit_qiskit.runs.adaptive.settling import (
     check_adaptive,
+    check_quiet,
     first_shots,
+    loud_share,
     next_share,
     room_for,
     unsettled,
@@ -36,6 +37,7 @@ from qvit_qiskit.runs.adaptive.settling import (
 from qvit_qiskit.runs.measured_profile import find_measured
 from qvit_qiskit.runs.planning.at_submission import Planning, request_of, settled
 from qvit_qiskit.runs.planning.chosen_plan import RunPlan
+from qvit_qiskit.runs.pricing import live_estimate
 from qvit_qiskit.runs.run_folder import (
     RunFolder,
     Source,
@@ -67,6 +69,7 @@ def submit(
     control_rows: int = 0,
     anchor_rows: int = 0,
     adaptive: Adaptive | None = None,
+    quiet: Quiet | None = None,
     wait: bool = False,
     batch_size: int = 64,
     backends_dir: Path | None = None,
@@ -91,6 +94,7 @@ def submit(
         control_rows: Where copies share the chip: rows of each circuit that run once more, alone.
         anchor_rows: Rows of each circuit that every job runs besides, so that drift shows.
         adaptive: Spend shots where answers need them; ``shots`` is then the most of a row.
+        quiet: Projections with fewer shots; a plan chooses them by itself.
         wait: Stay until everything is done.
         batch_size: Images per forward pass.
         backends_dir: A folder of profiles to search first.
@@ -120,7 +124,8 @@ def submit(
     _check_order(Path(run), budget_seconds, control_rows=control_rows, anchor_rows=anchor_rows)
     source = data if isinstance(data, Source) else Source.of(data)
     request, stated = request_of(shots, profile, tolerance, agreement)
-    terms = Terms(profile, stated, budget_seconds, max_loss, control_rows, anchor_rows, adaptive)
+    repeated = (control_rows, anchor_rows)
+    terms = Terms(profile, stated, budget_seconds, max_loss, *repeated, adaptive, quiet)
     plan, terms = settled(model, source, terms, request, patience, planning)
     with lock_new_run(_new_run(Path(run), terms, patience, model, source)) as hardware:
         _write_down(hardware, model, source, checkpoint, str(found.path), plan)
@@ -144,9 +149,11 @@ def _new_run(
     folder: Path, terms: Terms, patience: Patience | None, model: nn.Module, source: Source
 ) -> HardwareRun:
     """A folder for a run, unless its shots cannot be spent as they should."""
-    layers = len(count_rows(model, source.images[:1])) if terms.adaptive else 1
-    repeated = terms.control_rows + terms.anchor_rows
-    check_adaptive(terms.adaptive, terms.mitigation, layers, repeated)
+    if terms.adaptive or terms.quiet:
+        projections = count_projections(model, source.images[:1])
+        repeated = terms.control_rows + terms.anchor_rows
+        check_adaptive(terms.adaptive, terms.mitigation, len(projections), repeated)
+        check_quiet(terms.quiet, terms, len(projections), projections[0])
     return HardwareRun.new(folder, terms, patience)
 
 
@@ -289,6 +296,9 @@ def _advance(
                 run.wait(current, tick and partial(_tell, run, tick))
         run.update_bills()
         layers, count = run.reader.layers, len(source.labels)
+        if share := loud_share(run, count):
+            run.write_stage(share.rows, share.shots, projections=share.projections)
+            continue
         answers = [answers_of(layer, count) for layer in layers]
         asked = [layer[0].asked for layer in layers]
         result = walk(model, source.images, answers, asked, batch_size)
@@ -318,9 +328,10 @@ def _check_total(run: HardwareRun) -> None:
     if run.sender.local:
         return
     layout, order, terms = run.layout(0), run.reader.order, run.terms
-    first = first_shots(terms)
+    first = first_shots(terms) if terms.adaptive else None
     asked = replace(terms, shots=first) if first else terms  # what follows depends on its answers
-    priced = live_estimate(order.count, order.stage_rows, asked, layout)
+    projections = len(run.reader.layers[0][0].rows.pubs)
+    priced = live_estimate(order.count, order.stage_rows, asked, layout, projections)
     run.whole = 0.0 if first else priced.seconds
     if run.reader.announced:
         return
@@ -334,29 +345,6 @@ def _check_total(run: HardwareRun) -> None:
             f"{run.terms.budget:g}. Nothing was sent. Use fewer shots or images, or `qvit resume "
             f"{run.folder} --wait --budget {math.ceil(least)}`."
         )
-
-
-def live_estimate(images: int, stage_rows: Sequence[int], terms: Terms, layout: Layout) -> Estimate:
-    """The price of a run with its first layer's circuits as they lie on the device.
-
-    Args:
-        images: How many there are.
-        stage_rows: Rows that an image takes in each quantum layer.
-        terms: What the run may cost.
-        layout: Of the first stage.
-    """
-    rows = [images * rows for rows in stage_rows]
-    return estimate(
-        rows,
-        terms.shots,
-        layout.timing,
-        terms.profile.mitigation,
-        bases=max(len(program) for program in layout.programs),
-        copies=layout.programs[0][0].k,
-        control_rows=terms.control_rows,
-        anchor_rows=terms.anchor_rows,
-        job_seconds=terms.max_loss * terms.budget,
-    )
 
 
 def _finish(

@@ -98,7 +98,7 @@ def test_freezing(qvit, tmp_path):
     ("line", "told"),
     [
         ("study", "Missing argument 'spec'"),
-        ("study none.toml", "three-sets, tiny, zoo) holds examples"),
+        ("study none.toml", "three-sets, tiny, width, zoo) holds examples"),
         ("study tiny.toml --workers 0", "'--workers'"),
         ("study tiny.toml --workers 2 --scheduler tcp://a:1", "Leave one out"),
         ("study tiny.toml --freeze --tables t", "one after the other"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -10,8 +11,16 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.circuits.pubs import flatten
+from qvit_qiskit.devices.prices import Mitigation, Timing, estimate
 from qvit_qiskit.exceptions import JobError
-from qvit_qiskit.hardware.shot_shares import Adaptive, SharePool, ShotShare, rows_of
+from qvit_qiskit.hardware.shot_shares import (
+    Adaptive,
+    Quiet,
+    SharePool,
+    ShotShare,
+    estimate_shares,
+    rows_of,
+)
 from qvit_qiskit.hardware.stages.stage import Rows
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.hardware.values.floors import raised
@@ -32,9 +41,15 @@ def asked(rng: np.random.Generator) -> Rows:
     return Rows.gather(pubs)
 
 
-def share(rows: Rows, images: np.ndarray, shots: int, rng: np.random.Generator) -> ShotShare:
+def share(
+    rows: Rows,
+    images: np.ndarray,
+    shots: int,
+    projections: Sequence[int],
+    rng: np.random.Generator,
+) -> ShotShare:
     """Values that are drawn anew, with covariances of their own."""
-    part = rows_of(rows, images, IMAGES)
+    part = rows_of(rows, images, IMAGES, projections)
     tables = []
     for group in part.groups:
         width = len(group.terms)
@@ -42,15 +57,18 @@ def share(rows: Rows, images: np.ndarray, shots: int, rng: np.random.Generator) 
         values = rng.uniform(-1, 1, (len(group.rows), width))
         tables.append((values, roots @ roots.swapaxes(1, 2) / shots))
     answers = [(tables[g][0][index], tables[g][1][index]) for g, index in part.pubs]
-    return ShotShare(part, images, answers, shots)
+    return ShotShare(part, images, answers, shots, projections)
 
 
-@pytest.fixture
-def pool(rng: np.random.Generator) -> SharePool:
+@pytest.fixture(params=[((0, 1, 2), (0, 1, 2)), ((0, 2), (2,)), ((1,), (1, 2))])
+def pool(request: pytest.FixtureRequest, rng: np.random.Generator) -> SharePool:
+    """Three shares, the further ones of some images and projections."""
     rows = asked(rng)
     chosen = (np.arange(IMAGES), np.array([0, 2, 4]), np.array([4]))
+    projections = ((0, 1, 2), *request.param)
     shares = [
-        share(rows, images, shots, rng) for images, shots in zip(chosen, (8, 8, 16), strict=True)
+        share(rows, images, shots, asks, rng)
+        for images, shots, asks in zip(chosen, (8, 8, 16), projections, strict=True)
     ]
     return SharePool(shares, IMAGES)
 
@@ -69,20 +87,21 @@ def test_the_rows_of_some_images(rng: np.random.Generator) -> None:
 
 
 def test_values_are_weighted_by_shots(pool: SharePool) -> None:
-    np.testing.assert_array_equal(pool.shots, [16, 8, 16, 8, 32])
     for k, (means, covariances) in enumerate(pool.answers):
         for image in range(IMAGES):
             for row in range(EACH):
                 value, spread, shots = 0.0, 0.0, 0
                 for one in pool.shares:
-                    if image not in one.images:
+                    if image not in one.images or k not in one.projections:
                         continue
+                    own_place = list(one.projections).index(k)
                     at = list(one.images).index(image) * EACH + row
-                    group = one.rows.groups[one.rows.pubs[k][0]]
-                    own = raised(one.answers[k][1], group, one.shots)[at]
-                    value = value + one.shots * one.answers[k][0][at]
+                    group = one.rows.groups[one.rows.pubs[own_place][0]]
+                    own = raised(one.answers[own_place][1], group, one.shots)[at]
+                    value = value + one.shots * one.answers[own_place][0][at]
                     spread = spread + one.shots**2 * own
                     shots += one.shots
+                assert pool.shots[k, image] == shots
                 np.testing.assert_allclose(means[image * EACH + row], value / shots)
                 np.testing.assert_allclose(covariances[image * EACH + row], spread / shots**2)
 
@@ -116,3 +135,40 @@ def test_terms_of_adaptive_runs_are_read_back_and_others_are_as_they_were() -> N
 def test_rules_that_nobody_can_follow_are_refused(first: int, certainty: float) -> None:
     with pytest.raises(JobError, match="Expected"):
         Adaptive(first, certainty).check()
+
+
+def test_terms_of_runs_with_quiet_projections_are_read_back() -> None:
+    profile = FakeProfile(kind="fake", device="fake_torino")
+    assert "quiet" not in Terms(profile, 64, 10.0, 0.25).record()
+    terms = Terms(profile, 64, 10.0, 0.25, quiet=Quiet(8, (0, 1)))
+    assert Terms.from_record(json.loads(json.dumps(terms.record()))) == terms
+
+
+@pytest.mark.parametrize(
+    ("quiet", "words"),
+    [
+        (Quiet(64, (0,)), "below the 64 shots"),
+        (Quiet(0, (0,)), "above 0"),
+        (Quiet(8, (0, 3)), "among 0 to 2"),
+        (Quiet(8, (1, 1)), "each once"),
+        (Quiet(8, ()), "some of the 3 projections"),
+        (Quiet(8, (0, 1, 2)), "some of the 3 projections"),
+    ],
+)
+def test_quiet_projections_that_no_run_can_follow_are_refused(quiet: Quiet, words: str) -> None:
+    with pytest.raises(JobError, match=words):
+        quiet.check(64, 3)
+
+
+def test_shares_cost_what_their_rows_cost() -> None:
+    """Two stages priced one by one, and as many executions as rows and shots."""
+    how = {"timing": Timing("somewhere", 2.5e-4, 1e-6), "mitigation": Mitigation(0)}
+    found = estimate_shares([600], 100, Quiet(10, (0, 1, 3, 4)), 6, **how)
+    assert found.executions == 600 * 10 + 200 * 90
+    assert found.jobs == 2
+    assert found.shots == 100
+    one, other = estimate([600], 10, **how), estimate([200], 90, **how)
+    assert found.seconds == pytest.approx(one.seconds + other.seconds)
+    assert estimate_shares([600], 100, None, 6, **how) == estimate([600], 100, **how)
+    few = estimate_shares([600], 10, Quiet(10, (0,)), 6, **how)  # e.g. what a small budget affords
+    assert few == estimate([600], 10, **how)

@@ -14,8 +14,7 @@ from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.qnn import QuantumLinear
-from qvit_qiskit.runs.pricing import price, price_circuit, pricing_device
-from qvit_qiskit.runs.submission import live_estimate
+from qvit_qiskit.runs.pricing import live_estimate, price, price_circuit, pricing_device
 
 
 def ibm(**keys: object) -> IbmProfile:
@@ -87,7 +86,7 @@ def test_a_run_is_priced_on_the_device_as_on_its_snapshot() -> None:
     program = compile_bases(circuit.canonical, circuit.pauli_terms, device, profile.placement)
     layout = Layout([program], found.estimate.timing, [])
     terms = Terms(profile, 256, 100.0, max_loss=0.25, **rows)
-    assert live_estimate(10, [7], terms, layout) == found.estimate
+    assert live_estimate(10, [7], terms, layout, 3) == found.estimate
     assert found.estimate.executions == 2 * 256 * (24 + 5 + 2 + 1)
 
 

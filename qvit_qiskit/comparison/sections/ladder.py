@@ -195,7 +195,7 @@ def cost_table(scores: Sequence[RungScores]) -> Table:
 
 
 def _shots(rung: Rung) -> str:
-    """Shots of a row; where they are adaptive their mean and their most."""
+    """Shots of a row; where they are not equal their mean and their most."""
     if rung.mean_shots is not None:
         return f"{rung.mean_shots:,.0f} on average, {rung.shots:,} at most"
     return f"{rung.shots:,}" if rung.shots else NOTHING

@@ -69,10 +69,14 @@ class StoredStage:
         return self._order.images
 
     @property
+    def projections(self) -> list[int] | None:
+        """Of a further share the projections whose rows it asks; None for all."""
+        return self._order.projections
+
+    @property
     def executed_shots(self) -> int:
         """Per row, as they were run: twirling rounds them up."""
-        twirls, each = self.mitigation.split(self.compilation.shots)
-        return twirls * each
+        return self.mitigation.executed(self.compilation.shots)
 
     @property
     def chunk_names(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which images of a run go on to the next share of shots, and whether the budget has room."""
+"""Which rows of a run go on to the next share of shots, and whether the budget has room."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from qvit_qiskit.devices.prices import Estimate, Mitigation, estimate
 from qvit_qiskit.exceptions import JobError, ServiceError
 from qvit_qiskit.hardware.hardware_run import HardwareRun
-from qvit_qiskit.hardware.shot_shares import Adaptive, SharePool, rows_of
+from qvit_qiskit.hardware.shot_shares import Adaptive, Quiet, SharePool, rows_of
 from qvit_qiskit.hardware.stages.stage import Rows
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.inference.layer_estimator import LayerAnswers, LayerEstimator, logits_of
@@ -26,9 +26,12 @@ REDRAWS = 48
 class NextShare:
     """What is to be measured next."""
 
-    images: list[int]
     rows: Rows
     shots: int
+    images: list[int] | None = None
+    """Whose rows these are; None for all."""
+    projections: list[int] | None = None
+    """Whose rows these are; None for all."""
 
 
 def rule_of(terms: Terms) -> StoppingRule:
@@ -78,9 +81,55 @@ def check_adaptive(
         )
 
 
+def check_quiet(quiet: Quiet | None, terms: Terms, layers: int, projections: int) -> None:
+    """Refuse a run that cannot have quiet projections.
+
+    Args:
+        quiet: Which; where there are none nothing is refused.
+        terms: Of the run.
+        layers: Quantum layers of its model.
+        projections: Of its first quantum layer.
+
+    Raises:
+        JobError: If projections or shots are none that can be, or its model has several quantum
+            layers, or it repeats rows or has adaptive shots.
+    """
+    if quiet is None:
+        return
+    if layers != 1:
+        raise JobError(
+            f"quiet_shots are for models with one quantum layer, and this one has {layers}. Leave "
+            "them out."
+        )
+    if terms.control_rows or terms.anchor_rows or terms.adaptive:
+        raise JobError(
+            "quiet_shots exclude control_rows, anchor_rows and adaptive shots. Leave these out, or "
+            "quiet_shots."
+        )
+    quiet.check(terms.shots, projections)
+
+
 def first_shots(terms: Terms) -> int | None:
     """Shots of the first share; None where all rows have equal shots."""
+    if terms.quiet:
+        return terms.quiet.shots
     return rule_of(terms).sizes[0] if terms.adaptive else None
+
+
+def loud_share(run: HardwareRun, count: int) -> NextShare | None:
+    """What the projections are asked that get more shots than the quiet ones; None if they have.
+
+    Args:
+        run: Whose stages so far are all finished.
+        count: How many images the run has.
+    """
+    quiet, layers = run.terms.quiet, run.reader.layers
+    if quiet is None or not layers or len(layers[-1]) > 1:
+        return None
+    rows = layers[-1][0].rows
+    loud = quiet.loud(len(rows.pubs))
+    asked = rows_of(rows, np.arange(count), count, loud)
+    return NextShare(asked, run.terms.shots - quiet.shots, projections=loud)
 
 
 def unsettled(
@@ -156,7 +205,7 @@ def next_share(run: HardwareRun, images: np.ndarray, count: int) -> NextShare | 
     if not len(images) or len(stages) == len(sizes):
         return None
     rows = rows_of(stages[0].rows, images, count)  # the angles that the first share wrote down
-    return NextShare([int(image) for image in images], rows, sizes[len(stages)])
+    return NextShare(rows, sizes[len(stages)], [int(image) for image in images])
 
 
 def room_for(run: HardwareRun, share: NextShare | None, *, wait: bool) -> bool | None:

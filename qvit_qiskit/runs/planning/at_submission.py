@@ -15,7 +15,7 @@ from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.runs.measured_profile import device_now
 from qvit_qiskit.runs.overrides import changed
 from qvit_qiskit.runs.planning.chosen_plan import RunPlan
-from qvit_qiskit.runs.planning.planner import Planner
+from qvit_qiskit.runs.planning.planner import Conditions, Planner
 from qvit_qiskit.runs.planning.request import Accuracy
 from qvit_qiskit.runs.run_folder import Source
 
@@ -85,20 +85,27 @@ def settled(
         The plan, if there is one, and the terms with what it chose.
 
     Raises:
-        JobError: If nothing meets the request, or nothing that the budget allows.
+        JobError: If nothing meets the request, or nothing that the budget allows; or projections
+            are stated that are to be quiet.
         RouteError: If the account is missing or refused, or the device reports no errors.
         ServiceError: If the service does not answer.
     """
     if request is None:
         return None, terms
+    if terms.quiet:
+        raise JobError(
+            "An accuracy to plan for chooses quiet projections by itself. Leave quiet out, or "
+            "state shots."
+        )
     profile, planning = terms.profile, planning or Planning()
     device = device_now(profile, patience or Patience())
-    planner = Planner(
-        model, profile, device, request, terms.budget, terms.control_rows, terms.anchor_rows,
-        terms.max_loss, profile.seed, planning.tick,
+    kept = Conditions(
+        terms.budget, terms.max_loss, terms.control_rows, terms.anchor_rows,
+        equal_shots=terms.adaptive is not None,
     )  # fmt: skip
+    planner = Planner(model, profile, device, request, kept, profile.seed, planning.tick)
     plan = planner.plan(source.images, source.labels.ndim == 2, planning.validation)
     if planning.done:
         planning.done(plan)
-    chosen = changed(profile, plan.settings())
-    return plan, replace(terms, profile=chosen, shots=plan.choice.shots)
+    chosen = changed(profile, {**plan.choice.of_profile(), "shots": plan.choice.shots})
+    return plan, replace(terms, profile=chosen, shots=plan.choice.shots, quiet=plan.choice.quiet)

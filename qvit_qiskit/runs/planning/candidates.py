@@ -11,6 +11,7 @@ from qiskit.providers import BackendV2
 
 from qvit_qiskit.circuits.parity_readout import Readout
 from qvit_qiskit.devices.prices import Estimate, Mitigation
+from qvit_qiskit.hardware.shot_shares import Quiet
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.runs.planning.chip_layout import (
     Arrangement,
@@ -19,6 +20,7 @@ from qvit_qiskit.runs.planning.chip_layout import (
     PricedRows,
     lay_out,
 )
+from qvit_qiskit.runs.planning.chosen_plan import shots_in_words
 from qvit_qiskit.simulation.noise.readout_choice import READOUTS, has_tail
 
 SHARES = (1.0, 0.85, 0.7, 0.5, 0.25)
@@ -36,12 +38,23 @@ class Candidate:
 
     layout: ChipLayout
     shots: int
-    """Of every row, as they are run."""
+    """Of every row, as they are run; or of those of the projections that are not quiet."""
+    quiet: Quiet | None = None
+    """Projections with fewer shots."""
 
     @cached_property
     def estimate(self) -> Estimate:
         """What it costs."""
-        return self.layout.price(self.shots)
+        return self.layout.price(self.shots, self.quiet)
+
+    @property
+    def shots_by_projection(self) -> list[int]:
+        """Shots of the rows of each projection of the first quantum layer."""
+        quiet = self.quiet
+        return [
+            quiet.shots if quiet and number in quiet.projections else self.shots
+            for number in range(self.layout.rows.projections)
+        ]
 
     @property
     def seconds(self) -> float:
@@ -50,11 +63,18 @@ class Candidate:
 
     def describe(self) -> str:
         """One line for people."""
-        return f"{self.shots:,} shots, {self.layout.arrangement.describe()}"
+        said = shots_in_words(self.shots, self.quiet)
+        return f"{said}, {self.layout.arrangement.describe()}"
 
     def settings(self) -> dict[str, Any]:
         """The choice as fields of a job spec."""
-        return {"shots": self.shots, **self.layout.arrangement.settings()}
+        quiet = self.quiet
+        more = (
+            {}
+            if quiet is None
+            else {"quiet_shots": quiet.shots, "quiet_projections": quiet.projections}
+        )
+        return {"shots": self.shots, **self.layout.arrangement.settings(), **more}
 
 
 def shot_ladder(mitigation: Mitigation) -> list[int]:
@@ -64,7 +84,7 @@ def shot_ladder(mitigation: Mitigation) -> list[int]:
         mitigation: It may make shots come in batches.
     """
     asked = [round(2 ** (step / STEPS)) for step in range(14 * STEPS + 1)]
-    run = {twirls * each for twirls, each in map(mitigation.split, asked)}
+    run = {mitigation.executed(shots) for shots in asked}
     return sorted(shots for shots in run if FEWEST <= shots <= MOST)
 
 

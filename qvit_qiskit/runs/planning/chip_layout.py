@@ -12,7 +12,8 @@ from qiskit.providers import BackendV2
 from qvit_qiskit.circuits.parity_readout import Readout
 from qvit_qiskit.devices.compiled_circuit import Compiled, compile_bases, copies_of, longest_timing
 from qvit_qiskit.devices.placement import Placement
-from qvit_qiskit.devices.prices import Estimate, Mitigation, Timing, estimate
+from qvit_qiskit.devices.prices import Estimate, Mitigation, Timing
+from qvit_qiskit.hardware.shot_shares import Quiet, estimate_shares
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 
 Circuits = Sequence[tuple[QuantumCircuit, Sequence[Mapping[str, Any]]]]
@@ -55,6 +56,8 @@ class PricedRows:
     """No job is planned longer."""
     control_rows: int = 0
     anchor_rows: int = 0
+    projections: int = 1
+    """Of the first quantum layer."""
 
 
 @dataclass(frozen=True)
@@ -76,17 +79,20 @@ class ChipLayout:
         each = [compiled.fidelity for program in self.programs for compiled in program]
         return sum(each) / len(each)
 
-    def price(self, shots: int) -> Estimate:
+    def price(self, shots: int, quiet: Quiet | None = None) -> Estimate:
         """What it costs.
 
         Args:
             shots: Asked for per row.
+            quiet: Projections with fewer shots.
         """
-        return estimate(
+        return estimate_shares(
             self.rows.stage_rows,
             shots,
-            self.timing,
-            self.mitigation,
+            quiet,
+            self.rows.projections,
+            timing=self.timing,
+            mitigation=self.mitigation,
             bases=max(len(program) for program in self.programs),
             copies=self.arrangement.k if self.arrangement.k != "auto" else 1,
             control_rows=self.rows.control_rows,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
+from qvit_qiskit.hardware.shot_shares import Quiet
 from qvit_qiskit.runs.planning.request import Accuracy
 
 
@@ -43,11 +44,26 @@ class Option:
     """Of shots and seats."""
     meets: bool
     """Whether the request is met with a probability of 95 %."""
+    quiet_shots: int | None = None
+    """Of the rows of projections that hardly move a logit; None where all have equal shots."""
+    quiet_projections: tuple[int, ...] | None = None
+    """These projections, by their numbers in the order in which the model asks them."""
+
+    @property
+    def quiet(self) -> Quiet | None:
+        """Projections with fewer shots; None where all have as many."""
+        if self.quiet_shots is None or self.quiet_projections is None:
+            return None
+        return Quiet(self.quiet_shots, tuple(self.quiet_projections))
 
     def settings(self) -> dict[str, Any]:
         """The choice as fields of a job spec."""
+        quiet = {"quiet_shots": self.quiet_shots, "quiet_projections": self.quiet_projections}
+        return {"shots": self.shots, **self.of_profile(), **(quiet if self.quiet_shots else {})}
+
+    def of_profile(self) -> dict[str, Any]:
+        """What of the choice is a field of a profile, but for the shots."""
         return {
-            "shots": self.shots,
             "k": self.k,
             "buffer": self.buffer,
             "resilience_level": self.resilience_level,
@@ -57,9 +73,8 @@ class Option:
     def describe(self) -> str:
         """One line for people."""
         copies = "1 copy" if self.k == 1 else f"{self.k} copies"
-        return (
-            f"{self.shots:,} shots, {copies}, level {self.resilience_level}, read by {self.readout}"
-        )
+        shots = shots_in_words(self.shots, self.quiet)
+        return f"{shots}, {copies}, level {self.resilience_level}, read by {self.readout}"
 
 
 @dataclass(frozen=True)
@@ -176,6 +191,18 @@ class RunPlan:
         return [option for option in self.options if option in near]
 
 
+def shots_in_words(shots: int, quiet: Quiet | None) -> str:
+    """Shots of a row, for people.
+
+    Args:
+        shots: Of every row, or of the rows of the projections that are not quiet.
+        quiet: Projections with fewer shots.
+    """
+    if quiet is None:
+        return f"{shots:,} shots"
+    return f"{shots:,} shots ({quiet.shots:,} of {len(quiet.projections)} quiet projections)"
+
+
 def rows_of(options: Sequence[Option], choice: Option | None = None) -> list[dict[str, Any]]:
     """Options as the rows of a table.
 
@@ -187,7 +214,8 @@ def rows_of(options: Sequence[Option], choice: Option | None = None) -> list[dic
         {
             "": "→" if option == choice else "",
             "QPU s": f"{option.seconds:,.1f}",
-            "shots": f"{option.shots:,}",
+            "shots": f"{option.shots:,}"
+            + (f" / {option.quiet_shots:,}" if option.quiet_shots else ""),
             "k": str(option.k),
             "level": str(option.resilience_level),
             "read by": option.readout,

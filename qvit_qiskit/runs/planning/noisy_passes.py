@@ -49,6 +49,8 @@ class Subject:
 class _Share:
     """Rows of a group that share their weights, under all draws of the seats."""
 
+    projection: int
+    """Whose rows they are."""
     group: int
     rows: np.ndarray  # shape: (r,), their places in the group
     readings: Readings
@@ -67,11 +69,12 @@ class NoisyPasses:
     def __init__(self, subject: Subject, noise: CopyNoise, seed: int) -> None:
         self.subject, self.noise, self.seed = subject, noise, seed
 
-    def logits(self, shots: int | None, draws: range) -> np.ndarray:
+    def logits(self, shots: int | Sequence[int | None] | None, draws: range) -> np.ndarray:
         """Logits of some draws; a draw is the same whichever others are asked for with it.
 
         Args:
-            shots: Of every row; None for infinitely many.
+            shots: Of every row, or of those of each projection of a model's only quantum layer;
+                None for infinitely many.
             draws: The numbers of the draws.
 
         Returns:
@@ -85,8 +88,9 @@ class NoisyPasses:
             ROW_BYTES // self._bytes_per_draw,
         )
         together = max(1, together)
+        each = list(shots) if isinstance(shots, Sequence) else [shots] * len(self.subject.rows.pubs)
         parts = [
-            self._together(shots, draws[start : start + together])
+            self._together(each, draws[start : start + together])
             for start in range(0, len(draws), together)
         ]
         return np.concatenate(parts)
@@ -100,26 +104,29 @@ class NoisyPasses:
             for g, index in rows.pubs
         )
 
-    def _together(self, shots: int | None, draws: range) -> np.ndarray:
+    def _together(self, shots: Sequence[int | None], draws: range) -> np.ndarray:
         """Several draws in one pass over the images, repeated."""
         first = [self._first(shots, draw) for draw in draws]
         joined = [np.concatenate(parts) for parts in zip(*first, strict=True)]
         images = self.subject.images
         repeated = images.repeat(len(draws), *(1,) * (images.ndim - 1))
-        inner = CopySampler(self.noise, shots, [self.seed, 1, shots or 0, draws[0]])
+        most = shots[-1]  # of a later layer, whose shots are equal
+        inner = CopySampler(self.noise, most, [self.seed, 1, most or 0, draws[0]])
         batch = max(len(images), IMAGES_AT_ONCE)
         done = run_pass(self.subject.model, repeated, inner, None, batch, first=joined, notes=False)
         return done.logits.reshape(len(draws), len(images), -1)
 
-    def _first(self, shots: int | None, draw: int) -> Layer:
+    def _first(self, shots: Sequence[int | None], draw: int) -> Layer:
         """What the first layer returns in a draw, (R, K) for each projection."""
-        rng = np.random.default_rng([self.seed, 0, shots or 0, draw])
+        rng = np.random.default_rng([self.seed, 0, shots[-1] or 0, draw])
         groups, seats = self.subject.rows.groups, self._seats
         tables = [np.zeros((len(group.rows), len(group.terms))) for group in groups]
         for share in self._shares:
             start = (draw % seats) * len(share.rows)
             seated_rows = slice(start, start + len(share.rows))
-            tables[share.group][share.rows] = share.readings.values(shots, rng, seated_rows)
+            tables[share.group][share.rows] = share.readings.values(
+                shots[share.projection], rng, seated_rows
+            )
         return [tables[g][index] for g, index in self.subject.rows.pubs]
 
     @cached_property
@@ -147,13 +154,13 @@ class NoisyPasses:
         ]  # for each group (S, U)
         taken = [np.zeros(len(group.rows), bool) for group in groups]
         shares = []
-        for g, index in self.subject.rows.pubs:
+        for number, (g, index) in enumerate(self.subject.rows.pubs):
             fresh = np.unique(index[~taken[g][index]])
             taken[g][fresh] = True
             if len(fresh):
                 own = groups[g]
                 readings = self.noise.readings(own.circuit, own.rows[fresh], copies[g][:, fresh])
-                shares.append(_Share(g, fresh, readings))
+                shares.append(_Share(number, g, fresh, readings))
         return shares
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,7 @@ def plan(
     control_rows: int = 0,
     anchor_rows: int = 0,
     max_loss: float = 0.25,
+    equal_shots: bool = False,
     backends_dir: Path | None = None,
     seed: int = 0,
     tick: Callable[[str], None] | None = None,
@@ -77,6 +79,8 @@ def plan(
         control_rows: As in `submit`; they are in the price.
         anchor_rows: As in `submit`; they are in the price.
         max_loss: As in `submit`.
+        equal_shots: Whether all rows are to have as many shots, also those of projections that
+            hardly move a logit.
         backends_dir: A folder of profiles to search first.
         seed: Of all draws.
         tick: Told in a few words what is looked at.
@@ -103,10 +107,25 @@ def plan(
     request = Accuracy.of(tolerance, agreement)
     _, profile = find_measured(backend, backends_dir, settings)
     source = data if isinstance(data, Source) else Source.of(data)
-    return Planner(
-        model, profile, pricing_device(profile), request, budget_seconds, control_rows,
-        anchor_rows, max_loss, seed, tick,
-    ).plan(source.images, source.labels.ndim == 2, validation)  # fmt: skip
+    kept = Conditions(budget_seconds, max_loss, control_rows, anchor_rows, equal_shots)
+    planner = Planner(model, profile, pricing_device(profile), request, kept, seed, tick)
+    return planner.plan(source.images, source.labels.ndim == 2, validation)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a plan has to keep beside the accuracy."""
+
+    budget: float | None = None
+    """QPU seconds; None for no limit."""
+    max_loss: float = 0.25
+    """The share of the budget that losing one job may lose."""
+    control_rows: int = 0
+    """Rows of each circuit that run once more, alone."""
+    anchor_rows: int = 0
+    """Rows of each circuit that every job runs besides."""
+    equal_shots: bool = False
+    """Whether no projection may have fewer shots than others."""
 
 
 class Planner:
@@ -117,10 +136,7 @@ class Planner:
         profile: What it states of `HELD` is not changed.
         device: With the calibration to plan on.
         request: What must be met.
-        budget: QPU seconds, or no limit.
-        control_rows: See `plan`.
-        anchor_rows: See `plan`.
-        max_loss: See `plan`.
+        kept: What is to be kept besides.
         seed: Of all draws.
         tick: Told in a few words what is looked at.
     """
@@ -131,18 +147,13 @@ class Planner:
         profile: FakeProfile | IbmProfile,
         device: BackendV2,
         request: Accuracy,
-        budget: float | None = None,
-        control_rows: int = 0,
-        anchor_rows: int = 0,
-        max_loss: float = 0.25,
+        kept: Conditions | None = None,
         seed: int = 0,
         tick: Callable[[str], None] | None = None,
     ) -> None:
         check_calibrated(device)
         self.model, self.profile, self.device, self.request = model, profile, device, request
-        self.budget, self.max_loss = budget, max_loss
-        self.control_rows, self.anchor_rows = control_rows, anchor_rows
-        self.seed, self.tick = seed, tick
+        self.kept, self.seed, self.tick = kept or Conditions(), seed, tick
 
     def plan(self, images: Tensor, several: bool, validation: Given | None = None) -> RunPlan:
         """The cheapest plan for some images.
@@ -159,7 +170,7 @@ class Planner:
         best = search.cheapest()
         if best is None:
             raise self._unreachable(search)
-        if self.budget is not None and best.candidate.seconds > self.budget:
+        if self.kept.budget is not None and best.candidate.seconds > self.kept.budget:
             raise self._too_dear(search, best)
         trials = sorted(search.trials.values(), key=lambda trial: trial.candidate.seconds)
         check = self._check(search, best, validation) if validation is not None else None
@@ -180,14 +191,20 @@ class Planner:
             several: Whether an image may have several labels.
         """
         subject = self._subject(images)
-        rows = count_rows(self.model, images[:1])
-        seconds = MAX_JOB_SECONDS if self.budget is None else self.max_loss * self.budget
+        rows, kept = count_rows(self.model, images[:1]), self.kept
+        seconds = MAX_JOB_SECONDS if kept.budget is None else kept.max_loss * kept.budget
         workload = PricedRows(
-            tuple(len(images) * n for n in rows), seconds, self.control_rows, self.anchor_rows
-        )
+            tuple(len(images) * n for n in rows), seconds, kept.control_rows, kept.anchor_rows,
+            len(subject.rows.pubs),
+        )  # fmt: skip
         candidates = Candidates(self._circuits(), self.profile, self.device, workload, self._held())
         labels = drawn_labels(subject.exact, np.random.default_rng([self.seed, 3]), several=several)
-        return Search(subject, candidates, self.request, labels, several, self.seed, self.tick)
+        search = Search(
+            subject, candidates, self.request, labels, several, seed=self.seed, tick=self.tick
+        )
+        if not (kept.equal_shots or kept.control_rows or kept.anchor_rows or len(rows) > 1):
+            search.allocate()
+        return search
 
     def _subject(self, images: Tensor) -> Subject:
         rows = walk(self.model, images, [], [], BATCH)
@@ -213,7 +230,7 @@ class Planner:
         split = as_split(validation)
         subject = self._subject(split.tensors()[0])
         passes = NoisyPasses(subject, search.noise_of(best.candidate.layout), self.seed + 1)
-        drawn = passes.logits(best.candidate.shots, range(CLOSE))
+        drawn = passes.logits(best.candidate.shots_by_projection, range(CLOSE))
         labels = split.labels
         truth = labels if search.several else indicators(labels, subject.exact.shape[1])
         losses = predict_losses(subject.exact, drawn, truth[None].astype(np.float32),
@@ -232,17 +249,18 @@ class Planner:
 
     def _too_dear(self, search: Search, best: Trial) -> JobError:
         """Why the budget does not suffice, and what it buys."""
-        assert self.budget is not None
-        closest = search.closest(self.budget)
+        budget = self.kept.budget
+        assert budget is not None
+        closest = search.closest(budget)
         buys = "It buys nothing of this size"
-        if closest.candidate.seconds <= self.budget:
+        if closest.candidate.seconds <= budget:
             buys = (
                 f"It buys {self.request.reached(closest.prediction)} with "
                 f"{closest.candidate.describe()}, for {closest.candidate.seconds:,.1f}"
             )
         return JobError(
             f"The cheapest plan for {self.request.describe()} costs {best.candidate.seconds:,.1f} "
-            f"QPU seconds ({best.candidate.describe()}), over the budget of {self.budget:g}. "
+            f"QPU seconds ({best.candidate.describe()}), over the budget of {budget:g}. "
             f"{buys}; or set a larger budget_seconds."
         )
 

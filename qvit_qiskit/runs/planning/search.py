@@ -24,6 +24,11 @@ from qvit_qiskit.runs.planning.predicted_losses import (
     join_predictions,
     predict_losses,
 )
+from qvit_qiskit.runs.planning.quiet_projections import (
+    Allocation,
+    allocate,
+    noise_by_projection,
+)
 from qvit_qiskit.runs.planning.request import Accuracy
 
 QUICK, CLOSE, LAST = 16, 48, 96
@@ -56,6 +61,7 @@ class Search:
         request: What must be met.
         labels: Indicators drawn from the exact model's probabilities, (label draws, n, classes).
         several: Whether an image may have several labels.
+        allocation: See there.
         seed: Of all draws.
         tick: Told in a few words what is looked at.
     """
@@ -65,6 +71,8 @@ class Search:
     request: Accuracy
     labels: np.ndarray
     several: bool
+    allocation: Allocation | None = None
+    """Which projections may have fewer shots; None for equal shots."""
     seed: int = 0
     tick: Callable[[str], None] | None = None
     trials: dict[tuple[Arrangement, int], Trial] = field(default_factory=dict)
@@ -72,6 +80,14 @@ class Search:
     limits: dict[Arrangement, Trial] = field(default_factory=dict)
     """Arrangements with infinitely many shots."""
     _passes: dict[Arrangement, NoisyPasses] = field(default_factory=dict)
+
+    def allocate(self) -> None:
+        """Find the projections that may have fewer shots, on a device without an error."""
+        layout = self.candidates.layout(self.candidates.most(0, self.candidates.readouts[0]))
+        perfect = CopyNoise(layout, self.candidates.device.target, perfect=True)
+        self._say("which projections need few shots")
+        passes = NoisyPasses(self.subject, perfect, self.seed)
+        self.allocation = allocate(noise_by_projection(passes))
 
     def cheapest(self) -> Trial | None:
         """The cheapest candidate that meets the request; None if none does."""
@@ -101,10 +117,12 @@ class Search:
                 most = self.candidates.most(level, readout)
                 for arrangement in (most, *self.candidates.fewer(most)):
                     layout = self.candidates.layout(arrangement)
-                    options = [Candidate(layout, shots) for shots in shot_ladder(layout.mitigation)]
+                    options = [
+                        self.candidate(layout, shots) for shots in shot_ladder(layout.mitigation)
+                    ]
                     fits = [one for one in options if one.seconds <= budget] or options[:1]
                     shots = min(fits[-1].shots, PLENTY) if math.isinf(budget) else fits[-1].shots
-                    trials.append(self.look(Candidate(layout, shots)))
+                    trials.append(self.look(self.candidate(layout, shots)))
         affordable = [trial for trial in trials if trial.candidate.seconds <= budget]
         if not affordable:
             return min(trials, key=lambda trial: trial.candidate.seconds)
@@ -138,7 +156,7 @@ class Search:
         ladder = [shots for shots in shot_ladder(rough.mitigation) if shots >= least]
         if not ladder:
             return False
-        return best is None or rough.price(ladder[0]).seconds < best.candidate.seconds
+        return best is None or self.candidate(rough, ladder[0]).seconds < best.candidate.seconds
 
     def _readout(self, level: Literal[0, 1, 2], least: int) -> Arrangement:
         """The most copies in the readout that loses less at twice the least shots."""
@@ -150,14 +168,16 @@ class Search:
             layout = self.candidates.layout(arrangement)
             ladder = shot_ladder(layout.mitigation)
             shots = next((s for s in ladder if s >= 2 * least), ladder[-1])
-            trials.append(self.look(Candidate(layout, shots)))
+            trials.append(self.look(self.candidate(layout, shots)))
         losses = [self.request.excess(trial.prediction) for trial in trials]
         return ways[int(np.argmin(losses))]
 
     def _better(self, layout: ChipLayout, least: int, best: Trial | None) -> Trial | None:
         """The cheapest candidate of a layout, if it is cheaper than the best so far."""
         options = [
-            Candidate(layout, shots) for shots in shot_ladder(layout.mitigation) if shots >= least
+            self.candidate(layout, shots)
+            for shots in shot_ladder(layout.mitigation)
+            if shots >= least
         ]
         if best:
             options = [one for one in options if one.seconds < best.candidate.seconds]
@@ -189,7 +209,7 @@ class Search:
     def _next(self, candidate: Candidate) -> Trial | None:
         """The same with the next number of shots; None above the last."""
         more = [s for s in shot_ladder(candidate.layout.mitigation) if s > candidate.shots]
-        return self.look(Candidate(candidate.layout, more[0])) if more else None
+        return self.look(self.candidate(candidate.layout, more[0])) if more else None
 
     def _least_shots(self, reference: ChipLayout) -> int | None:
         """The shots that a device without an error needs; None if none suffice."""
@@ -218,7 +238,7 @@ class Search:
             self._say(f"{key.describe()}, any number of shots")
             drawn = self._passes_of(layout).logits(None, range(QUICK if key.k != 1 else 1))
             losses = self._predict(drawn)
-            candidate = Candidate(layout, shot_ladder(layout.mitigation)[-1])
+            candidate = self.candidate(layout, shot_ladder(layout.mitigation)[-1])
             self.limits[key] = Trial(candidate, losses, self.request.chance(losses) >= SURE)
         return self.limits[key]
 
@@ -235,11 +255,12 @@ class Search:
             return self.trials[key]
         self._say(f"{key[0].describe()}, {candidate.shots:,} shots")
         passes, start = self._passes_of(candidate.layout), CLOSE if fresh else 0
+        shots = candidate.shots_by_projection
         first = draws if fresh else QUICK
-        losses = self._predict(passes.logits(candidate.shots, range(start, start + first)))
+        losses = self._predict(passes.logits(shots, range(start, start + first)))
         chance = self.request.chance(losses)
         if not fresh and CLEAR[0] < chance < CLEAR[1]:
-            more = self._predict(passes.logits(candidate.shots, range(first, draws)))
+            more = self._predict(passes.logits(shots, range(first, draws)))
             losses = join_predictions([losses, more])
             chance = self.request.chance(losses)
         self.trials[key] = Trial(candidate, losses, chance >= SURE)
@@ -252,6 +273,20 @@ class Search:
             layout: Compiled.
         """
         return self._passes_of(layout).noise
+
+    def candidate(self, layout: ChipLayout, shots: int) -> Candidate:
+        """A layout with so many shots, fewer for quiet projections where that is cheaper.
+
+        Args:
+            layout: Compiled.
+            shots: Of every row, or of those of the projections that are not quiet.
+        """
+        equal = Candidate(layout, shots)
+        split = self.allocation.at(shots, layout.mitigation) if self.allocation else None
+        if split is None:
+            return equal
+        shares = Candidate(layout, *split)
+        return shares if shares.seconds < equal.seconds else equal
 
     def _passes_of(self, layout: ChipLayout) -> NoisyPasses:
         if layout.arrangement not in self._passes:
