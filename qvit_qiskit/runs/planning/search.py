@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -83,16 +84,23 @@ class Search:
 
     def allocate(self) -> None:
         """Find the projections that may have fewer shots, on a device without an error."""
-        layout = self.candidates.layout(self.candidates.most(0, self.candidates.readouts[0]))
-        perfect = CopyNoise(layout, self.candidates.device.target, perfect=True)
         self._say("which projections need few shots")
-        passes = NoisyPasses(self.subject, perfect, self.seed)
-        self.allocation = allocate(noise_by_projection(passes))
+        self.allocation = allocate(noise_by_projection(self._perfect))
+
+    @cached_property
+    def _reference(self) -> ChipLayout:
+        """With the most copies, at level 0."""
+        return self.candidates.layout(self.candidates.most(0, self.candidates.readouts[0]))
+
+    @cached_property
+    def _perfect(self) -> NoisyPasses:
+        """A device without an error."""
+        noise = CopyNoise(self._reference, self.candidates.device.target, perfect=True)
+        return NoisyPasses(self.subject, noise, self.seed)
 
     def cheapest(self) -> Trial | None:
         """The cheapest candidate that meets the request; None if none does."""
-        reference = self.candidates.layout(self.candidates.most(0, self.candidates.readouts[0]))
-        least = self._least_shots(reference)
+        reference, least = self._reference, self._least_shots()
         if least is None:
             return None
         best: Trial | None = None
@@ -211,17 +219,13 @@ class Search:
         more = [s for s in shot_ladder(candidate.layout.mitigation) if s > candidate.shots]
         return self.look(self.candidate(candidate.layout, more[0])) if more else None
 
-    def _least_shots(self, reference: ChipLayout) -> int | None:
+    def _least_shots(self) -> int | None:
         """The shots that a device without an error needs; None if none suffice."""
-        layout = reference.at_level(0)
-        passes = NoisyPasses(
-            self.subject, CopyNoise(layout, self.candidates.device.target, perfect=True), self.seed
-        )
         self._say("shots of a perfect device")
-        ladder = shot_ladder(layout.mitigation)
+        ladder = shot_ladder(self._reference.mitigation)
         least = ladder[0]
         for place in range(0, len(ladder), STEPS):
-            drawn = passes.logits(ladder[place], range(QUICK // 2))
+            drawn = self._perfect.logits(ladder[place], range(QUICK // 2))
             if self.request.chance(self._predict(drawn)) >= SURE:
                 return least
             least = ladder[min(place + 1, len(ladder) - 1)]
