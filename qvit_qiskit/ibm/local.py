@@ -117,7 +117,9 @@ class LocalSender:
         count = f"{rows:,} rows and {shots:,} shots"
         if taken != shots:
             count += f" (of which level {self.mitigation.level} makes {taken:,})"
-        time = f"about {max(1, round(seconds / 60)):,} minutes" if chains else "hours"
+        minutes = max(1, round(seconds / 60))
+        time = f"{minutes} minutes" if minutes < 120 else f"{minutes / 60:,.0f} hours"
+        time = f"about {time}" if chains else "hours"
         raise RouteError(
             f"Expected a rehearsal of at most {MAX_STATE_QUBITS} qubits a copy, or of a chain in "
             f"at most {MAX_SECONDS / 60:.0f} minutes a job, but got {max(map(_width, wide))} "
