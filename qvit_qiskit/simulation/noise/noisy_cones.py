@@ -164,7 +164,16 @@ class ConeCompiler:
         means = self.program(basis)
         reach = [*means.reach, *[frozenset[int]()] * (outputs - len(means.reach))]
         pairs, products = paired(basis, reach)
-        return Moments(means, self.program(Basis(basis.axes, as_terms(products))), pairs)
+        try:
+            both = self.program(Basis(basis.axes, as_terms(products)))
+        except CircuitError as error:
+            raise CircuitError(
+                "Expected pairs of outputs that depend on few qubits together, since shots of so "
+                "wide a circuit under device noise are drawn with their covariances, but some "
+                "depend on too many. Use ry-chain, fewer layers or a narrower model; exact values "
+                'under noise need no pairs (a profile of kind "aer" without shots).'
+            ) from error
+        return Moments(means, both, pairs)
 
 
 def compile_noisy_cones(

@@ -178,3 +178,11 @@ def test_circuits_without_narrow_cones_are_refused():
     noise = CopyNoise(layout, bundled_device("fake_torino").target)
     with pytest.raises(CircuitError, match="depend on few qubits each under device noise"):
         noise.readings(circuit, np.zeros((2, circuit.num_parameters)), np.zeros(2, int))
+
+
+def test_pairs_of_outputs_that_are_too_wide_are_refused_as_such():
+    circuit, terms = prepared("lattice", 40)
+    layout = placed([(circuit, terms)], "fake_boston", k=1)
+    noise = CopyNoise(layout, bundled_device("fake_boston").target)
+    with pytest.raises(CircuitError, match=r"Expected pairs of outputs .* Use ry-chain"):
+        noise.readings(circuit, np.zeros((2, circuit.num_parameters)), np.zeros(2, int))
