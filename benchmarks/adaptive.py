@@ -206,7 +206,7 @@ def coverage(subject: Subject, rule: StoppingRule, repeats: int, redraws: int) -
     for seed in range(repeats):
         one = run(subject, rule, np.random.default_rng([seed, 2]), linear=True)
         rng = np.random.default_rng([seed, 3])
-        truth = possible_logits(one.logits, one.covariances, rng)
+        truth = possible_logits(one.logits, one.covariances, redraws, rng)
         per_shot = one.covariances * one.shots[:, None, None]
         again = repeat(truth, per_shot, rule, redraws, rng)
         told.append((one, again))

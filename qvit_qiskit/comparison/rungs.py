@@ -196,7 +196,7 @@ class Ladder:
         rule = replace(rule, sizes=rule.sizes[: len(run.pool.shares)])
         rng = np.random.default_rng([self.seed, number, 1])
         return repeat(
-            possible_logits(run.results.logits, covariances, rng),
+            possible_logits(run.results.logits, covariances, self.draws, rng),
             covariances * run.pool.shots[0][:, None, None],
             rule,
             self.draws,

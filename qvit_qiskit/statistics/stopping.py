@@ -119,7 +119,8 @@ def repeat(
     shares. Images are the same every time.
 
     Args:
-        logits: The run's without noise, e.g. `possible_logits`, shape (n, classes).
+        logits: The run's without noise, shape (n, classes); or others in every repeat, e.g.
+            `possible_logits`, shape (repeats, n, classes).
         per_shot: Covariances that one shot a row would give them, shape (n, classes, classes).
         rule: That it followed.
         repeats: How many.
@@ -127,15 +128,16 @@ def repeat(
         multi_label: See `certainty`.
     """
     roots = _roots(per_shot)
-    sums = np.zeros((repeats, *logits.shape))
-    shots = np.zeros((repeats, len(logits)), int)
+    truth = np.broadcast_to(logits, (repeats, *logits.shape[-2:]))
+    sums = np.zeros(truth.shape)
+    shots = np.zeros(truth.shape[:2], int)
     active = np.ones(shots.shape, bool)
     for size in rule.sizes:
         at = np.nonzero(active)  # repeats and images that go on
         image = at[1]
-        normal = rng.standard_normal((len(image), logits.shape[1]))
+        normal = rng.standard_normal((len(image), truth.shape[2]))
         noise = np.einsum("mkl,ml->mk", roots[image], normal)
-        sums[at] += size * logits[image] + np.sqrt(size) * noise
+        sums[at] += size * truth[at] + np.sqrt(size) * noise
         shots[at] += size
         covariances = per_shot[image] / shots[at][:, None, None]
         settled = rule.settled(sums[at] / shots[at][:, None], covariances, multi_label=multi_label)
@@ -144,12 +146,12 @@ def repeat(
 
 
 def possible_logits(
-    logits: np.ndarray, covariances: np.ndarray, rng: np.random.Generator
+    logits: np.ndarray, covariances: np.ndarray, draws: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Logits without shot noise, drawn once from what a measurement leaves possible.
+    """Logits without shot noise, drawn from what a measurement leaves possible.
 
     An answer that was settled early looks surer than it is: repeats of a run around its own logits
-    would be too much alike. Repeats around these are as different as runs are.
+    would be too much alike.
 
     Over the images logits are taken for normal; what is then known of an image is normal as well.
     Mean and covariance over the images are those that maximise the likelihood of all measurements
@@ -160,10 +162,11 @@ def possible_logits(
     Args:
         logits: As they were measured, shape (n, classes).
         covariances: Of their noise, shape (n, classes, classes).
+        draws: How many.
         rng: Draws them.
 
     Returns:
-        Shape (n, classes).
+        Shape (draws, n, classes).
     """
     shrunken, rest = logits, covariances
     if len(logits) > 1:  # else nothing tells how images differ
@@ -177,8 +180,8 @@ def possible_logits(
             known, prior = prior, (_outer(shrunken - mean) + rest).mean(axis=0)
             if np.abs(prior - known).max() <= SAME * np.abs(prior).max():
                 break
-    normal = rng.standard_normal(logits.shape)
-    return np.asarray(shrunken + np.einsum("nkl,nl->nk", _roots(rest), normal))
+    normal = rng.standard_normal((draws, *logits.shape))
+    return np.asarray(shrunken + np.einsum("nkl,dnl->dnk", _roots(rest), normal))
 
 
 def _outer(vectors: np.ndarray) -> np.ndarray:

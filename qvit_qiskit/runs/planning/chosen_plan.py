@@ -49,12 +49,22 @@ class Option:
     quiet_projections: tuple[int, ...] | None = None
     """These projections, by their numbers in the order in which the model asks them."""
 
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Option:
+        """What `dataclasses.asdict` made JSON of.
+
+        Args:
+            record: As JSON holds it.
+        """
+        quiet = record.get("quiet_projections")
+        return cls(**{**record, "quiet_projections": None if quiet is None else tuple(quiet)})
+
     @property
     def quiet(self) -> Quiet | None:
         """Projections with fewer shots; None where all have as many."""
         if self.quiet_shots is None or self.quiet_projections is None:
             return None
-        return Quiet(self.quiet_shots, tuple(self.quiet_projections))
+        return Quiet(self.quiet_shots, self.quiet_projections)
 
     def settings(self) -> dict[str, Any]:
         """The choice as fields of a job spec."""
@@ -137,8 +147,8 @@ class RunPlan:
             record["device"],
             record["images"],
             Accuracy(**record["request"]),
-            Option(**record["choice"]),
-            tuple(Option(**one) for one in record["options"]),
+            Option.from_record(record["choice"]),
+            tuple(Option.from_record(one) for one in record["options"]),
             Check(**record["check"]) if record["check"] else None,
         )
 
