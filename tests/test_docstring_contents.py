@@ -85,12 +85,11 @@ def test_a_field_says_its_shape_or_unit(cls):
 NEVER = {
     ("compare", "CircuitError"): "circuits of a run or a model were measured or made before",
     ("evaluate", "JobError"): "only a route that has a run to write to has one",
-    ("Classifier.cost", "ProfileError"): "it counts on aer-exact, which comes with the package",
-    ("Classifier.cost", "RouteError"): "the same",
-    ("Classifier.cost", "JobError"): "the same",
-    ("Classifier.stage_rows", "ProfileError"): "the same",
-    ("Classifier.stage_rows", "RouteError"): "the same",
-    ("Classifier.stage_rows", "JobError"): "the same",
+    **{
+        (f"Classifier.{name}", error): "it counts on aer-exact, which comes with the package"
+        for name in ("cost", "stage_projections", "stage_rows")
+        for error in ("JobError", "ProfileError", "RouteError")
+    },
     ("StudySpec.all_qubits", "ConfigError"): "a spec with such a width cannot be made",
     ("Evaluation.predicted", "DataError"): "logits that are not finite are refused before",
     ("status", "DataError"): "the same",
