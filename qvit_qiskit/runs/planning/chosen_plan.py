@@ -210,7 +210,7 @@ def shots_in_words(shots: int, quiet: Quiet | None) -> str:
     """
     if quiet is None:
         return f"{shots:,} shots"
-    return f"{shots:,} shots ({quiet.shots:,} of {len(quiet.projections)} quiet projections)"
+    return f"{shots:,} shots ({quiet.shots:,} for {len(quiet.projections)} quiet projections)"
 
 
 def rows_of(options: Sequence[Option], choice: Option | None = None) -> list[dict[str, Any]]:

@@ -119,7 +119,7 @@ def test_a_plan_with_quiet_projections_is_what_is_run(model, tmp_path: Path, mon
     assert quiet is not None
     assert quiet.shots < found.choice.shots
     assert (
-        f"{quiet.shots:,} of {len(quiet.projections)} quiet projections" in found.choice.describe()
+        f"{quiet.shots:,} for {len(quiet.projections)} quiet projections" in found.choice.describe()
     )
     assert RunPlan.from_record(json.loads(json.dumps(found.record()))) == found
     equal = plan(model, images(12), "small", agreement=0.9, backends_dir=tmp_path, equal_shots=True)
