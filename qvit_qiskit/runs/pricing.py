@@ -29,7 +29,7 @@ from qvit_qiskit.hardware.shot_shares import Quiet, estimate_shares
 from qvit_qiskit.hardware.stages.stage import Layout
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.profile import FakeProfile, IbmProfile
-from qvit_qiskit.qnn import QuantumLinear
+from qvit_qiskit.qnn import QuantumLinear, QuantumProjections
 
 USUAL_SHOTS = 1024
 """What a table prices where a profile leaves shots to a plan."""
@@ -73,16 +73,18 @@ class Price:
     job_seconds: float
     """QPU seconds, longer than which no job is planned."""
     projections: int
-    """Of all quantum layers."""
+    """Of the first quantum layer."""
     quiet: Quiet | None
     """Which of them have fewer shots."""
+    shots: int
+    """Per row, as they were asked for."""
     compiled: tuple[Compiled, ...]
     """The model's circuits on the snapshot."""
 
     @property
     def unpacked(self) -> int:
         """Executions without copies side by side."""
-        return self._priced(self.images, self.estimate.shots, 1).executions
+        return self._priced(self.images, self.shots, 1).executions
 
     @property
     def request_bytes(self) -> int:
@@ -91,7 +93,9 @@ class Price:
         It holds the inputs' values; weights are the same in all rows and compressed away, and
         single precision leaves five bytes of eight, three of which are written as four.
         """
-        rows = sum(self.stage_rows) / self.estimate.jobs
+        # the jobs of the quiet share hold most rows
+        priced = self.with_shots(self.quiet.shots) if self.quiet else self.estimate
+        rows = sum(self.stage_rows) / priced.jobs
         again = self.bases * self.mitigation.circuits_per_row
         return math.ceil(rows * self.inputs * again * 5 * 4 / 3)
 
@@ -126,9 +130,10 @@ class Price:
         Args:
             budget: QPU seconds.
         """
-        shots = _largest(lambda n: self._seconds(n, self.images), self.estimate.shots, budget)
-        images = _largest(lambda n: self._seconds(self.estimate.shots, n), self.images, budget)
-        return shots, images
+        shots = _largest(lambda n: self._seconds(n, self.images), self.shots, budget)
+        images = _largest(lambda n: self._seconds(self.shots, n), self.images, budget)
+        few = self.quiet.shots if self.quiet else 0  # the other projections have more
+        return (shots if shots > few else 0), images
 
     def _seconds(self, shots: int, images: int) -> float:
         return self._priced(images, shots, self.copies).seconds
@@ -186,13 +191,14 @@ def price(
         1
     """
     device = device or pricing_device(profile)
-    projections = _circuits(model)
-    programs, longest = _compiled({id(c): c for c in projections}.values(), device, profile)
+    circuits = _circuits(model)
+    projections = _projections(model)
+    programs, longest = _compiled({id(c): c for c in circuits}.values(), device, profile)
     rows = tuple(images * n for n in stage_rows)
     bases = max(len(p) for p in programs)
     copies = min(p[0].k for p in programs)
     found = estimate_shares(
-        rows, shots, quiet, len(projections),
+        rows, shots, quiet, projections,
         timing=longest, mitigation=profile.mitigation, bases=bases, copies=copies,
         control_rows=control_rows, anchor_rows=anchor_rows, job_seconds=job_seconds,
     )  # fmt: skip
@@ -204,13 +210,14 @@ def price(
         rows,
         bases,
         copies,
-        max(c.num_inputs for c in projections),
-        max(c.num_outputs for c in projections),
+        max(c.num_inputs for c in circuits),
+        max(c.num_outputs for c in circuits),
         control_rows,
         anchor_rows,
         job_seconds,
-        len(projections),
+        projections,
         quiet,
+        shots,
         tuple(compiled for program in programs for compiled in program),
     )
 
@@ -362,6 +369,12 @@ def _delay(device: BackendV2) -> tuple[float, float]:
 def _two_qubit_gate(device: BackendV2) -> str:
     names = {"cz", "ecr", "cx"} & set(device.target.operation_names)
     return sorted(names)[0]
+
+
+def _projections(model: nn.Module) -> int:
+    """What the first quantum layer asks together; modules may stand there twice, or elsewhere."""
+    layers = (m for m in model.modules() if isinstance(m, QuantumProjections))
+    return next((3 * layer.heads for layer in layers), 1)
 
 
 def _circuits(model: nn.Module) -> list[QNNCircuit]:

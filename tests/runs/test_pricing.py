@@ -9,12 +9,19 @@ from qvit_qiskit.circuits import QNNCircuit, build_circuit
 from qvit_qiskit.devices.compiled_circuit import compile_bases
 from qvit_qiskit.devices.regions import bundled_device, bundled_names
 from qvit_qiskit.exceptions import RouteError
+from qvit_qiskit.hardware.shot_shares import Quiet
 from qvit_qiskit.hardware.stages.stage import Layout
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.profile import FakeProfile, IbmProfile
-from qvit_qiskit.qnn import QuantumLinear
-from qvit_qiskit.runs.pricing import live_estimate, price, price_circuit, pricing_device
+from qvit_qiskit.qnn import QuantumLinear, QuantumProjections
+from qvit_qiskit.runs.pricing import (
+    Price,
+    live_estimate,
+    price,
+    price_circuit,
+    pricing_device,
+)
 
 
 def ibm(**keys: object) -> IbmProfile:
@@ -59,6 +66,46 @@ def test_what_is_affordable_is_the_most_that_fits() -> None:
         more = price(model, model.stage_rows(), images + 1, profile, 1024)
         assert more.estimate.seconds > budget
         assert found.affordable(1.0) == (0, 0)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_what_is_affordable_with_quiet_projections(level: int) -> None:
+    """Shots that the quiet ones leave for the others, or none are named."""
+    model = build_model(ViTConfig(patch_size=14), seed=0)
+    profile = FakeProfile(kind="fake", device="fake_manila", resilience_level=level)
+    quiet = Quiet(50, (0, 1, 3, 4))
+
+    def priced(images: int, shots: int) -> Price:
+        return price(model, model.stage_rows(), images, profile, shots, quiet=quiet)
+
+    found = priced(40, 1000)
+    assert found.unpacked == found.estimate.executions  # a single copy
+    assert found.with_shots(1000) == found.estimate
+    shots, images = found.affordable(0.7 * found.estimate.seconds)
+    assert 50 < shots < 1000
+    assert 0 < images < 40
+    for one in (priced(40, shots), priced(images, 1000)):
+        assert one.estimate.seconds <= 0.7 * found.estimate.seconds
+    for one in (priced(40, shots + 1), priced(images + 1, 1000)):
+        assert one.estimate.seconds > 0.7 * found.estimate.seconds
+    quietest = priced(40, 51).estimate.seconds
+    assert found.affordable(0.99 * quietest)[0] == 0
+    first = price(model, model.stage_rows(), 40, profile, 50)  # its jobs hold all rows
+    assert found.request_bytes == first.request_bytes
+
+
+def test_the_projections_are_those_that_the_model_asks() -> None:
+    """Not the modules: here Q is K's, and another one is never asked."""
+    model = build_model(ViTConfig(width=2, heads=1, patch_size=14), seed=0)
+    profile = FakeProfile(kind="fake", device="fake_manila", resilience_level=0)
+    plain = price(model, model.stage_rows(), 3, profile, 24, quiet=Quiet(4, (0, 1)))
+    assert plain.estimate.executions == 3 * 12 * 4 + 3 * 4 * 20
+    (projections,) = (m for m in model.modules() if isinstance(m, QuantumProjections))
+    projections.key[0] = projections.query[0]
+    model.unused = QuantumLinear(projections.circuit)
+    tied = price(model, model.stage_rows(), 3, profile, 24, quiet=Quiet(4, (0, 1)))
+    assert (tied.projections,) == model.stage_projections()
+    assert tied.estimate == plain.estimate
 
 
 def test_the_price_counts_bases_and_mitigation() -> None:
