@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -74,9 +75,15 @@ class Quiet:
             count: Projections of the quantum layer.
 
         Raises:
-            JobError: If there are too few or too many shots, no quiet projection or no other, or
-                a projection that the layer does not have.
+            JobError: If a number is not whole, there are too few or too many shots, no quiet
+                projection or no other, or a projection that the layer does not have.
         """
+        whole = all(isinstance(number, Integral) for number in (self.shots, *self.projections))
+        if not whole:
+            raise JobError(
+                f"Expected whole numbers in quiet_shots and quiet_projections, but got "
+                f"{self.shots!r} and {list(self.projections)}."
+            )
         if not 0 < self.shots < shots:
             raise JobError(
                 f"Expected quiet_shots above 0 and below the {shots:,} shots of the other "

@@ -39,6 +39,11 @@ class Terms:
     def record(self) -> dict[str, Any]:
         """As JSON."""
         record = {**asdict(self), "profile": json.loads(self.profile.model_dump_json())}
+        if self.quiet is not None:  # numbers and sequences of whatever kind
+            record["quiet"] = {
+                "shots": int(self.quiet.shots),
+                "projections": [int(number) for number in self.quiet.projections],
+            }
         for name in ("adaptive", "quiet"):  # runs that were begun before there were any say neither
             if record[name] is None:
                 del record[name]

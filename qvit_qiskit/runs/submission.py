@@ -336,6 +336,11 @@ def _check_total(run: HardwareRun) -> None:
     if run.reader.announced:
         return
     dearest = max(chunk.seconds for chunk in layout.chunks)
+    if terms.quiet:  # jobs of the other share, which is not laid out yet, may be dearer
+        few = replace(terms, shots=terms.quiet.shots)
+        quiet = live_estimate(order.count, order.stage_rows, few, layout, projections)
+        loud = (priced.seconds - quiet.seconds) / (priced.jobs - quiet.jobs)
+        dearest = max(dearest, loud)
     least = priced.seconds + whole_seconds(HEADROOM * dearest) - dearest
     if least > run.terms.budget:
         raise JobError(

@@ -127,6 +127,23 @@ def test_the_budget_is_for_both_shares(
     assert not audit.jobs()
 
 
+def test_the_budget_has_room_for_the_limit_of_the_dearer_share(
+    service: Service, profile: Callable[..., str], tmp_path: Path
+) -> None:
+    """Jobs of 2 and 8 seconds: half of the second above both, not of the first."""
+    audit, backend = Audit(service), profile("job")
+    priced = price(
+        qvit(), qvit().stage_rows(), 3, find_measured(backend, None, {})[1], 2000, quiet=QUIET
+    ).estimate
+    assert priced.jobs == 2
+    least = priced.seconds + 0.5 * (priced.seconds - 2.1)
+    with pytest.raises(JobError, match="asks for a budget of"):
+        begin(tmp_path / "run", backend, shots=2000, budget_seconds=least - 1)
+    assert not audit.jobs()
+    done = resume(tmp_path / "run", budget_seconds=least + 1, wait=True, patience=SOON)
+    assert done.state == "finished"
+
+
 @pytest.mark.parametrize(
     ("keys", "depth", "words"),
     [
@@ -134,6 +151,8 @@ def test_the_budget_is_for_both_shares(
         ({"anchor_rows": 2}, 1, "exclude control_rows, anchor_rows"),
         ({"adaptive": Adaptive(4, 0.9)}, 1, "adaptive shots"),
         ({"quiet": Quiet(4, (0, 7))}, 1, "among 0 to 2"),
+        ({"quiet": Quiet(4.5, (0,))}, 1, "whole numbers"),  # type: ignore[arg-type]
+        ({"quiet": Quiet(4, ("0",))}, 1, "whole numbers"),  # type: ignore[arg-type]
         ({"shots": 4}, 1, "below the 4 shots"),
         ({"shots": None, "agreement": 0.5}, 1, "chooses"),
     ],
