@@ -29,5 +29,6 @@ def first_complaint(error: ValidationError) -> str:
     detail: Any = error.errors()[0]
     where = ".".join(str(part) for part in detail["loc"])
     message = str(detail["msg"]).removeprefix("Value error, ")
+    message = message.replace("valid tuple", "valid list")  # what TOML has
     got = "" if detail["type"] in {"missing", "value_error"} else f", but got {detail['input']!r}"
     return f"{where + ': ' if where else ''}{message}{got}."

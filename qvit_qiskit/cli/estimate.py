@@ -74,7 +74,8 @@ def read_stated(
     stated = {name: value for name, value in accuracy.items() if value is not None}
     if stated:  # in place of what the spec asks, shots among it
         Accuracy(**{**dict.fromkeys(accuracy), **stated})
-        fields = {"shots": "auto", **dict.fromkeys(accuracy), **fields, **stated}
+        planned = dict.fromkeys([*accuracy, "quiet_shots", "quiet_projections"])
+        fields = {"shots": "auto", **planned, **fields, **stated}
     return fields
 
 
@@ -147,7 +148,8 @@ def _shares(job: Job) -> dict[str, str]:
     first, spec, quiet = job.first_share, job.spec, job.price.quiet
     if quiet is not None:
         numbers = ", ".join(map(str, quiet.projections))
-        return {"quiet projections": f"{numbers}: {quiet.shots:,} shots each"}
+        few = job.price.mitigation.executed(quiet.shots)
+        return {"quiet projections": f"{numbers}: {few:,} shots each"}
     if first is None:
         return {}
     return {

@@ -302,7 +302,13 @@ def read_written(
         )
     layers, repeated = loaded.model.stage_projections(), spec.control_rows + spec.anchor_rows
     check_adaptive(spec.shares, profile.mitigation, len(layers), repeated)
-    if spec.quiet and isinstance(shots := spec.shots or profile.shots, int):
+    if spec.quiet:
+        shots = spec.shots or profile.shots
+        if shots == "auto":
+            raise JobError(
+                "A plan chooses quiet_shots and quiet_projections by itself. Remove these, or "
+                "state shots."
+            )
         terms = Terms(
             profile, shots, spec.budget_seconds, spec.max_loss, spec.control_rows,
             spec.anchor_rows, spec.shares,

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from qvit_qiskit.cli import run
+from qvit_qiskit.cli.estimate import read_stated
 from qvit_qiskit.models import ViTConfig, build_model
+from qvit_qiskit.runs import Quiet
+from qvit_qiskit.runs.job import read_written
 from qvit_qiskit.runs.overrides import read_settings
 from qvit_qiskit.runs.run_folder import RunFolder
 from qvit_qiskit.training import save_checkpoint
@@ -59,6 +62,23 @@ def test_a_run_keeps_its_settings(job: str, capsys: pytest.CaptureFixture[str]) 
     assert (terms.profile.k, terms.shots, terms.profile.shots) == (3, 16, 1024)
 
 
+QUIET = ["quiet_shots=8", "quiet_projections=[0, 1]"]
+
+
+def test_an_accuracy_stands_in_place_of_quiet_projections(job: str) -> None:
+    """As in that of shots: what a command asks to plan is planned."""
+    both = [word for setting in QUIET for word in ("--set", setting)]
+    asked = read_stated(QUIET, None, None)
+    assert asked == {"quiet_shots": 8, "quiet_projections": [0, 1]}
+    Path("quiet.toml").write_text(JOB + "quiet_shots = 8\nquiet_projections = [0, 1]\n")
+    for spec, stated in (("quiet.toml", []), (job, both)):
+        settings = read_stated(stated[1::2], None, None)
+        assert read_written(Path(spec), settings=settings).spec.quiet == Quiet(8, (0, 1))
+    planned = read_written(Path("quiet.toml"), settings=read_stated([], 0.1, None))
+    assert planned.planned
+    assert planned.spec.quiet is None
+
+
 @pytest.mark.parametrize(
     ("settings", "fragment"),
     [
@@ -74,6 +94,15 @@ def test_a_run_keeps_its_settings(job: str, capsys: pytest.CaptureFixture[str]) 
         (["resilience_level=7"], "--set resilience_level=7"),
         (["backend=fake-turin"], "Did you mean"),
         (["budget_seconds=inf"], "--set budget_seconds=inf"),
+        (QUIET[:1], "belong together"),
+        ([*QUIET, "shots=8"], "below the 8 shots"),
+        ([*QUIET, "shots=auto"], "or state shots"),
+        ([*QUIET, "tolerance=0.1", "shots=auto"], "remove these"),
+        ([*QUIET, "anchor_rows=1"], "exclude control_rows, anchor_rows"),
+        ([QUIET[0], "quiet_projections=0"], "a valid list"),
+        ([QUIET[0], "quiet_projections=[6]"], "among 0 to 5"),
+        (["quiet_shots=four", QUIET[1]], "--set quiet_shots=four"),
+        (["quiet_shots=4.5", QUIET[1]], "quiet_shots: "),
     ],
 )
 @pytest.mark.parametrize("command", ["estimate", "submit"])

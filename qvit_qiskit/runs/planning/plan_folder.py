@@ -69,7 +69,8 @@ def planned_spec(plan: RunPlan, spec: JobSpec, path: Path) -> str:
     fields = spec.model_dump(mode="json", exclude_unset=True) | plan.settings()
     if spec.dataset not in names():
         fields["dataset"] = str((path.parent / spec.dataset).resolve())
-    dropped = ("tolerance", "agreement", "checkpoint")
+    dropped = {"tolerance", "agreement", "checkpoint"}
+    dropped |= {"quiet_shots", "quiet_projections"} - set(plan.settings())  # what no plan chose
     kept = {n: v for n, v in fields.items() if n not in dropped and v is not None}
     said = "".join(f"# {line}\n" for line in plan.lines())
     return said + "".join(f"{name} = {_toml(value)}\n" for name, value in kept.items())

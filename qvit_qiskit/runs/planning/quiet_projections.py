@@ -14,6 +14,7 @@ import numpy as np
 
 from qvit_qiskit.devices.prices import Mitigation
 from qvit_qiskit.hardware.shot_shares import Quiet
+from qvit_qiskit.hardware.stages.stage import Rows
 from qvit_qiskit.runs.planning.noisy_passes import NoisyPasses
 
 LOOKS, SHOTS = 4, 64
@@ -71,6 +72,16 @@ def allocate(noise: np.ndarray) -> Allocation | None:
             ratio = float(np.sqrt(few / quiet) / np.sqrt(many / (count - quiet)))
             best, cost = Allocation(tuple(sorted(map(int, order[:quiet]))), ratio), part
     return best
+
+
+def share_rows(rows: Rows) -> bool:
+    """Whether projections share rows, so that one's shots are another's: those with equal weights.
+
+    Args:
+        rows: Of a quantum layer.
+    """
+    each = sum(len(np.unique(index)) for _, index in rows.pubs)
+    return each > sum(len(group.rows) for group in rows.groups)
 
 
 def noise_by_projection(passes: NoisyPasses) -> np.ndarray:

@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from qvit_qiskit.hardware.shot_shares import Quiet
 from qvit_qiskit.runs.planning.candidates import STEPS, Candidate, Candidates, shot_ladder
 from qvit_qiskit.runs.planning.chip_layout import Arrangement, ChipLayout
 from qvit_qiskit.runs.planning.copy_noise import CopyNoise
@@ -29,6 +30,7 @@ from qvit_qiskit.runs.planning.quiet_projections import (
     Allocation,
     allocate,
     noise_by_projection,
+    share_rows,
 )
 from qvit_qiskit.runs.planning.request import Accuracy
 
@@ -76,7 +78,7 @@ class Search:
     """Which projections may have fewer shots; None for equal shots."""
     seed: int = 0
     tick: Callable[[str], None] | None = None
-    trials: dict[tuple[Arrangement, int], Trial] = field(default_factory=dict)
+    trials: dict[tuple[Arrangement, int, Quiet | None], Trial] = field(default_factory=dict)
     """All that were looked at, by arrangement and shots."""
     limits: dict[Arrangement, Trial] = field(default_factory=dict)
     """Arrangements with infinitely many shots."""
@@ -84,6 +86,8 @@ class Search:
 
     def allocate(self) -> None:
         """Find the projections that may have fewer shots, on a device without an error."""
+        if share_rows(self.subject.rows):
+            return
         self._say("which projections need few shots")
         self.allocation = allocate(noise_by_projection(self._perfect))
 
@@ -254,7 +258,7 @@ class Search:
             draws: At most, of shots and seats; fewer where the first ones are clear.
             fresh: Whether to take draws that no earlier look has taken, all of them.
         """
-        key = (candidate.layout.arrangement, candidate.shots)
+        key = (candidate.layout.arrangement, candidate.shots, candidate.quiet)
         if key in self.trials and not fresh:
             return self.trials[key]
         self._say(f"{key[0].describe()}, {candidate.shots:,} shots")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from itertools import combinations
 from pathlib import Path
 
@@ -18,14 +19,17 @@ from qvit_qiskit.hardware.run_reader import RunReader
 from qvit_qiskit.inference.prediction import predict
 from qvit_qiskit.models import ViTConfig, build_model
 from qvit_qiskit.profile import FakeProfile
+from qvit_qiskit.qnn import QuantumProjections
 from qvit_qiskit.runs import RunPlan
 from qvit_qiskit.runs.job import read_job
 from qvit_qiskit.runs.planning import quiet_projections, search
 from qvit_qiskit.runs.planning.copy_noise import CopyNoise
 from qvit_qiskit.runs.planning.noisy_passes import NoisyPasses
+from qvit_qiskit.runs.planning.plan_folder import planned_spec
 from qvit_qiskit.runs.planning.planner import Planner
 from qvit_qiskit.runs.planning.quiet_projections import Allocation, allocate, noise_by_projection
 from qvit_qiskit.runs.planning.request import Accuracy
+from qvit_qiskit.runs.spec import JobSpec
 
 PROFILE = 'kind = "fake"\ndevice = "fake_manila"\nshots = "auto"\nresilience_level = 0\nk = 1\n'
 
@@ -109,6 +113,18 @@ def test_the_noise_of_all_projections_is_that_of_each(model, monkeypatch) -> Non
     )
 
 
+def test_projections_that_share_rows_have_equal_shots(model) -> None:
+    """Where K is Q nobody can say whose shots a row has."""
+    device, tied = bundled_device("fake_manila"), deepcopy(model)
+    (projections,) = (m for m in tied.modules() if isinstance(m, QuantumProjections))
+    projections.key[0] = projections.query[0]
+    profile = FakeProfile(kind="fake", device="fake_manila", k=1)
+    tokens = images(4).tensors()[0]
+    for one, equal in ((model, False), (tied, True)):
+        made = Planner(one, profile, device, Accuracy(0.01)).search(tokens, several=False)
+        assert (made.allocation is None) == equal
+
+
 def test_a_plan_with_quiet_projections_is_what_is_run(model, tmp_path: Path, monkeypatch) -> None:
     """Planned, written as a spec, priced from it, and run: the same executions everywhere."""
     for name in ("QUICK", "CLOSE", "LAST"):
@@ -125,6 +141,12 @@ def test_a_plan_with_quiet_projections_is_what_is_run(model, tmp_path: Path, mon
     equal = plan(model, images(12), "small", agreement=0.9, backends_dir=tmp_path, equal_shots=True)
     assert equal.choice.quiet is None
     assert found.choice.seconds < equal.choice.seconds
+    stated = JobSpec(
+        dataset="phantom", backend="small", budget_seconds=9, shots=99, quiet_shots=9,
+        quiet_projections=(0,),
+    )  # fmt: skip
+    assert "quiet" not in planned_spec(equal, stated, tmp_path).split("dataset =")[1]
+    assert f"quiet_shots = {quiet.shots}\n" in planned_spec(found, stated, tmp_path)
 
     done = submit(model, images(12), "small", tmp_path / "run", budget_seconds=600, wait=True,
                   agreement=0.9, backends_dir=tmp_path)  # fmt: skip
