@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ from qvit_qiskit.hardware.shot_shares import SharePool
 from qvit_qiskit.hardware.stages.stored_stage import StoredStage
 from qvit_qiskit.hardware.values.floors import raised, square_root
 from qvit_qiskit.hardware.values.outputs import Outputs
-from qvit_qiskit.hardware.values.readout_factors import Shared
+from qvit_qiskit.hardware.values.readout_factors import Calibrated, Shared
 from qvit_qiskit.inference.layer_estimator import Layer
 from qvit_qiskit.inference.passes import BATCH, run_pass
 from qvit_qiskit.runs.results import layer_of
@@ -132,6 +132,41 @@ class PooledNoise:
     def draw(self, rng: np.random.Generator) -> list[np.ndarray]:
         """One Gaussian draw: for each projection its error, shape (R, K)."""
         return self.pool.mean([share.draw(rng) for share in self.shares])
+
+
+def pooled_calibration(pool: SharePool, places: Sequence[Executions]) -> Calibrated | None:
+    """What the calibrations of all shares leave for the pooled rows, and what rows share of them.
+
+    Args:
+        pool: Shares of a layer, all of the same images.
+        places: Where the rows of each ran.
+
+    Returns:
+        For the rows as the first share has them; None where nothing was calibrated.
+    """
+    first = pool.shares[0].rows
+    own = [np.zeros((len(g.rows), len(g.terms), len(g.terms))) for g in first.groups]
+    shared: list[Shared] = []
+    for share, where in zip(pool.shares, places, strict=True):
+        if where.calibrated is None:
+            return None
+        groups = share.rows.groups
+        homes = [(0, np.zeros(len(group.rows), int)) for group in groups]  # group and rows in first
+        weights = [np.zeros((len(group.rows), 1, 1)) for group in groups]
+        for number, (g, index) in zip(share.projections, share.rows.pubs, strict=True):
+            home, whole = first.pubs[number]
+            homes[g][1][index] = whole
+            homes[g] = (home, homes[g][1])
+            weights[g][index] = share.shots / pool.shots[number, 0]  # all images have as many
+        for (home, rows), weight, left, group in zip(
+            homes, weights, where.calibrated.own, groups, strict=True
+        ):
+            own[home][rows] += weight**2 * raised(left, group, share.shots)
+        for one in where.calibrated.shared:
+            home, rows = homes[one.group]
+            pull = weights[one.group][one.rows] * one.pull
+            shared.append(replace(one, group=home, rows=rows[one.rows], pull=pull))
+    return Calibrated(own, shared)
 
 
 def own_covariances(where: Executions, layer: Sequence[Outputs]) -> list[np.ndarray]:

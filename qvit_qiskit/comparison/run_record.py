@@ -14,6 +14,7 @@ from torch import nn
 
 from qvit_qiskit.circuits.measurement_bases import Basis
 from qvit_qiskit.comparison.evidence import AnchorSeries, Executions
+from qvit_qiskit.comparison.propagation import pooled_calibration
 from qvit_qiskit.devices.compiled_circuit import Compiled
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.shot_shares import SharePool
@@ -140,10 +141,11 @@ def read_recorded(run: Path | str) -> RunRecord:
         shares = folder.reader.layers[0]
         times = sorted(time for stage in shares for time in stage.times.values())
         stamps = tuple(time.astimezone(UTC).isoformat() for time in times)
-        # A row has another place on the chip in every share.
-        where = Executions(shares[0].rows, times=stamps)
         pool = SharePool.of(shares, len(source.labels))
         places = tuple(_executions(folder, stage) for stage in shares)
+        # A row has another place on the chip in every share.
+        calibrated = pooled_calibration(pool, places)
+        where = Executions(shares[0].rows, times=stamps, calibrated=calibrated)
         return RunRecord(Path(run), folder, results, source, [where], pool, places)
     measured = folder.reader.stages[: len(results.layers)]
     executions = [_executions(folder, stage) for stage in measured]

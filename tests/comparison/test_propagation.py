@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,17 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qiskit.quantum_info import SparsePauliOp
 
+from qvit_qiskit import load, submit
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.comparison.attribution import residuals
 from qvit_qiskit.comparison.evidence import Executions
-from qvit_qiskit.comparison.propagation import ShotNoise, redraw
+from qvit_qiskit.comparison.findings.bias import errors_of, zero_bias
+from qvit_qiskit.comparison.propagation import PooledNoise, ShotNoise, redraw
+from qvit_qiskit.comparison.run_record import read_recorded
 from qvit_qiskit.comparison.rungs import Ladder, shots_estimator
+from qvit_qiskit.data import stratified_subset
 from qvit_qiskit.execution import registry
 from qvit_qiskit.hardware.stages.stage import Group, Rows
 from qvit_qiskit.hardware.values.floors import observable_ranges, saturated_variance, with_floor
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.inference.passes import run_pass
 from qvit_qiskit.models import ViTConfig, build_model
+from qvit_qiskit.runs import Quiet
 
 SHOTS, DRAWS = 100, 150
 
@@ -122,3 +129,30 @@ def test_draws_of_one_seed_are_the_same(rng: np.random.Generator) -> None:
     ]
     np.testing.assert_array_equal(found[0], found[1])
     assert not np.array_equal(found[0], found[2])  # type: ignore[arg-type]
+
+
+@pytest.mark.check
+def test_a_quiet_run_knows_what_calibrations_its_rows_share(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    """Errors of means over rows, against redraws of both shares with calibrations of their own."""
+    (tmp_path / "small.toml").write_text('kind = "fake"\ndevice = "fake_manila"\nk = 1\n')
+    model = build_model(ViTConfig(width=2, heads=1, patch_size=14), seed=0)
+    images = stratified_subset(load("phantom").test, 12, seed=0)
+    submit(
+        model, images, "small", tmp_path / "run", budget_seconds=600, wait=True, shots=640,
+        quiet=Quiet(64, (0, 1)), settings={"resilience_level": 1}, backends_dir=tmp_path,
+    )  # fmt: skip
+    run = read_recorded(tmp_path / "run")
+    assert run.pool is not None
+    rung, _ = Ladder(model, run.source.images, draws=0).recorded("run", run, None, 1)
+    found = zero_bias(errors_of(rung, 0), "output").errors
+    noise = PooledNoise.of(run.pool, run.folder.reader.layers[0], run.shares)
+    means = []
+    for _ in range(3000):
+        (group,) = run.executions[0].rows.groups
+        drawn = np.zeros((len(group.rows), len(group.terms)))
+        for (_, index), errors in zip(run.executions[0].rows.pubs, noise.draw(rng), strict=True):
+            drawn[index] = errors
+        means.append(drawn.mean(axis=0))
+    np.testing.assert_allclose(found, np.std(means, axis=0), rtol=0.05)
