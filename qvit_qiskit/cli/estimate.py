@@ -148,8 +148,7 @@ def _shares(job: Job) -> dict[str, str]:
     first, spec, quiet = job.first_share, job.spec, job.price.quiet
     if quiet is not None:
         numbers = ", ".join(map(str, quiet.projections))
-        few = job.price.mitigation.executed(quiet.shots)
-        return {"quiet projections": f"{numbers}: {few:,} shots each"}
+        return {"quiet projections": f"{numbers}: {job.price.estimate.quiet_shots:,} shots each"}
     if first is None:
         return {}
     return {

@@ -129,9 +129,9 @@ class Estimate(Card):
     rows: int
     """Circuits with their own angles, over all stages."""
     stages: int
-    """Queue waits: one per quantum layer."""
+    """Queue waits: one for each quantum layer, or for each share of its shots."""
     shots: int
-    """Executed per circuit, rounding included."""
+    """Executed per circuit, at most where they are not equal, rounding included."""
     executions: int
     """Of circuits, over all stages: shots times circuits, of which one may hold several copies."""
     jobs: int
@@ -141,6 +141,8 @@ class Estimate(Card):
     timing: Timing
     anchor_executions: int = 0
     """Those of `executions` that repeat the same rows in every job."""
+    quiet_shots: int = 0
+    """Executed per circuit of quiet projections; 0 where there are none."""
 
     def money(self, plan: str) -> float:
         """Price on a plan of the dated table, in its currency."""
@@ -155,9 +157,10 @@ class Estimate(Card):
         """What a shell and a notebook show."""
         table = prices()
         money = ", ".join(f"{plan} {self.money(plan):.2f}" for plan in table["per_second"])
+        few = f" ({self.quiet_shots:,} for quiet projections)" if self.quiet_shots else ""
         facts = {
             "device": self.timing.device,
-            "rows": f"{self.rows:,} in {self.stages} stage(s), {self.shots:,} shots each",
+            "rows": f"{self.rows:,} in {self.stages} stage(s), {self.shots:,} shots each{few}",
             "executions": f"{self.executions:,} in {self.jobs} job(s)",
             "QPU time": f"{self.seconds:,.1f} s, estimated",
             "of the Open plan's ten minutes": f"{self.open_plan_share:.1%}",
@@ -232,6 +235,7 @@ def joined(shares: Sequence[Estimate]) -> Estimate:
         seconds=sum(share.seconds for share in shares),
         timing=shares[0].timing,
         anchor_executions=sum(share.anchor_executions for share in shares),
+        quiet_shots=shares[0].shots if len(shares) > 1 else 0,
     )
 
 

@@ -81,6 +81,8 @@ def test_what_is_affordable_with_quiet_projections(level: int) -> None:
     found = priced(40, 1000)
     assert found.unpacked == found.estimate.executions  # a single copy
     assert found.with_shots(1000) == found.estimate
+    few = {0: 50, 1: 64}[level]  # in batches of 64
+    assert f"shots each ({few} for quiet projections)" in " ".join(str(found.estimate).split())
     shots, images = found.affordable(0.7 * found.estimate.seconds)
     assert 50 < shots < 1000
     assert 0 < images < 40
