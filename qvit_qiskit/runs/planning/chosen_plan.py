@@ -66,6 +66,11 @@ class Option:
             return None
         return Quiet(self.quiet_shots, self.quiet_projections)
 
+    @property
+    def both_shots(self) -> str:
+        """Shots in a table: of every row, or of loud and quiet projections."""
+        return f"{self.shots:,}" + (f" / {self.quiet_shots:,}" if self.quiet_shots else "")
+
     def settings(self) -> dict[str, Any]:
         """The choice as fields of a job spec."""
         quiet = {"quiet_shots": self.quiet_shots, "quiet_projections": self.quiet_projections}
@@ -224,8 +229,7 @@ def rows_of(options: Sequence[Option], choice: Option | None = None) -> list[dic
         {
             "": "→" if option == choice else "",
             "QPU s": f"{option.seconds:,.1f}",
-            "shots": f"{option.shots:,}"
-            + (f" / {option.quiet_shots:,}" if option.quiet_shots else ""),
+            "shots": option.both_shots,
             "k": str(option.k),
             "level": str(option.resilience_level),
             "read by": option.readout,

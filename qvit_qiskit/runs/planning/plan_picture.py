@@ -34,7 +34,7 @@ def draw_plan(plan: RunPlan) -> Figure:
     _, bound = _losses(best, agreement)
     panel.plot([best.seconds], [bound], "o", color="none", markeredgecolor="0.1", markersize=13)
     panel.annotate(
-        f"{best.shots:,} shots, k = {best.k}", (best.seconds, bound), xytext=(0, -18),
+        f"{best.both_shots} shots, k = {best.k}", (best.seconds, bound), xytext=(0, -18),
         textcoords="offset points", fontsize="small", ha="center",
     )  # fmt: skip
     panel.axhline(plan.request.most_lost, color="0.4", linestyle=(0, (4, 2)), linewidth=1)

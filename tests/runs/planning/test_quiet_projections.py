@@ -26,6 +26,7 @@ from qvit_qiskit.runs.planning import quiet_projections, search
 from qvit_qiskit.runs.planning.copy_noise import CopyNoise
 from qvit_qiskit.runs.planning.noisy_passes import NoisyPasses
 from qvit_qiskit.runs.planning.plan_folder import planned_spec
+from qvit_qiskit.runs.planning.plan_picture import draw_plan
 from qvit_qiskit.runs.planning.planner import Planner
 from qvit_qiskit.runs.planning.quiet_projections import Allocation, allocate, noise_by_projection
 from qvit_qiskit.runs.planning.request import Accuracy
@@ -141,6 +142,8 @@ def test_a_plan_with_quiet_projections_is_what_is_run(model, tmp_path: Path, mon
     equal = plan(model, images(12), "small", agreement=0.9, backends_dir=tmp_path, equal_shots=True)
     assert equal.choice.quiet is None
     assert found.choice.seconds < equal.choice.seconds
+    (mark,) = draw_plan(found).axes[0].texts
+    assert mark.get_text() == f"{found.choice.shots:,} / {quiet.shots:,} shots, k = 1"
     stated = JobSpec(
         dataset="phantom", backend="small", budget_seconds=9, shots=99, quiet_shots=9,
         quiet_projections=(0,),
