@@ -84,18 +84,20 @@ def share_rows(rows: Rows) -> bool:
     return each > sum(len(group.rows) for group in rows.groups)
 
 
-def noise_by_projection(passes: NoisyPasses) -> np.ndarray:
+def noise_by_projection(passes: NoisyPasses, *, several: bool) -> np.ndarray:
     """What the shots of each projection alone add to the variance of the logits, shape (P,).
 
     Args:
         passes: Of a model with one quantum layer.
+        several: Whether an image may have several labels, each with an answer of its own; else
+            what all logits of an image share changes no answer and is left out.
     """
     count, exact = len(passes.subject.rows.pubs), passes.subject.exact
     out = np.zeros(count)
     for number in range(count):
         shots = [SHOTS if other == number else None for other in range(count)]
         moved = passes.logits(shots, range(LOOKS)) - exact
-        # what all logits of an image share changes no answer
-        moved = moved - moved.mean(axis=-1, keepdims=True) if exact.shape[1] > 1 else moved
+        if not several and exact.shape[1] > 1:
+            moved -= moved.mean(axis=-1, keepdims=True)
         out[number] = (moved - moved.mean(axis=0)).var(axis=0, ddof=1).mean()
     return out

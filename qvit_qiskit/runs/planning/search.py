@@ -89,7 +89,7 @@ class Search:
         if share_rows(self.subject.rows):
             return
         self._say("which projections need few shots")
-        self.allocation = allocate(noise_by_projection(self._perfect))
+        self.allocation = allocate(noise_by_projection(self._perfect, several=self.several))
 
     @cached_property
     def _reference(self) -> ChipLayout:
