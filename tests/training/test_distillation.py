@@ -181,7 +181,9 @@ def test_hard_distillation_trains_the_two_heads_on_their_own():
     decided = by_brightness(2)(images).argmax(dim=1)
     right = (teacher_head.argmax(dim=1) == decided).double().mean()
     assert right > 0.9
-    assert right > (label_head.argmax(dim=1) == decided).double().mean()
+    # by how sure they are: both may be right everywhere
+    entropy = torch.nn.functional.cross_entropy
+    assert entropy(teacher_head, decided) < entropy(label_head, decided)
     assert torch.equal(result.model(images), (label_head + teacher_head) / 2)
 
 

@@ -101,8 +101,8 @@ def plan(
         >>> model = build_model(ViTConfig(width=2, heads=1, patch_size=14), seed=0)
         >>> images = load("phantom").test
         >>> chosen = plan(model, images, "fake-boston", agreement=0.8, settings={"k": 1})
-        >>> chosen.settings()["shots"]
-        235
+        >>> chosen.settings()["shots"], chosen.settings()["quiet_shots"]
+        (279, 4)
     """
     request = Accuracy.of(tolerance, agreement)
     _, profile = find_measured(backend, backends_dir, settings)

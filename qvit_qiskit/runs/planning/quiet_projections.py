@@ -21,6 +21,8 @@ LOOKS, SHOTS = 4, 64
 """Draws of each projection's shots alone, and how many shots they have."""
 FEWEST = 4
 """Shots that a quiet row has at least."""
+ROUNDING = 1e-12
+"""Of the mean square of the logits: what single precision adds is no noise of shots."""
 WORTH = 0.85
 """The part of the executions above which equal shots stay."""
 
@@ -100,4 +102,5 @@ def noise_by_projection(passes: NoisyPasses, *, several: bool) -> np.ndarray:
         if not several and exact.shape[1] > 1:
             moved -= moved.mean(axis=-1, keepdims=True)
         out[number] = (moved - moved.mean(axis=0)).var(axis=0, ddof=1).mean()
+    out[out < ROUNDING * np.square(exact).mean()] = 0.0
     return out
