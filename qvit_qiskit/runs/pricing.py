@@ -180,6 +180,7 @@ def price(
 
     Raises:
         RouteError: If the snapshot does not exist, or the device is too small.
+        JobError: If the quiet projections are none that can be.
 
     Example:
         >>> from qvit_qiskit import ViTConfig, build_model
@@ -193,6 +194,8 @@ def price(
     device = device or pricing_device(profile)
     circuits = _circuits(model)
     projections = _projections(model)
+    if quiet:
+        quiet.check(shots, projections)
     programs, longest = _compiled({id(c): c for c in circuits}.values(), device, profile)
     rows = tuple(images * n for n in stage_rows)
     bases = max(len(p) for p in programs)
@@ -374,7 +377,7 @@ def _two_qubit_gate(device: BackendV2) -> str:
 def _projections(model: nn.Module) -> int:
     """What the first quantum layer asks together; modules may stand there twice, or elsewhere."""
     layers = (m for m in model.modules() if isinstance(m, QuantumProjections))
-    return next((3 * layer.heads for layer in layers), 1)
+    return next((3 * layer.heads for layer in layers), len(_circuits(model)))
 
 
 def _circuits(model: nn.Module) -> list[QNNCircuit]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from qiskit.quantum_info import SparsePauliOp
+from torch import nn
 
 from qvit_qiskit.circuits import QNNCircuit, build_circuit
 from qvit_qiskit.devices.compiled_circuit import compile_bases
 from qvit_qiskit.devices.regions import bundled_device, bundled_names
-from qvit_qiskit.exceptions import RouteError
+from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.hardware.shot_shares import Quiet
 from qvit_qiskit.hardware.stages.stage import Layout
 from qvit_qiskit.hardware.terms import Terms
@@ -144,3 +145,14 @@ def test_forty_thousand_rows_are_priced_by_arithmetic() -> None:
     found = price(model, model.stage_rows(), 417, ibm(), 1024).estimate
     assert found.rows == 417 * 96
     assert found.jobs >= 5  # ten million executions a job
+
+
+def test_somebody_else_s_projections_are_counted_and_wrong_ones_refused():
+    layers = [QuantumLinear(build_circuit("ry-ring", 4, 1)) for _ in range(3)]
+    model, profile = nn.Sequential(*layers), ibm()
+    quiet = Quiet(10, (0, 1))
+    assert price(model, (3,), 100, profile, 100, quiet=quiet).estimate.executions == (
+        300 * 10 + 100 * 90
+    )
+    with pytest.raises(JobError, match="some of the 1 projections"):
+        price(layers[0], (1,), 100, profile, 100, quiet=Quiet(10, (0,)))

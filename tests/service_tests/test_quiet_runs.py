@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from service.handle import Service
 from service_tests.spending import SOON, killed
-from service_tests.victim import Audit
+from service_tests.victim import Audit, outputs
 
 from qvit_qiskit import ViTConfig, build_model, compare, load, submit
 from qvit_qiskit.data import Split, stratified_subset
@@ -114,6 +114,7 @@ def test_a_run_dies_around_both_shares(
                 begin(folder, backend)
             if status(folder).state != "finished":
                 assert resume(folder, wait=True, patience=SOON).state == "finished"
+            assert outputs(folder) == outputs(tmp_path / "whole")
             assert audit.programs() == programs
             audit.check(folder)
 
