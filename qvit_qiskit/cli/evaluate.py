@@ -33,7 +33,10 @@ def evaluate(
     size: Size = None,
     subset: Subset = None,
     seed: Annotated[int, typer.Option(help="Seed of the subset.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 64,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images per forward pass; by default 256, 64 of large ones."),
+    ] = None,
     predictions: Predictions = None,
     data_root: DataRoot = None,
     backends_dir: BackendsDir = None,

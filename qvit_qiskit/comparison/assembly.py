@@ -35,7 +35,7 @@ from qvit_qiskit.exceptions import DataError, RouteError
 from qvit_qiskit.execution import registry
 from qvit_qiskit.execution.profile_route import ProfileRoute
 from qvit_qiskit.execution.recorded_noise import RecordedNoise, noise_of
-from qvit_qiskit.inference.passes import BATCH
+from qvit_qiskit.inference.prediction import BATCH
 from qvit_qiskit.pages.table import listed
 from qvit_qiskit.profile import AerProfile
 from qvit_qiskit.runs.run_folder import Source

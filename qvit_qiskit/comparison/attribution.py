@@ -13,7 +13,8 @@ from qvit_qiskit.execution.recorded_noise import RecordedNoise
 from qvit_qiskit.hardware.stages.stage import Rows
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.inference.layer_estimator import Layer
-from qvit_qiskit.inference.passes import BATCH, Pass, run_pass
+from qvit_qiskit.inference.passes import Pass, run_pass
+from qvit_qiskit.inference.prediction import BATCH
 from qvit_qiskit.inference.rows import answers_at
 
 

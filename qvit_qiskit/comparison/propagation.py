@@ -18,7 +18,8 @@ from qvit_qiskit.hardware.values.floors import raised, square_root
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.hardware.values.readout_factors import Calibrated, Shared
 from qvit_qiskit.inference.layer_estimator import Layer
-from qvit_qiskit.inference.passes import BATCH, run_pass
+from qvit_qiskit.inference.passes import run_pass
+from qvit_qiskit.inference.prediction import BATCH
 from qvit_qiskit.runs.results import layer_of
 
 DRAWS = 100

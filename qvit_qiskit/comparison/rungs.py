@@ -30,7 +30,8 @@ from qvit_qiskit.execution.recorded_noise import RecordedNoise
 from qvit_qiskit.hardware.values.floors import raised
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.hardware.values.readout_factors import Calibrated
-from qvit_qiskit.inference.passes import BATCH, Pass, run_pass
+from qvit_qiskit.inference.passes import Pass, run_pass
+from qvit_qiskit.inference.prediction import BATCH
 from qvit_qiskit.models.cost import count_rows
 from qvit_qiskit.profile import AerProfile, AnyProfile, FakeProfile, IbmProfile
 from qvit_qiskit.runs.adaptive.settling import rule_of

@@ -23,10 +23,8 @@ from qvit_qiskit.inference.layer_estimator import (
     logits_of,
     other_layers,
 )
+from qvit_qiskit.inference.prediction import BATCH
 from qvit_qiskit.inference.rows import join_rows
-
-BATCH = 256
-"""Images per forward pass."""
 
 
 @dataclass(frozen=True)

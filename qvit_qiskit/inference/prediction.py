@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -13,11 +14,14 @@ from torch import Tensor, nn
 from qvit_qiskit.data.pixels import Pixels
 from qvit_qiskit.exceptions import DataError
 
+BATCH = 256
+"""Images per forward pass without gradients: so many that calls do not cost more than numbers."""
+
 
 def predict(
     model: nn.Module,
     images: Tensor | Pixels,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     tick: Callable[[int], None] | None = None,
     *,
     each: Callable[[], AbstractContextManager[object]] = nullcontext,
@@ -27,7 +31,8 @@ def predict(
     Args:
         model: Any classifier.
         images: Shape (n, C, H, W); of `Pixels` no more than a batch is in memory at once.
-        batch_size: Images per forward pass.
+        batch_size: Images per forward pass; by default 256 of 28 x 28 pixels, down to 64 of larger
+            ones.
         tick: Called with the number of images done after every batch.
         each: Makes what a forward pass runs within. Where that ends the pass early and without an
             error, there are no logits of its batch.
@@ -38,6 +43,8 @@ def predict(
     Raises:
         DataError: If ``batch_size`` is not positive.
     """
+    if batch_size is None:
+        batch_size = _batch_of(images)
     if batch_size < 1:
         raise DataError(f"Expected a batch of at least one image, but got {batch_size}.")
     dtype = next(model.parameters(), torch.zeros(())).dtype  # a model may have no parameter
@@ -55,6 +62,12 @@ def predict(
     finally:
         model.train(training)
     return np.concatenate(parts) if parts else np.zeros((0, 0))
+
+
+def _batch_of(images: Tensor | Pixels) -> int:
+    """Images per forward pass that take the memory of 256 small ones, but 64 at least."""
+    pixels = math.prod(images.shape[-2:])
+    return min(BATCH, max(64, BATCH * 28 * 28 // max(1, pixels)))
 
 
 def _scores(output: Any) -> Tensor:

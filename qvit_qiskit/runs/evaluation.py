@@ -80,7 +80,7 @@ def evaluate(
     split: Given,
     backend: str | Route = "aer-exact",
     *,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     tick: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Run a model over a split on a backend; its own routes are restored afterwards.
@@ -91,7 +91,8 @@ def evaluate(
         split: Images and labels: a split, a pair of arrays, or a torch dataset of (image, label);
             see `data.as_split`.
         backend: A profile of kind ``aer`` or ``fake``, or an open route.
-        batch_size: Images per forward pass.
+        batch_size: Images per forward pass; by default 256 of 28 x 28 pixels, down to 64 of larger
+            ones.
         tick: Called with the number of images done after every batch.
 
     Returns:

@@ -18,11 +18,13 @@ class Arithmetic:
     """The optimiser's step for all weights at once."""
     loops: bool = False
     """Compiled loops over gates, where numba is installed."""
+    batch: int | None = 64
+    """Validation images per forward pass; none for what `predict` takes by itself."""
 
     @classmethod
     def now(cls) -> Arithmetic:
         """What a training that begins now computes with."""
-        return cls(fused=True, loops=availability.available())
+        return cls(fused=True, loops=availability.available(), batch=None)
 
     @classmethod
     def restored(cls, settings: dict[str, Any], folder: Path) -> Arithmetic:
@@ -33,7 +35,7 @@ class Arithmetic:
             folder: The training folder, for the warning.
         """
         record = settings.get("arithmetic", {})
-        known = cls(bool(record.get("fused")), bool(record.get("loops")))
+        known = cls(bool(record.get("fused")), bool(record.get("loops")), record.get("batch", 64))
         if known.loops and not availability.available():
             warnings.warn(
                 f"{folder} was begun with compiled loops (numba), which are not installed here: it "
@@ -43,6 +45,6 @@ class Arithmetic:
             )
         return known
 
-    def record(self) -> dict[str, dict[str, bool]]:
+    def record(self) -> dict[str, dict[str, bool | int | None]]:
         """What the training folder's settings say of it."""
         return {"arithmetic": asdict(self)}

@@ -51,17 +51,15 @@ def augmented(images: Tensor, axes: tuple[int, ...], rng: np.random.Generator) -
         axes: Along which to flip, each with probability one half.
         rng: Draws.
     """
-    count, channels, height, width = images.shape
+    count, _, height, width = images.shape
     for axis in axes:
         chosen = torch.from_numpy(rng.random(count) < 0.5)
         images = torch.where(chosen[:, None, None, None], images.flip(axis), images)
     padded = F.pad(images, (SHIFT,) * 4, mode="replicate")
-    down, right = (torch.from_numpy(rng.integers(0, 2 * SHIFT + 1, count)) for _ in range(2))
-    rows = (down[:, None] + torch.arange(height))[:, None, :, None]  # (B, 1, H, 1)
-    columns = (right[:, None] + torch.arange(width))[:, None, None, :]  # (B, 1, 1, W)
-    image = torch.arange(count)[:, None, None, None]
-    channel = torch.arange(channels)[None, :, None, None]
-    return padded[image, channel, rows, columns]
+    down, right = (rng.integers(0, 2 * SHIFT + 1, count).tolist() for _ in range(2))
+    # windows copied one by one are two to five times as fast as one gather by indices
+    windows = zip(padded, down, right, strict=True)
+    return torch.stack([one[:, y : y + height, x : x + width] for one, y, x in windows])
 
 
 def contrasted(images: Tensor, strength: float, rng: np.random.Generator) -> Tensor:

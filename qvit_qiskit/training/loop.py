@@ -193,7 +193,7 @@ class Loop:
         return 0.5 * self.train.learning_rate * (1 + math.cos(math.pi * progress))
 
     def _validate(self, epoch: int, losses: tuple[float, ...], started: float) -> Epoch:
-        logits = predict(self.judged, self.val_images)
+        logits = predict(self.judged, self.val_images, self.arithmetic.batch)
         scores = metrics.score(self.phase.data.val.labels, logits)
         loss, cross_entropy, distillation = losses
         return Epoch(

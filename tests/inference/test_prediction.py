@@ -34,6 +34,16 @@ def test_logits_of_all_images_in_order(images):
     assert [count for count, *_ in model.seen] == done == [3, 3, 1]
 
 
+@pytest.mark.parametrize(
+    ("pixels", "batches"), [(28, [256, 44]), (40, [125, 125, 50]), (64, [64, 64, 64, 64, 44])]
+)
+def test_batches_of_large_images_are_smaller(pixels, batches):
+    model, images = Model(), torch.zeros(300, 1, pixels, pixels)
+    model.linear = nn.Linear(pixels**2, 3)
+    assert predict(model, images).shape == (300, 3)
+    assert [count for count, *_ in model.seen] == batches
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_evaluation_mode_without_gradients_and_the_mode_comes_back(images, training):
     model = Model().train(training)

@@ -319,7 +319,7 @@ def test_a_training_keeps_the_arithmetic_that_it_began_with(tmp_path, monkeypatc
     train(tmp_path / "run", stop_after(2))
     monkeypatch.undo()
     settings = json.loads((tmp_path / "run" / "train.json").read_text())
-    assert settings.pop("arithmetic") == {"fused": False, "loops": False}
+    assert settings.pop("arithmetic") == {"fused": False, "loops": False, "batch": 64}
     (tmp_path / "run" / "train.json").write_text(json.dumps(settings))
     identical(go_on(tmp_path / "run"), whole)
     train(tmp_path / "new", stop_after(1))

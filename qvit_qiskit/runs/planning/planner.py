@@ -17,6 +17,7 @@ from qvit_qiskit.devices.prices import MAX_JOB_SECONDS
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.execution.registry import default_route
 from qvit_qiskit.inference.layer_estimator import walk
+from qvit_qiskit.inference.prediction import BATCH
 from qvit_qiskit.models.cost import count_rows
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.qnn import QuantumLinear
@@ -34,8 +35,6 @@ from qvit_qiskit.runs.run_folder import Source
 if TYPE_CHECKING:
     from qvit_qiskit.data.arrays import Given
 
-BATCH = 256
-"""Images per forward pass."""
 HELD = ("k", "buffer", "resilience_level", "readout")
 """Fields that a plan leaves alone where they are stated."""
 
