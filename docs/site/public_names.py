@@ -77,6 +77,7 @@ RETURNED = {
     "study.cells": ("SetSource", "Sources", "TeacherSource"),
     "study.profiles": ("Profile",),
     "study.running.tasks": ("Outcome",),
+    "study.planned_devices": ("PlannedDevice", "PlanSpec"),
     "study.spec": ("Override",),
     "training.history": ("Epoch",),
 }

@@ -18,6 +18,10 @@ Predictions = Annotated[
     Path | None,
     typer.Option(help="Write every image's class, answer and probabilities into a CSV file."),
 ]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="Images per forward pass; by default 256, fewer of large ones."),
+]
 
 
 def evaluate(
@@ -33,10 +37,7 @@ def evaluate(
     size: Size = None,
     subset: Subset = None,
     seed: Annotated[int, typer.Option(help="Seed of the subset.")] = 0,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(min=1, help="Images per forward pass; by default 256, 64 of large ones."),
-    ] = None,
+    batch_size: BatchSize = None,
     predictions: Predictions = None,
     data_root: DataRoot = None,
     backends_dir: BackendsDir = None,

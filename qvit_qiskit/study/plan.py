@@ -10,6 +10,7 @@ from pathlib import Path
 from qvit_qiskit.data import MedImages, load
 from qvit_qiskit.study.cells import Cell, SetSource, Sources, TeacherSource, configuration
 from qvit_qiskit.study.grid import expand
+from qvit_qiskit.study.planned_devices import PlannedDevice, open_devices
 from qvit_qiskit.study.profiles import Profile, open_profile
 from qvit_qiskit.study.spec import StudySpec, known_set, load_study
 from qvit_qiskit.training import Teacher, open_teacher
@@ -54,6 +55,8 @@ class Plan:
     profiles: tuple[Profile, ...]
     """What the trained models are evaluated on."""
     places: Places
+    devices: tuple[PlannedDevice, ...] = ()
+    """Where trained models are planned, and what for."""
 
     @cached_property
     def configuration(self) -> str:
@@ -85,6 +88,7 @@ def make_plan(path: Path, places: Places | None = None) -> Plan:
     where = replace(places or Places(), own=tuple(spec.paths.items()))
     draft = draft_cells(spec)  # complains before any download
     profiles = tuple(open_profile(name, where.backends_dir)[0] for name in spec.profiles)
+    devices = open_devices(spec.plans, where.backends_dir)
     backends = {
         name: open_profile(name, where.backends_dir, training=True)[0].digest
         for name in {cell.train.backend for cell in draft}
@@ -92,7 +96,8 @@ def make_plan(path: Path, places: Places | None = None) -> Plan:
     teachers = {name: _teacher(name) for name in _names(cell.teacher_name for cell in draft)}
     others = (cell.train.distill and cell.train.distill.pretrain_dataset for cell in draft)
     sets = {name: _set(name, where) for name in _names((*spec.datasets, *others))}
-    return Plan(path, spec, expand(spec, Sources(sets, teachers, backends)), profiles, where)
+    cells = expand(spec, Sources(sets, teachers, backends))
+    return Plan(path, spec, cells, profiles, where, devices)
 
 
 def _names(names: object) -> list[str]:

@@ -16,6 +16,7 @@ from qvit_qiskit.exceptions import ConfigError, JobError, QvitError
 from qvit_qiskit.models import ViTConfig
 from qvit_qiskit.shipped import spec_names
 from qvit_qiskit.spec import Spec, read_toml
+from qvit_qiskit.study.planned_devices import PlanSpec
 from qvit_qiskit.suggest import unknown
 from qvit_qiskit.training import Distillation, TrainConfig
 
@@ -117,6 +118,8 @@ class StudySpec(Spec):
     """Cross-validation over train and val together: so many folds, or so many by data set."""
     profiles: Names = Field(default=("aer-exact",), min_length=1)
     """Where the trained models are evaluated."""
+    plans: PlanSpec | None = None
+    """Devices on which the trained models are planned, and what for; without it none are."""
     frozen: str | None = None
     """The file that `qvit study --freeze` writes, relative to the spec. With ``split = "test"``
     nothing runs unless this is the configuration that the file holds."""
@@ -139,6 +142,9 @@ class StudySpec(Spec):
             _known(f"regimes.{name}", part, Distillation.model_fields, set())
             if part and not isinstance(part.get("teacher"), str):
                 raise ValueError(f'regimes.{name}: expected teacher = "..." beside other options')
+        for seed in self.plans.seeds if self.plans else ():
+            if seed not in self.seeds:
+                raise ValueError(f"plans.seeds: expected seeds of the study, got {seed}")
         for name in (name for pair in self.compare for name in pair):
             if name not in self.models:
                 raise ValueError(f"compare: {unknown('model', name, self.models)}".rstrip("."))

@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 from qvit_qiskit.profile import UNROUTED
+from qvit_qiskit.runs.planning.chosen_plan import Option
+from qvit_qiskit.runs.planning.request import Accuracy
 from qvit_qiskit.study.results.contrasts import effects
 from qvit_qiskit.study.results.effects import Tested
 from qvit_qiskit.study.results.findings import Findings, ModelGroup, Run
@@ -208,3 +210,46 @@ def teacher_frame(study: Findings) -> pd.DataFrame:
     """The teachers' own scores on the split that the study is judged on."""
     names = ("set", "teacher", "split", "images", "AUC", "ACC", "digest")
     return pd.DataFrame([{name: teacher[name] for name in names} for teacher in study.teachers])
+
+
+def plan_frame(study: Findings) -> pd.DataFrame:
+    """What evaluating each planned model on a device costs and is predicted to lose."""
+    first = study.plan["profiles"][0]["name"]  # a model is planned once, however often evaluated
+    wanted = {device["digest"] for device in study.plan.get("devices", ())}
+    return pd.DataFrame(
+        [
+            {
+                "set": run.dataset,
+                **axes_of(study, run.group),
+                "seed": run.seed,
+                "fold": "" if run.fold is None else run.fold + 1,
+                **_planned(plan),
+            }
+            for run in by_group(study)
+            if run.group.profile == first
+            for plan in run.result.get("plans", ())
+            if plan["digest"] in wanted
+        ]
+    )
+
+
+def _planned(plan: dict[str, Any]) -> dict[str, Any]:
+    choice = plan.get("choice") or {}
+    option = Option.from_record(choice) if choice else None
+    return {
+        "device": plan.get("device") or plan["profile"],
+        "asked": Accuracy(**plan["request"]).describe(),
+        "planned images": plan["images"],
+        "QPU seconds": choice.get("seconds"),
+        "shots": option.both_shots if option else "",
+        "copies": choice.get("k"),
+        "buffer": choice.get("buffer"),
+        "level": choice.get("resilience_level"),
+        "readout": choice.get("readout", ""),
+        "AUC lost": choice.get("auc_loss"),
+        "AUC lost, 95 %": choice.get("auc_bound"),
+        "ACC lost": choice.get("acc_loss"),
+        "ACC lost, 95 %": choice.get("acc_bound"),
+        "agreement": choice.get("agreement"),
+        "refused": plan.get("refused", ""),
+    }

@@ -43,6 +43,7 @@ def make_report(study: Findings, command: Sequence[str], title: str) -> Report:
         "differences": tables.effect_frame(study),
         "teachers": tables.teacher_frame(study),
         "costs": tables.cost_frame(study),
+        "plans": tables.plan_frame(study),
         "times": tables.time_frame(study),
         "cells": tables.cell_frame(study),
         "peers": tables.peer_frame(study),
@@ -53,6 +54,7 @@ def make_report(study: Findings, command: Sequence[str], title: str) -> Report:
         *_effects(study, frames["differences"]),
         *_teachers(frames["teachers"]),
         *_peers(study, frames),
+        *_plans(study, frames["plans"]),
         _costs(frames),
         *_tests(frames["test-evaluations"]),
     ]
@@ -170,6 +172,15 @@ def _peers(study: Findings, frames: dict[str, pd.DataFrame]) -> list[Section]:
     text = ["Published scores are as their sources state them; none was computed here."]
     table = result_tables.peer_table(study, frames["scores"], published)
     return [Section("peers", "Beside published systems", text, [table])]
+
+
+def _plans(study: Findings, frame: pd.DataFrame) -> list[Section]:
+    if frame.empty:
+        return []
+    refused = frame[frame["refused"] != ""]
+    text = ["A model without circuits needs no processor and has no plan."]
+    text += [f"Refused: {reason}" for reason in dict.fromkeys(refused["refused"])]
+    return [Section("plans", "On a processor", text, [result_tables.plan_table(study, frame)])]
 
 
 def _costs(frames: dict[str, pd.DataFrame]) -> Section:

@@ -165,6 +165,51 @@ def cost_table(frame: pd.DataFrame) -> Table:
     return Table(caption, tuple(map(str, frame.columns)), _plain(frame))
 
 
+def plan_table(study: Findings, frame: pd.DataFrame) -> Table:
+    """What evaluations on devices cost and lose, groups by sets, from `tables.plan_frame`.
+
+    Args:
+        study: The study.
+        frame: Its `plan_frame`; at least one line.
+    """
+    rows = []
+    for group in study.groups:
+        mine = of_group(study, frame, group)
+        for (name, device, asked), lines in mine.groupby(["set", "device", "asked"], sort=False):
+            rows.append(
+                (
+                    Entry(name_of(study, group)), Entry(str(name)), Entry(str(device)),
+                    Entry(str(asked)), *_plan_entries(lines),
+                )
+            )  # fmt: skip
+    caption = (
+        "The cheapest plans of `qvit plan` for the images of the split, without their labels: QPU "
+        "seconds, and what shots and the device's reported errors are predicted to cost of the "
+        "AUC, in the mean and with 95 % probability at most. Means over the planned trainings, "
+        "least and most in brackets; shots of loud / quiet projections."
+    )
+    heads = ("model", "set", "device", "asked", "plans", "QPU seconds", "shots", "copies")
+    return Table(caption, (*heads, "AUC lost", "at most"), rows)
+
+
+def _plan_entries(lines: pd.DataFrame) -> tuple[Entry, ...]:
+    met = lines[lines["refused"] == ""]
+    count = f"{len(met)} of {len(lines)}"
+    if met.empty:
+        return (Entry(count), *(Entry(NOTHING),) * 5)
+    seconds = met["QPU seconds"].astype(float)
+    low, high = fixed(seconds.min(), 1), fixed(seconds.max(), 1)
+    spread = f"[{low}, {high}]" if low != high else ""
+    return (
+        Entry(count),
+        Entry(fixed(seconds.mean(), 1), spread),
+        Entry(", ".join(dict.fromkeys(met["shots"]))),
+        Entry(", ".join(dict.fromkeys(str(int(k)) for k in met["copies"]))),
+        Entry(_signed(met["AUC lost"].astype(float).mean(), 4)),
+        Entry(_signed(met["AUC lost, 95 %"].astype(float).mean(), 4)),
+    )
+
+
 def time_table(frame: pd.DataFrame) -> Table:
     """Training times, from `tables.time_frame`."""
     caption = "Time of training, as measured where it ran; it differs from machine to machine."

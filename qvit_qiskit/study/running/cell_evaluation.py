@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from qvit_qiskit.data import MedImages
+from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.files import finite
 from qvit_qiskit.models import Classifier, ViTConfig
-from qvit_qiskit.runs import evaluate
+from qvit_qiskit.runs import evaluate, plan
 from qvit_qiskit.study.cells import Cell
 from qvit_qiskit.study.folder import FORMAT, StudyFolder
+from qvit_qiskit.study.planned_devices import PlannedDevice, check_same
 from qvit_qiskit.study.profiles import Profile, same_profile
 from qvit_qiskit.study.results.flops import simulation_flops
 from qvit_qiskit.study.running.tasks import CellTask
@@ -98,3 +100,36 @@ def judge(
         "logits": name,
         "git": git,
     }
+
+
+def plan_on(
+    task: CellTask, model: Classifier, data: MedImages, device: PlannedDevice
+) -> dict[str, Any]:
+    """What evaluating a cell's model on a device costs and loses; see `qvit_qiskit.plan`.
+
+    The images of the split that the cell is judged on are used, never their labels.
+
+    Args:
+        task: The cell, and where this machine keeps what it names.
+        model: The trained model.
+        data: The cell's data set, cut into its folds.
+        device: The profile, and what is asked.
+
+    Returns:
+        The plan as JSON, or why nothing meets what is asked.
+    """
+    check_same(device, task.places.backends_dir)
+    asked, split = device.spec, data.split(task.cell.split)
+    entry: dict[str, Any] = {
+        "profile": device.name, "digest": device.digest, "split": task.cell.split,
+        "images": len(split.labels), "request": asdict(asked.accuracy()),
+        "git": versions().get("git"),
+    }  # fmt: skip
+    try:
+        chosen = plan(
+            model, split, device.name, tolerance=asked.tolerance, agreement=asked.agreement,
+            settings=asked.settings, backends_dir=task.places.backends_dir, seed=task.cell.seed,
+        )  # fmt: skip
+    except (JobError, RouteError) as error:  # an answer, too
+        return entry | {"refused": str(error)}
+    return entry | {"device": chosen.device, "choice": finite(asdict(chosen.choice))}

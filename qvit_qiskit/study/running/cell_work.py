@@ -14,8 +14,8 @@ from qvit_qiskit.study.folder import StudyFolder
 from qvit_qiskit.study.folds import fold_of
 from qvit_qiskit.study.plan import Places, load_set
 from qvit_qiskit.study.profiles import Profile, same_profile
-from qvit_qiskit.study.running.cell_evaluation import facts_of, judge
-from qvit_qiskit.study.running.tasks import CellTask, EpochProgress, Outcome, unevaluated
+from qvit_qiskit.study.running.cell_evaluation import facts_of, judge, plan_on
+from qvit_qiskit.study.running.tasks import CellTask, EpochProgress, Outcome, unevaluated, unplanned
 from qvit_qiskit.study.running.teacher_answers import logits_in, recorded_teacher
 from qvit_qiskit.training import FitResult, fit, load_checkpoint, resume
 from qvit_qiskit.training.history import Epoch
@@ -68,12 +68,16 @@ def _finish(task: CellTask, folder: StudyFolder, tell: Tell) -> bool:
             return False
         result = facts_of(cell, trained)
     missing = unevaluated(result, task.profiles)
-    if not missing:
+    wanted = unplanned(result, cell, task.devices)
+    if not (missing or wanted):
         return True
     model = load_checkpoint(place / TRAINING).model
     for profile in missing:
         result["evaluations"].append(judge(task, folder, model, data, profile))
     folder.write_result(cell.key, result)  # last: a folder without it is unfinished
+    for device in wanted:
+        result.setdefault("plans", []).append(plan_on(task, model, data, device))
+        folder.write_result(cell.key, result)  # a plan takes as long as some trainings
     (place / ERROR).unlink(missing_ok=True)
     return True
 

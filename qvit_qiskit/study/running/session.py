@@ -15,7 +15,7 @@ from qvit_qiskit.study.folder import FORMAT, StudyFolder
 from qvit_qiskit.study.frozen_configuration import check_frozen
 from qvit_qiskit.study.plan import Plan
 from qvit_qiskit.study.running.pool import Executor, in_process
-from qvit_qiskit.study.running.tasks import CellTask, EpochProgress, Outcome, unevaluated
+from qvit_qiskit.study.running.tasks import CellTask, EpochProgress, Outcome, unevaluated, unplanned
 from qvit_qiskit.study.running.teacher_answers import Teaching, teach
 
 
@@ -156,11 +156,15 @@ def _attempt(
 
 def _unfinished(place: StudyFolder, plan: Plan, cell: Cell) -> bool:
     result = place.result(cell.key)
-    return result is None or bool(unevaluated(result, plan.profiles))
+    if result is None:
+        return True
+    return bool(unevaluated(result, plan.profiles) or unplanned(result, cell, plan.devices))
 
 
 def _task(plan: Plan, cell: Cell, place: StudyFolder, session: str) -> CellTask:
-    return CellTask(cell, place.path, session, plan.profiles, plan.places, plan.configuration)
+    return CellTask(
+        cell, place.path, session, plan.profiles, plan.places, plan.configuration, plan.devices
+    )
 
 
 def as_dict(plan: Plan) -> dict[str, Any]:
@@ -171,6 +175,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         "spec": plan.spec.model_dump(mode="json"),
         "configuration": plan.configuration,
         "profiles": [asdict(profile) for profile in plan.profiles],
+        "devices": [{"name": device.name, "digest": device.digest} for device in plan.devices],
         "frozen": plan.spec.split == "test" and plan.spec.frozen is not None,
         "teachers": [
             list(pair)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from qvit_qiskit import __version__
 from qvit_qiskit.study.cells import Cell
 from qvit_qiskit.study.plan import Places
+from qvit_qiskit.study.planned_devices import PlannedDevice
 from qvit_qiskit.study.profiles import Profile
 
 
@@ -22,6 +23,7 @@ class CellTask:
     profiles: tuple[Profile, ...]
     places: Places
     configuration: str
+    devices: tuple[PlannedDevice, ...] = ()
     version: str = __version__
 
 
@@ -55,3 +57,22 @@ def unevaluated(result: dict[str, Any], profiles: tuple[Profile, ...]) -> list[P
     """
     known = {entry["digest"] for entry in result["evaluations"]}
     return [profile for profile in profiles if profile.digest not in known]
+
+
+def unplanned(
+    result: dict[str, Any], cell: Cell, devices: tuple[PlannedDevice, ...]
+) -> list[PlannedDevice]:
+    """The devices on which a trained cell is to be planned and has not been.
+
+    Args:
+        result: What the cell's folder says.
+        cell: The cell.
+        devices: Those that the study asks for.
+    """
+    known = {entry["digest"] for entry in result.get("plans", ())}
+    circuits = result["cost"]["circuits"]
+    return [
+        device
+        for device in devices
+        if device.plans(cell.seed, circuits) and device.digest not in known
+    ]
