@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,9 @@ from qvit_qiskit.cli.options import AsJson, BackendsDir, DataRoot
 from qvit_qiskit.shipped import named_spec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qvit_qiskit.runs.adaptive.expected_price import ExpectedPrice
     from qvit_qiskit.runs.job import Job
 
 
@@ -99,21 +103,42 @@ def estimate(
     stated = read_stated(settings, tolerance, agreement)
     with screen.steps("planning") as step:
         read = read_job(job, checkpoint, backends_dir, stated, data_root, step)
-    rows = facts(read)
+        expected = _expected(read, data_root, step)
+    rows = facts(read, expected)
     if json:
         price = read.price.estimate
-        values = {"seconds": price.seconds, "executions": price.executions, "jobs": price.jobs}
+        values: dict[str, Any] = {
+            "seconds": price.seconds,
+            "executions": price.executions,
+            "jobs": price.jobs,
+        }
         first = read.first_share
         if first is not None:
             values |= {"first_share_seconds": first.seconds, "adaptive": True}
+            values["expected"] = None if isinstance(expected, str) else asdict(expected)
         screen.as_json({**values, "budget_seconds": read.spec.budget_seconds, "facts": rows})
     else:
         screen.facts(f"{job} (estimate)", rows)
     read.check_budget()
 
 
-def facts(job: Job) -> dict[str, Any]:
-    """What a person wants to know before sending a job."""
+def _expected(job: Job, data_root: Path | None, tick: Callable[[str], None]) -> ExpectedPrice | str:
+    """What adaptive shots will probably cost, or why that is not known."""
+    from qvit_qiskit.exceptions import DataError, RouteError
+
+    try:
+        return job.expected_price(data_root, tick) or ""
+    except (DataError, RouteError) as error:  # the rest of an estimate needs no images
+        return str(error)
+
+
+def facts(job: Job, expected: ExpectedPrice | str = "") -> dict[str, Any]:
+    """What a person wants to know before sending a job.
+
+    Args:
+        job: Read and priced.
+        expected: What its adaptive shots will probably cost, or why that is not known.
+    """
     from qvit_qiskit.devices.prices import MAX_SUBMISSIONS_PER_MINUTE, prices
 
     price, profile = job.price.estimate, job.profile
@@ -128,7 +153,7 @@ def facts(job: Job) -> dict[str, Any]:
         "rows (circuits)": f"{price.rows:,} in {price.stages} stage(s)",
         "layout": "; ".join(c.describe() for c in job.price.compiled),
         "shots per circuit": f"{price.shots:,} at resilience level {profile.resilience_level}",
-        **_shares(job),
+        **_shares(job, expected),
         "executions": f"{most}{price.executions:,}",
         **(job.plan.facts() if job.plan else {}),
         **(anchors if price.anchor_executions else {}),
@@ -143,7 +168,7 @@ def facts(job: Job) -> dict[str, Any]:
     }
 
 
-def _shares(job: Job) -> dict[str, str]:
+def _shares(job: Job, expected: ExpectedPrice | str) -> dict[str, str]:
     """What is known of unequal shots before any is measured; empty where shots are equal."""
     first, spec, quiet = job.first_share, job.spec, job.price.quiet
     if quiet is not None:
@@ -155,4 +180,15 @@ def _shares(job: Job) -> dict[str, str]:
         "adaptive shots": f"{first.shots:,} for all rows, then up to {job.price.estimate.shots:,} "
         f"for images whose answer is not settled with a certainty of {spec.certainty:g}",
         "first share": f"{first.executions:,} executions, {first.seconds:,.1f} s",
+        **({"expected": _in_words(expected)} if expected else {}),
     }
+
+
+def _in_words(expected: ExpectedPrice | str) -> str:
+    if isinstance(expected, str):
+        return f"not known: {expected}"
+    return (
+        f"{expected.seconds:,.1f} s, in nine runs of ten between {expected.low:,.1f} and "
+        f"{expected.high:,.1f}; {expected.shots:,.0f} shots a row in the mean, "
+        f"{expected.unsettled:,.1f} images not settled"
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 from qiskit.providers import BackendV2
 
+from qvit_qiskit.circuits.parity_readout import Readout
 from qvit_qiskit.data import MedImages, Split, facts, load, stratified_subset
 from qvit_qiskit.devices.prices import Estimate
 from qvit_qiskit.exceptions import JobError, RouteError
@@ -16,15 +17,18 @@ from qvit_qiskit.execution.registry import Found
 from qvit_qiskit.hardware.shot_shares import Quiet
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.profile import FakeProfile, IbmProfile
+from qvit_qiskit.runs.adaptive.expected_price import ExpectedPrice, expected_price
 from qvit_qiskit.runs.adaptive.settling import check_adaptive, check_quiet
 from qvit_qiskit.runs.measured_profile import find_measured
 from qvit_qiskit.runs.overrides import changed, divided
+from qvit_qiskit.runs.planning.chip_layout import Arrangement
 from qvit_qiskit.runs.planning.chosen_plan import RunPlan
 from qvit_qiskit.runs.planning.planner import Conditions, Planner
 from qvit_qiskit.runs.planning.request import Accuracy
 from qvit_qiskit.runs.pricing import Price, price, pricing_device
 from qvit_qiskit.runs.run_folder import Source
 from qvit_qiskit.runs.spec import JobSpec, load_spec
+from qvit_qiskit.statistics.stopping import StoppingRule
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint
 from qvit_qiskit.zoo.names import checkpoint_file
 
@@ -76,6 +80,32 @@ class Job:
         if self.spec.shares is None:
             return None
         return self.price.with_shots(min(self.spec.first_shots, self.price.estimate.shots))
+
+    def expected_price(
+        self, data_root: Path | None = None, tick: Callable[[str], None] | None = None
+    ) -> ExpectedPrice | None:
+        """What its adaptive shots will probably cost, budgets aside; None where shots are equal.
+
+        Args:
+            data_root: Where MedMNIST's files are.
+            tick: Told in a few words what is looked at.
+
+        Raises:
+            DataError: If the images cannot be read.
+            RouteError: If the device reports no errors.
+        """
+        spec, profile = self.spec, self.profile
+        if spec.shares is None:
+            return None
+        _, images = self.written.data(data_root)
+        several = images.labels.ndim == 2
+        search = self.written.planner(tick=tick).search(Source.of(images).images, several)
+        readout: Readout = "parity" if profile.readout == "parity" else "gates"
+        arrangement = Arrangement(self.price.copies, profile.buffer, 0, readout)
+        layout = search.candidates.layout(arrangement)
+        rule = StoppingRule.doubling(spec.first_shots, self.shots, spec.certainty)
+        passes = search.passes_of(layout)
+        return expected_price(passes, layout, rule, several=several, seed=profile.seed)
 
     def check_budget(self) -> None:
         """Stop a job that its own estimate does not allow.

@@ -102,6 +102,7 @@ class Repeats:
 
     logits: np.ndarray  # shape: (repeats, n, classes)
     shots: np.ndarray  # shape: (repeats, n), of each row of an image
+    unsettled: np.ndarray  # shape: (repeats, n), bool: not settled with the most shots
 
 
 def repeat(
@@ -142,7 +143,7 @@ def repeat(
         covariances = per_shot[image] / shots[at][:, None, None]
         settled = rule.settled(sums[at] / shots[at][:, None], covariances, multi_label=multi_label)
         active[at] = ~settled
-    return Repeats(sums / shots[..., None], shots)
+    return Repeats(sums / shots[..., None], shots, active)
 
 
 def possible_logits(

@@ -228,7 +228,7 @@ class Planner:
         """What the choice is predicted to lose on labelled images."""
         split = as_split(validation)
         subject = self._subject(split.tensors()[0])
-        passes = NoisyPasses(subject, search.noise_of(best.candidate.layout), self.seed + 1)
+        passes = NoisyPasses(subject, search.passes_of(best.candidate.layout).noise, self.seed + 1)
         drawn = passes.logits(best.candidate.shots_by_projection, range(CLOSE))
         labels = split.labels
         truth = labels if search.several else indicators(labels, subject.exact.shape[1])

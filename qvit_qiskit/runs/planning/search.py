@@ -244,7 +244,7 @@ class Search:
         key = layout.arrangement
         if key not in self.limits:
             self._say(f"{key.describe()}, any number of shots")
-            drawn = self._passes_of(layout).logits(None, range(QUICK if key.k != 1 else 1))
+            drawn = self.passes_of(layout).logits(None, range(QUICK if key.k != 1 else 1))
             losses = self._predict(drawn)
             candidate = self.candidate(layout, shot_ladder(layout.mitigation)[-1])
             self.limits[key] = Trial(candidate, losses, self.request.chance(losses) >= SURE)
@@ -262,7 +262,7 @@ class Search:
         if key in self.trials and not fresh:
             return self.trials[key]
         self._say(f"{key[0].describe()}, {candidate.shots:,} shots")
-        passes, start = self._passes_of(candidate.layout), CLOSE if fresh else 0
+        passes, start = self.passes_of(candidate.layout), CLOSE if fresh else 0
         shots = candidate.shots_by_projection
         first = draws if fresh else QUICK
         losses = self._predict(passes.logits(shots, range(start, start + first)))
@@ -274,13 +274,18 @@ class Search:
         self.trials[key] = Trial(candidate, losses, chance >= SURE)
         return self.trials[key]
 
-    def noise_of(self, layout: ChipLayout) -> CopyNoise:
-        """What a layout's copies read, as it has been looked at.
+    def passes_of(self, layout: ChipLayout) -> NoisyPasses:
+        """Passes over the images under a layout's noise.
 
         Args:
             layout: Compiled.
         """
-        return self._passes_of(layout).noise
+        if layout.arrangement not in self._passes:
+            noise = CopyNoise(layout, self.candidates.device.target)
+            while len(self._passes) >= KEPT:
+                del self._passes[next(iter(self._passes))]
+            self._passes[layout.arrangement] = NoisyPasses(self.subject, noise, self.seed)
+        return self._passes[layout.arrangement]
 
     def candidate(self, layout: ChipLayout, shots: int) -> Candidate:
         """A layout with so many shots, fewer for quiet projections where that is cheaper.
@@ -295,14 +300,6 @@ class Search:
             return equal
         shares = Candidate(layout, *split)
         return shares if shares.seconds < equal.seconds else equal
-
-    def _passes_of(self, layout: ChipLayout) -> NoisyPasses:
-        if layout.arrangement not in self._passes:
-            noise = CopyNoise(layout, self.candidates.device.target)
-            while len(self._passes) >= KEPT:
-                del self._passes[next(iter(self._passes))]
-            self._passes[layout.arrangement] = NoisyPasses(self.subject, noise, self.seed)
-        return self._passes[layout.arrangement]
 
     def _predict(self, drawn: np.ndarray) -> Prediction:
         return predict_losses(self.subject.exact, drawn, self.labels, several=self.several)
