@@ -13,6 +13,9 @@ from typing import Any, ClassVar
 OPTIONAL = {"optional": True}
 """Of a field that a line leaves out where it has its default."""
 
+KINDS: dict[str, type[Event]] = {}
+"""The types of events by the kinds that lines name."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
@@ -21,6 +24,12 @@ class Event:
     kind: ClassVar[str] = ""
     time: str = ""
     """UTC; the journal sets it when it writes the line."""
+
+    def __init_subclass__(cls, *, kind: str = "", **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if kind:
+            cls.kind = kind
+            KINDS[kind] = cls
 
     def line(self) -> dict[str, Any]:
         """As JSON."""
@@ -41,20 +50,18 @@ class Unknown(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Creation(Event):
+class Creation(Event, kind="created"):
     """The folder was made."""
 
-    kind: ClassVar[str] = "created"
     format: int
     identity: str | None = field(default=None, metadata=OPTIONAL)
     """Random; runs of earlier versions have none."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order(Event):
+class Order(Event, kind="evaluation"):
     """What is to be evaluated, and on what terms."""
 
-    kind: ClassVar[str] = "evaluation"
     terms: dict[str, Any]
     profile: str
     """The profile's file, on the machine that began the run."""
@@ -76,26 +83,23 @@ class Order(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RouteOrder(Event):
+class RouteOrder(Event, kind="terms"):
     """The terms of a run whose stages are the calls of a route."""
 
-    kind: ClassVar[str] = "terms"
     terms: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewBudget(Event):
+class NewBudget(Event, kind="budget"):
     """The user has changed the budget."""
 
-    kind: ClassVar[str] = "budget"
     seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Completion(Event):
+class Completion(Event, kind="done"):
     """The run is finished."""
 
-    kind: ClassVar[str] = "done"
     predictions: str
     """SHA-256 of the file of logits and labels."""
     unsettled: int | None = field(default=None, metadata=OPTIONAL)
@@ -106,10 +110,9 @@ class Completion(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageRows(Event):
+class StageRows(Event, kind="stage"):
     """What a stage asks is written down."""
 
-    kind: ClassVar[str] = "stage"
     stage: int
     angles: str
     """SHA-256 of the file of parameter values."""
@@ -128,10 +131,9 @@ class StageRows(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compilation(Event):
+class Compilation(Event, kind="compiled"):
     """A stage was compiled for the device, and split into jobs."""
 
-    kind: ClassVar[str] = "compiled"
     stage: int
     device: str
     isa: str
@@ -160,27 +162,24 @@ class Compilation(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opening(Event):
+class Opening(Event, kind="opening"):
     """A batch or session is about to be opened."""
 
-    kind: ClassVar[str] = "opening"
     opening: str
     max_seconds: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unopened(Event):
+class Unopened(Event, kind="unopened"):
     """The opening came to nothing."""
 
-    kind: ClassVar[str] = "unopened"
     opening: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workload(Event):
+class Workload(Event, kind="workload"):
     """A batch or session was opened."""
 
-    kind: ClassVar[str] = "workload"
     workload: str
     max_seconds: int | None = None
     """The session's limit; None for a batch."""
@@ -188,18 +187,16 @@ class Workload(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Closure(Event):
+class Closure(Event, kind="closed"):
     """A batch or session takes no more jobs."""
 
-    kind: ClassVar[str] = "closed"
     workload: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkloadBill(Event):
+class WorkloadBill(Event, kind="workload_billed"):
     """The clock of a batch or session is final."""
 
-    kind: ClassVar[str] = "workload_billed"
     workload: str
     seconds: float
 
@@ -215,6 +212,11 @@ class ChunkEvent(Event):
     """``new``, ``unanswered``, ``sent``, ``uncertain``, ``failed``, ``lost`` or ``done``."""
     chunk: str
 
+    def __init_subclass__(cls, *, state: str = "", **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if state:
+            cls.state = state
+
 
 @dataclass(frozen=True, kw_only=True)
 class End(ChunkEvent):
@@ -224,11 +226,9 @@ class End(ChunkEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Intent(ChunkEvent):
+class Intent(ChunkEvent, kind="intent", state="unanswered"):
     """A job is about to be sent."""
 
-    kind: ClassVar[str] = "intent"
-    state: ClassVar[str] = "unanswered"
     tag: str
     """By which the job is found."""
     content: str | None = field(default=None, metadata=OPTIONAL)
@@ -244,47 +244,36 @@ class Intent(ChunkEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Submission(ChunkEvent):
+class Submission(ChunkEvent, kind="submitted", state="sent"):
     """The service has the job."""
 
-    kind: ClassVar[str] = "submitted"
-    state: ClassVar[str] = "sent"
     tag: str
     job: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Release(ChunkEvent):
+class Release(ChunkEvent, kind="released", state="new"):
     """The chunk is to be sent again; of an attempt with a tag it is known that it made no job."""
 
-    kind: ClassVar[str] = "released"
-    state: ClassVar[str] = "new"
     tag: str | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Doubt(ChunkEvent):
+class Doubt(ChunkEvent, kind="uncertain", state="uncertain"):
     """Nobody knows whether the job exists."""
 
-    kind: ClassVar[str] = "uncertain"
-    state: ClassVar[str] = "uncertain"
     tag: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Abandonment(End):
+class Abandonment(End, kind="given_up", state="new"):
     """The user has given up a job that may exist; its chunk is to be sent again."""
-
-    kind: ClassVar[str] = "given_up"
-    state: ClassVar[str] = "new"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failure(End):
+class Failure(End, kind="failed", state="failed"):
     """The job failed or was cancelled."""
 
-    kind: ClassVar[str] = "failed"
-    state: ClassVar[str] = "failed"
     job: str
     reason: str
     way: str = field(default="failed", metadata={"key": "state"})
@@ -296,21 +285,17 @@ class Failure(End):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss(End):
+class Loss(End, kind="lost", state="lost"):
     """The job, or its result, no longer exists."""
 
-    kind: ClassVar[str] = "lost"
-    state: ClassVar[str] = "lost"
     job: str
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finish(ChunkEvent):
+class Finish(ChunkEvent, kind="finished", state="done"):
     """The job's counts are on the disk."""
 
-    kind: ClassVar[str] = "finished"
-    state: ClassVar[str] = "done"
     tag: str
     job: str
     file: str
@@ -323,18 +308,16 @@ class Finish(ChunkEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Absence(Event):
+class Absence(Event, kind="absent"):
     """A job that was given up has not appeared, and counts no more."""
 
-    kind: ClassVar[str] = "absent"
     tag: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surplus(Event):
+class Surplus(Event, kind="surplus"):
     """A job that nobody needs; it bears the tag of the one that was kept."""
 
-    kind: ClassVar[str] = "surplus"
     job: str
     tag: str
 
@@ -345,10 +328,9 @@ class Surplus(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobBill(Event):
+class JobBill(Event, kind="billed"):
     """The bill of a job is final."""
 
-    kind: ClassVar[str] = "billed"
     tag: str
     """The job's entry on the bill."""
     job: str
@@ -358,22 +340,10 @@ class JobBill(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cancellation(Event):
+class Cancellation(Event, kind="cancelled"):
     """The user has cancelled what was out."""
 
-    kind: ClassVar[str] = "cancelled"
     jobs: int
-
-
-KINDS: Mapping[str, type[Event]] = {
-    each.kind: each
-    for each in (
-        *(Creation, Order, RouteOrder, NewBudget, Completion, StageRows, Compilation),
-        *(Opening, Unopened, Workload, Closure, WorkloadBill),
-        *(Intent, Submission, Release, Doubt, Abandonment, Failure, Loss, Finish),
-        *(Absence, Surplus, JobBill, Cancellation),
-    )
-}
 
 
 def read_line(line: Mapping[str, Any]) -> Event:
