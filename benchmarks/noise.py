@@ -33,7 +33,7 @@ from rich.table import Table
 from qvit_qiskit import TrainConfig, ViTConfig, fit, load
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.devices.packing import place
-from qvit_qiskit.devices.regions import Region, bundled_device
+from qvit_qiskit.devices.regions import Region, TargetDevice, bundled_device
 from qvit_qiskit.simulation.exact.estimator import Compiler, ExactEstimator
 from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
 from qvit_qiskit.simulation.noise.noisy_program import compile_noisy
@@ -85,7 +85,7 @@ def aer(region: Region, pub: tuple, rows: int) -> tuple[float, np.ndarray]:
     width = len(region.qubits)
     observables = [[SparsePauliOp.from_sparse_list([("Z", [w], 1)], width)] for w in region.outputs]
     start = time.perf_counter()
-    noise = NoiseModel.from_backend(region.backend())
+    noise = NoiseModel.from_backend(TargetDevice(region.target))
     backend = {"method": "density_matrix", "noise_model": noise}
     estimator = EstimatorV2(options={"default_precision": 0.0, "backend_options": backend})
     job = estimator.run([(region.circuit, observables, pub[2][:rows][:, order])])

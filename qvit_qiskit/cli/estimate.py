@@ -147,7 +147,7 @@ def facts(job: Job, expected: ExpectedPrice | str = "") -> dict[str, Any]:
     most = "at most " if job.spec.adaptive else ""
     anchors = {"of them for anchor rows": f"{price.anchor_executions:,}, again in every job"}
     return {
-        "profile": job.found.path,
+        "profile": job.written.found.path,
         "device": f"{profile.device}, priced as {job.price.snapshot}",
         "images": str(job.price.images),
         "rows (circuits)": f"{price.rows:,} in {price.stages} stage(s)",

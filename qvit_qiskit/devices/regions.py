@@ -190,10 +190,6 @@ class Region(Placed):
             kept *= 1.0 - float(waiting_error(wait.seconds, *times)) if times else 1.0
         return kept
 
-    def backend(self) -> BackendV2:
-        """The region as a backend that `AerSimulator.from_backend` accepts."""
-        return TargetDevice(self.target)
-
     def readout(self) -> np.ndarray:
         """Confusion matrices by virtual qubit, shape (n, 2, 2): ``[i, read, prepared]``."""
         entries = [self.target["measure"][(wire,)] for wire in self.outputs]

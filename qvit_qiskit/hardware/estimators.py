@@ -136,14 +136,14 @@ class JournaledEstimator(_MeasuringEstimator):
         rows = Rows.gather(flats)
         number, run = self.calls, self.hardware
         if number < run.stages:
-            same_rows(run.read_stage(number), rows, run)
+            same_rows(run.reader.stage(number).rows, rows, run)
         else:
             run.write_stage(rows)
         if not run.finished(number):
             run.advance(number)
             run.wait(number)
         self.calls += 1
-        return run.answers(number)
+        return run.reader.stage(number).answers
 
 
 def same_rows(stored: Rows, asked: Rows, run: HardwareRun) -> None:

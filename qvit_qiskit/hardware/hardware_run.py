@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-
 from qvit_qiskit.devices.compiled_circuit import copies_of, to_qpy
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.dispatch import Dispatcher
@@ -21,11 +19,10 @@ from qvit_qiskit.hardware.events import (
 from qvit_qiskit.hardware.journal import Journal, digest, pack_arrays
 from qvit_qiskit.hardware.ledger import Ledger
 from qvit_qiskit.hardware.run_reader import RunReader
-from qvit_qiskit.hardware.stages.stage import Answers, Layout, Progress, Rows, Task
+from qvit_qiskit.hardware.stages.stage import Layout, Progress, Rows, Task
 from qvit_qiskit.hardware.stages.stage_plan import StagePlan, plan_stage
 from qvit_qiskit.hardware.stages.stored_stage import StoredStage
 from qvit_qiskit.hardware.terms import Terms
-from qvit_qiskit.hardware.values.repeats import Anchors
 from qvit_qiskit.ibm.calls import Patience
 from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.ibm.sender import Sender
@@ -202,7 +199,7 @@ class HardwareRun:
 
     def _shots_of(self, number: int) -> int:
         """Shots that a row of a stage gets."""
-        return self.reader.stage(number).shots or self.terms.shots
+        return self.reader.stage(number).order.shots or self.terms.shots
 
     def _check_device(self, number: int) -> None:
         """Whether a stage that was compiled earlier can still be sent as it is.
@@ -309,34 +306,6 @@ class HardwareRun:
 
     # Reading, without a network.
 
-    def read_stage(self, number: int) -> Rows:
-        """What a stage was asked.
-
-        Raises:
-            JobError: If a file is missing or not what was written.
-        """
-        return self.reader.stage(number).rows
-
     def finished(self, number: int) -> bool:
         """Whether all results of a stage are on the disk."""
         return self.reader.stage(number).finished
-
-    def answers(self, number: int) -> Answers:
-        """The values of every PUB of a finished stage, from the stored counts alone.
-
-        Raises:
-            JobError: If the stage is not finished, or a file is missing or damaged.
-        """
-        return self.reader.stage(number).answers
-
-    def copies(self, number: int) -> list[np.ndarray]:
-        """For each PUB the copy on the chip that each of its rows ran on, shape (R,)."""
-        return self.reader.stage(number).copies
-
-    def anchors(self, number: int) -> list[Anchors]:
-        """The rows that every job of a finished stage ran, one entry per circuit.
-
-        Entries are in the order of the stage's groups (`read_stage`); there are none where the
-        terms ask for no anchors.
-        """
-        return self.reader.stage(number).anchors

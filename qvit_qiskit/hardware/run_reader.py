@@ -135,7 +135,7 @@ class RunReader:
         """The stages of each quantum layer: one, or one for each share of its shots."""
         layers: list[list[StoredStage]] = []
         for stage in self.stages:
-            if stage.images is None and stage.projections is None:
+            if stage.order.images is None and stage.order.projections is None:
                 layers.append([])
             layers[-1].append(stage)
         return layers

@@ -184,8 +184,8 @@ class ShotShare:
             stage: The share.
             count: How many images the run has.
         """
-        images = np.arange(count) if stage.images is None else np.asarray(stage.images)
-        asked = stage.projections
+        images = np.arange(count) if stage.order.images is None else np.asarray(stage.order.images)
+        asked = stage.order.projections
         projections = range(len(stage.rows.pubs)) if asked is None else asked
         return cls(stage.rows, images, stage.answers, stage.executed_shots, projections)
 

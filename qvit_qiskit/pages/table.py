@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 if TYPE_CHECKING:
     from qvit_qiskit.statistics.intervals import Interval
 
@@ -97,17 +95,6 @@ def unchanged(interval: Interval, draws: int) -> str:
         draws: How many redraws there were.
     """
     return f"no redraw of {draws} changed it" if interval.low == interval.high else ""
-
-
-def columns(line: pd.Series, name: str, scale: float = 1.0) -> Entry:
-    """A value and its interval from three columns of a line of a frame.
-
-    Args:
-        line: The line.
-        name: The column of the value; those of the interval are ``name low`` and ``name high``.
-        scale: What all three are multiplied by, such as 100 for percent.
-    """
-    return limits(*(scale * float(line[name + end]) for end in ("", " low", " high")))
 
 
 def p_value(p: float) -> str:

@@ -55,24 +55,9 @@ class Job:
         return self.written.spec
 
     @property
-    def found(self) -> Found:
-        """The profile's file."""
-        return self.written.found
-
-    @property
     def profile(self) -> FakeProfile | IbmProfile:
         """With what spec, settings and plan set otherwise."""
         return self.written.profile
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """The model."""
-        return self.written.checkpoint
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Fields of the profile that were set otherwise."""
-        return self.written.settings
 
     @property
     def first_share(self) -> Estimate | None:

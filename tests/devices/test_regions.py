@@ -8,7 +8,13 @@ from qiskit_aer.noise import NoiseModel
 from reference import dense
 
 from qvit_qiskit.circuits import build_circuit, ry_ring, z_observables
-from qvit_qiskit.devices.regions import Region, bundled_device, compile_region, slice_target
+from qvit_qiskit.devices.regions import (
+    Region,
+    TargetDevice,
+    bundled_device,
+    compile_region,
+    slice_target,
+)
 from qvit_qiskit.exceptions import RouteError
 
 DEVICES = ["fake_torino", "fake_boston"]
@@ -125,7 +131,7 @@ def test_readout_is_the_devices_own(name):
 
 def test_aer_reads_the_same_readout_errors():
     region = compile_region(ry_ring(3, 1).circuit, bundled_device("fake_torino"), seed=1)
-    model = NoiseModel.from_backend(region.backend())
+    model = NoiseModel.from_backend(TargetDevice(region.target))
     for wire, confusion in zip(region.outputs, region.readout(), strict=True):
         theirs = model._local_readout_errors[(wire,)].probabilities  # [prepared, read]  # noqa: SLF001 - Aer tells its noise nowhere else
         np.testing.assert_allclose(confusion, theirs.T, atol=1e-12)
@@ -143,7 +149,7 @@ def test_a_device_without_properties_has_mean_readout_errors():
 
 def test_a_region_is_a_backend_that_does_not_run():
     region = compile_region(ry_ring(2, 1).circuit, bundled_device("fake_torino"), seed=0)
-    backend = region.backend()
+    backend = TargetDevice(region.target)
     assert (backend.target, backend.num_qubits) == (region.target, 2)
     assert backend.max_circuits is None
     with pytest.raises(NotImplementedError):

@@ -8,14 +8,14 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer.noise import NoiseModel
 from qiskit_aer.primitives import EstimatorV2
 
-from qvit_qiskit.devices.regions import Region
+from qvit_qiskit.devices.regions import Region, TargetDevice
 
 from . import qiskit_schedule
 
 
 def estimator(region: Region) -> EstimatorV2:
     """Density matrices; readout errors are left out by Aer's estimator."""
-    noise = NoiseModel.from_backend(region.backend())
+    noise = NoiseModel.from_backend(TargetDevice(region.target))
     backend = {"method": "density_matrix", "noise_model": noise}
     return EstimatorV2(options={"default_precision": 0.0, "backend_options": backend})
 

@@ -69,7 +69,7 @@ def test_every_share_is_sent_once_and_counts_are_pooled(
     for image in range(3):  # by counting bits over all shares
         sums, shots = np.zeros(2), 0
         for stage in RunReader.open(folder).stages:
-            among = list(range(3)) if stage.images is None else stage.images
+            among = list(range(3)) if stage.order.images is None else stage.order.images
             if image not in among:
                 continue
             (_, index), counts = stage.rows.pubs[0], stage.counts[0]

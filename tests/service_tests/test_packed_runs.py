@@ -83,7 +83,7 @@ def test_each_copy_equals_its_region_alone(
     measured = layer.network.last
     assert measured is not None
     hardware: HardwareRun = route.estimator.hardware
-    (copies,) = hardware.copies(0)
+    (copies,) = hardware.reader.stage(0).copies
     assert set(copies) == {0, 1, 2, 3}
     compiled = hardware.layout(0).programs[0][0]
     weights = layer.weight.detach().double().numpy()

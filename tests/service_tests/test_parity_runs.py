@@ -111,7 +111,7 @@ def test_what_comes_back(
     compiled = hardware.layout(0).programs[0][0]
     assert (compiled.readout, compiled.k) == ("parity", k)
     assert max(copy.two_qubit_gates() for copy in compiled.copies) <= 7  # of twelve
-    (copies,) = hardware.copies(0)
+    (copies,) = hardware.reader.stage(0).copies
     weights = layer.weight.detach().double().numpy()
     values = np.hstack([angles.numpy(), np.tile(weights, (len(angles), 1))])
     for copy in set(copies.tolist()):
@@ -138,7 +138,7 @@ def test_a_run_predicts_its_parities(service: Service, tmp_path: Path) -> None:
         layer(angles)
     measured = layer.network.last
     assert measured is not None
-    (copies,) = route.estimator.hardware.copies(0)
+    (copies,) = route.estimator.hardware.reader.stage(0).copies
     (recorded,) = recorded_noise(run).layers
     weights = layer.weight.detach().double().numpy()
     values = np.hstack([angles.numpy(), np.tile(weights, (60, 1))])

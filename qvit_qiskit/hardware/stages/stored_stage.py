@@ -55,23 +55,9 @@ class StoredStage:
         return [each for each in self.journal.of(Compilation) if each.stage == self.number]
 
     @property
-    def _order(self) -> StageRows:
+    def order(self) -> StageRows:
+        """What was written down of what it asks."""
         return next(each for each in self.journal.of(StageRows) if each.stage == self.number)
-
-    @property
-    def shots(self) -> int | None:
-        """Of a share of shots how many a row gets; None where that is the run's."""
-        return self._order.shots
-
-    @property
-    def images(self) -> list[int] | None:
-        """Of a further share the images whose rows it asks; None for all."""
-        return self._order.images
-
-    @property
-    def projections(self) -> list[int] | None:
-        """Of a further share the projections whose rows it asks; None for all."""
-        return self._order.projections
 
     @property
     def executed_shots(self) -> int:
@@ -100,7 +86,7 @@ class StoredStage:
         Raises:
             JobError: If a file is missing or not what was written.
         """
-        order = self._order
+        order = self.order
         arrays = unpack_arrays(self.journal.load(f"{self.folder}/angles.npz", order.angles))
         circuits = from_qpy(self.journal.load(f"{self.folder}/circuits.qpy", order.circuits))
         groups = [
@@ -161,7 +147,7 @@ class StoredStage:
     @property
     def task(self) -> Task:
         """What its jobs are made of."""
-        made, angles = self.compilation, self._order.angles
+        made, angles = self.compilation, self.order.angles
         key = f"{made.isa} {made.seats} {angles} {made.shots}"
         seed = f"{angles} {made.seats}"
         content = f"{seed} {json.dumps(made.programs)} {made.shots} {made.level}"

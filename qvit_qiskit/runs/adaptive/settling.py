@@ -150,7 +150,7 @@ def unsettled(
         Numbers of images, ascending.
     """
     stages = run.reader.layers[0]
-    last, count = stages[-1].images, len(logits)
+    last, count = stages[-1].order.images, len(logits)
     asked = np.arange(count) if last is None else np.asarray(last)
     # Another seed in each share, and the same one in every process that comes to it.
     seed = (run.terms.profile.seed, len(stages))

@@ -176,30 +176,6 @@ class ConeCompiler:
         return Moments(means, both, pairs)
 
 
-def compile_noisy_cones(
-    region: Region,
-    parameters: Sequence[Parameter],
-    basis: Basis,
-    row_columns: Collection[int],
-    text: str,
-    readout: np.ndarray | None = None,
-) -> NoisyConeProgram:
-    """Put the errors of a region into its circuit, and follow each string of the basis back.
-
-    Args:
-        region: The circuit, placed, its basis rotation included.
-        parameters: Of the logical circuit; their order is the order of the value columns.
-        basis: The measurement basis.
-        row_columns: Columns whose values differ from row to row.
-        text: Where it runs, for people.
-        readout: Shape (n, 2, 2), [qubit, read, prepared]; by default the region's.
-
-    Raises:
-        CircuitError: If rows enter after the first entangling gate, or a cone is too wide.
-    """
-    return ConeCompiler(region, parameters, row_columns, text, readout).program(basis)
-
-
 def _misreading(readout: np.ndarray, outputs: Sequence[int]) -> list[Channel]:
     """Readout errors as channels behind the last gates; they matter to Z alone."""
     channels = []

@@ -13,7 +13,7 @@ from qvit_qiskit.devices.regions import Region
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.simulation.exact.engine import Pullback, Request
 from qvit_qiskit.simulation.noise.cone_engine import ConeTask
-from qvit_qiskit.simulation.noise.noisy_cones import NoisyConeProgram, compile_noisy_cones
+from qvit_qiskit.simulation.noise.noisy_cones import ConeCompiler, NoisyConeProgram
 from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine, NoisyTask
 from qvit_qiskit.simulation.noise.noisy_program import MAX_WIRES, NoisyProgram, compile_noisy
 
@@ -46,7 +46,7 @@ def compile_values(
     wires = region.circuit.num_qubits
     if wires > SMALL:
         try:
-            cones = compile_noisy_cones(region, parameters, basis, row_columns, text, readout)
+            cones = ConeCompiler(region, parameters, row_columns, text, readout).program(basis)
         except CircuitError:
             if wires > MAX_WIRES:
                 raise

@@ -125,7 +125,7 @@ def test_anchors_are_measured_in_every_job(
         names = [item.name for item in items]
         assert len(set(names)) == len(names)
         assert {f"anchors{g}" for g in range(len(circuits))} < {n.split("-")[0] for n in names}
-    found, answers = run.anchors(0), run.answers(0)
+    found, answers = run.reader.stage(0).anchors, run.reader.stage(0).answers
     assert len(found) == len(circuits)
     for g, (circuit, anchors, group) in enumerate(zip(circuits, found, rows.groups, strict=True)):
         outputs = len(circuit.observables)
@@ -196,7 +196,7 @@ def test_a_device_that_changes_shows(
         folder = tmp_path / name
         agreed = terms(2.8 if level else 2.55, resilience_level=level)
         run = finished(folder, agreed, rows, *errors, device=device)
-        (found[name],) = run.anchors(0)
+        (found[name],) = run.reader.stage(0).anchors
         assert len(found[name].jobs) > 2
     assert steady(found["constant"])
     assert not steady(found["changing"])
@@ -236,7 +236,7 @@ def test_there_are_no_more_anchors_than_rows(
 ) -> None:
     rows = asked(rng, build_circuit("ry-chain", 2, 1), rows=1)
     run = finished(tmp_path / "run", terms(9.0), rows, device=device)
-    assert run.anchors(0)[0].values.shape == (1, 1, 2)
+    assert run.reader.stage(0).anchors[0].values.shape == (1, 1, 2)
 
 
 def test_a_run_begun_before_there_were_anchors(
@@ -250,8 +250,8 @@ def test_a_run_begun_before_there_were_anchors(
     del old["anchor_rows"], old["budget"]
     Journal.create(folder).append(RouteOrder(terms=old))
     run = finished(folder, before, asked(rng, build_circuit("ry-chain", 2, 1)), device=device)
-    assert HardwareRun.at(folder, before).answers(0)[0][0].shape == (6, 2)
-    assert run.anchors(0) == []
+    assert HardwareRun.at(folder, before).reader.stage(0).answers[0][0].shape == (6, 2)
+    assert run.reader.stage(0).anchors == []
     assert run.layout(0).anchors == {}
     with pytest.raises(JobError, match="other shots"):
         HardwareRun.at(folder, now)

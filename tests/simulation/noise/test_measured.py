@@ -14,7 +14,7 @@ from reference.shots import data, noiseless, noisy_shots, same_rows
 
 from qvit_qiskit.circuits import QNNCircuit, ry_ring, z_observables
 from qvit_qiskit.devices.packing import place
-from qvit_qiskit.devices.regions import Region, bundled_device
+from qvit_qiskit.devices.regions import Region, TargetDevice, bundled_device
 from qvit_qiskit.hardware.estimators import RehearsalEstimator
 from qvit_qiskit.ibm.local import LocalSender
 from qvit_qiskit.profile import FakeProfile
@@ -94,7 +94,7 @@ def test_all_noise_equals_aers_sampler(rng, name):
     region = place(circuit.canonical, bundled_device(name), seed=3)
     measured = aer_noise.with_delays(region)
     order = [list(circuit.canonical.parameters).index(p) for p in measured.parameters]
-    noise = NoiseModel.from_backend(region.backend())
+    noise = NoiseModel.from_backend(TargetDevice(region.target))
     aer = SamplerV2(seed=5, options={"backend_options": {"noise_model": noise}})
     job = aer.run([(measured, pub[2][:, order])], shots=shots)
     bits = job.result()[0].data.meas

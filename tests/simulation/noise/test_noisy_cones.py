@@ -13,11 +13,11 @@ from reference.shots import data
 from qvit_qiskit.circuits import QNNCircuit, build_circuit
 from qvit_qiskit.circuits.measurement_bases import measurement_bases
 from qvit_qiskit.devices.packing import place
-from qvit_qiskit.devices.regions import bundled_device
+from qvit_qiskit.devices.regions import TargetDevice, bundled_device
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.simulation.exact.engine import Request
 from qvit_qiskit.simulation.noise.compiler import noisy
-from qvit_qiskit.simulation.noise.noisy_cones import compile_noisy_cones
+from qvit_qiskit.simulation.noise.noisy_cones import ConeCompiler
 from qvit_qiskit.simulation.noise.noisy_forms import NoisyFormEngine, compile_values
 from qvit_qiskit.simulation.noise.noisy_program import compile_noisy
 from qvit_qiskit.simulation.shifts import circuit_pub
@@ -44,7 +44,8 @@ def programs(circuit, name):
     for basis in measurement_bases(circuit.pauli_terms):
         region = place(circuit.canonical.compose(basis.rotation()), device, seed=1)
         parts = region, circuit.canonical.parameters, basis, columns, ""
-        yield compile_noisy(*parts), compile_noisy_cones(*parts)
+        cones = ConeCompiler(region, circuit.canonical.parameters, columns, "")
+        yield compile_noisy(*parts), cones.program(basis)
 
 
 def both(circuit, rng, name):
@@ -188,7 +189,7 @@ def test_a_chain_of_24_qubits_equals_sampled_trajectories(rng):
     values = data(noisy(device), *pub).evs  # (24, 2)
     region = place(circuit.canonical, device)
     order = [list(circuit.canonical.parameters).index(p) for p in region.circuit.parameters]
-    noise = NoiseModel.from_backend(region.backend())
+    noise = NoiseModel.from_backend(TargetDevice(region.target))
     simulator = AerSimulator(method="matrix_product_state", noise_model=noise, seed_simulator=7)
     prepared = aer_noise.with_delays(region)
     bound = [prepared.assign_parameters(row[order]) for row in pub[2]]
