@@ -35,7 +35,7 @@ from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.devices.packing import place
 from qvit_qiskit.devices.regions import Region, TargetDevice, bundled_device
 from qvit_qiskit.simulation.exact.estimator import Compiler, ExactEstimator
-from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
+from qvit_qiskit.simulation.noise.noisy_forms import NoisyFormEngine
 from qvit_qiskit.simulation.noise.noisy_program import compile_noisy
 from qvit_qiskit.simulation.shifts import circuit_pub
 
@@ -74,7 +74,7 @@ def ours(region: Region, pub: tuple, rows: int) -> tuple[float, np.ndarray]:
             region, circuit.parameters, basis, columns, ""
         )
     )
-    estimator = ExactEstimator(NoisyEngine(), compiler)
+    estimator = ExactEstimator(NoisyFormEngine(), compiler)
     values = estimator.run([(pub[0], pub[1], pub[2][:rows])]).result()[0].data.evs
     return time.perf_counter() - start, np.asarray(values)
 

@@ -26,7 +26,7 @@ from qvit_qiskit.devices.packing import place
 from qvit_qiskit.devices.regions import bundled_device
 from qvit_qiskit.simulation.exact.engine import Request
 from qvit_qiskit.simulation.exact.estimator import ExactEstimator
-from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
+from qvit_qiskit.simulation.noise.noisy_forms import NoisyFormEngine
 from qvit_qiskit.simulation.noise.noisy_program import NoisyProgram, compile_noisy
 from qvit_qiskit.simulation.shifts import circuit_pub
 
@@ -82,7 +82,7 @@ def error(circuit: QNNCircuit, program: NoisyProgram, size: float, draws: int) -
         inputs = rng.normal(size=(ROWS, circuit.num_inputs))
         pub = circuit_pub(circuit, inputs, rng.uniform(-size, size, circuit.num_weights))
         exact = ExactEstimator().run([pub]).result()[0].data.evs
-        found = NoisyEngine().values([Request.of(program, pub[2], diagonal)])[0][0]
+        found = NoisyFormEngine().values([Request.of(program, pub[2], diagonal)])[0][0]
         out.append(np.sqrt(np.mean((found - exact) ** 2)))
     return float(np.median(out))
 

@@ -32,7 +32,7 @@ from qvit_qiskit.simulation.exact.estimator import (
     ExactEstimator,
     varying_columns,
 )
-from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
+from qvit_qiskit.simulation.noise.noisy_forms import NoisyFormEngine
 from qvit_qiskit.simulation.noise.noisy_program import NoisyProgram, compile_noisy
 
 
@@ -167,7 +167,7 @@ def _probabilities(
         read = reading(circuit, basis, compiled.readout).basis
         return compile_noisy(region, parameters, read, columns, "")
 
-    compiler, engine = Compiler(program), NoisyEngine()
+    compiler, engine = Compiler(program), NoisyFormEngine()
     out = np.zeros((len(group.rows), 2 ** len(here.outputs)), np.float32)
     left = np.ones(len(group.rows), bool)
     for _, index in rows.pubs:

@@ -29,7 +29,7 @@ from qvit_qiskit.devices.regions import Region, bundled_device
 from qvit_qiskit.devices.timetable import relaxation_times, waiting_error
 from qvit_qiskit.simulation.exact.estimator import Compiler, ExactEstimator
 from qvit_qiskit.simulation.exact.gradient import AdjointGradient
-from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
+from qvit_qiskit.simulation.noise.noisy_forms import NoisyFormEngine
 from qvit_qiskit.simulation.noise.noisy_program import compile_noisy
 from qvit_qiskit.simulation.shifts import circuit_pub
 
@@ -64,7 +64,7 @@ def step(region: Region, bundle: Bundle, cotangent: np.ndarray) -> tuple[float, 
                 region, circuit.parameters, basis, columns, ""
             )
         )
-        estimator = ExactEstimator(NoisyEngine(), compiler)
+        estimator = ExactEstimator(NoisyFormEngine(), compiler)
         start = time.perf_counter()
         if differentiate:
             AdjointGradient(estimator).vjp([bundle])[1]([[cotangent]])

@@ -27,7 +27,7 @@ from qvit_qiskit.runs.planning.distributions import (
 from qvit_qiskit.simulation.exact.engine import Request
 from qvit_qiskit.simulation.exact.estimator import Columns, varying_columns
 from qvit_qiskit.simulation.noise.gate_errors import reported_errors
-from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
+from qvit_qiskit.simulation.noise.noisy_forms import NoisyFormEngine
 from qvit_qiskit.simulation.noise.noisy_program import MAX_WIRES, NoisyProgram, compile_noisy
 
 BAND = 6
@@ -196,7 +196,7 @@ class CopyNoise:
                     placed.readout, errors_of=placed.errors_of,
                 )  # fmt: skip
             request = Request.of(self._programs[key], rows[mine], np.zeros((1, 0)))
-            out[mine] = NoisyEngine().probabilities(request)[0].T
+            out[mine] = NoisyFormEngine().probabilities(request)[0].T
         out = out.clip(0.0)
         return BitDistribution(out / out.sum(axis=1, keepdims=True), _signs(compiled))
 

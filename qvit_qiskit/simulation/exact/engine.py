@@ -105,14 +105,43 @@ class RowEngine(Protocol[P]):
         """Values and their vector–Jacobian product."""
 
 
-class Calculation(Protocol):
+class Differentiable(Protocol):
+    """One request whose values are known."""
+
+    def pullback(self, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """∂L/∂rows (P_row, H, R) and ∂L/∂shared (G, P_shared) from ∂L/∂values."""
+
+
+class Calculation(Differentiable, Protocol):
     """One request that is being worked on."""
 
     def run(self, *, keep: bool) -> np.ndarray:
         """Values of all rows, shape (G, observables, R)."""
 
-    def pullback(self, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """∂L/∂rows (P_row, H, R) and ∂L/∂shared (G, P_shared) from ∂L/∂values."""
+
+def pullback_of(tasks: Sequence[Differentiable]) -> Pullback:
+    """The pullback of several requests, each of which has its own.
+
+    Args:
+        tasks: The requests on their way, in their order.
+    """
+
+    def pullback(cotangents: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [task.pullback(g) for task, g in zip(tasks, cotangents, strict=True)]
+
+    return pullback
+
+
+def even_slices(rows: int, count: int) -> list[slice]:
+    """Rows in parts of even size, rather than with a short last one.
+
+    Args:
+        rows: How many there are.
+        count: How many parts are wanted; there is at least one, and none without a row.
+    """
+    count = min(max(1, count), max(1, rows))
+    edges = [rows * k // count for k in range(count + 1)]
+    return [slice(a, b) for a, b in pairwise(edges)]
 
 
 class Engine:
@@ -147,11 +176,7 @@ class Engine:
         """
         tasks = self._begin(requests)
         values = [task.run(keep=True) for task in tasks]
-
-        def pullback(cotangents: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-            return [task.pullback(g) for task, g in zip(tasks, cotangents, strict=True)]
-
-        return values, pullback
+        return values, pullback_of(tasks)
 
     def _begin(self, requests: Sequence[Request[Program]]) -> list[Calculation]:
         """The compiled loops for what pays there, the stages for everything else."""
@@ -216,9 +241,7 @@ class _Task:
         size = self.dtype.itemsize * len(self.request.shared) * 2**self.program.num_qubits
         step = max(1, CHUNK_BYTES // size, min(MIN_ROWS, MAX_CHUNK_BYTES // size))
         rows = self.request.num_rows
-        count = max(1, -(-rows // step))  # chunks of even size, rather than a short last one
-        edges = [rows * k // count for k in range(count + 1)]
-        return [slice(a, b) for a, b in pairwise(edges)]
+        return even_slices(rows, -(-rows // step))
 
     def run(self, *, keep: bool) -> np.ndarray:
         """Values of all rows, shape (G, observables, R)."""

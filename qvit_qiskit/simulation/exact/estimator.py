@@ -127,7 +127,7 @@ class ExactEstimator(RowEstimator):
     """Exact expectation values, with or without noise; ``precision`` is not needed.
 
     Rows of a PUB that share trained parameters share their simulation (see `Engine`, and
-    `NoisyEngine` for values under noise).
+    `NoisyFormEngine` for values under noise).
     """
 
     def __init__(

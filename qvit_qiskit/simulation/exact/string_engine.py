@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from qvit_qiskit.simulation.exact.engine import Pullback, Request
+from qvit_qiskit.simulation.exact.engine import Pullback, Request, even_slices, pullback_of
 from qvit_qiskit.simulation.exact.strings import Beginning, Factors, StringProgram
 
 CHUNK_BYTES = 2**22
@@ -39,11 +38,7 @@ class StringEngine:
         """Values and their vector–Jacobian product, as `Engine.linearize`."""
         tasks = [_Task(request, self.dtype, differentiate=True) for request in requests]
         values = [task.run() for task in tasks]
-
-        def pullback(cotangents: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-            return [task.pullback(g) for task, g in zip(tasks, cotangents, strict=True)]
-
-        return values, pullback
+        return values, pullback_of(tasks)
 
 
 @dataclass(frozen=True)
@@ -110,9 +105,7 @@ class _Task:
     def chunks(self) -> list[slice]:
         """Slices of rows whose products take about `CHUNK_BYTES`."""
         size = self.dtype.itemsize * self.groups * max(1, self.program.row_products.entries)
-        count = min(max(1, -(-size * self.rows // CHUNK_BYTES)), max(1, self.rows))
-        edges = [self.rows * k // count for k in range(count + 1)]
-        return [slice(a, b) for a, b in pairwise(edges)]
+        return even_slices(self.rows, -(-size * self.rows // CHUNK_BYTES))
 
     def run(self) -> np.ndarray:
         """Values of all rows, shape (G, observables, R)."""

@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from qvit_qiskit.simulation.exact.engine import even_slices
 from qvit_qiskit.simulation.noise.evolution import Angles, evolve
 from qvit_qiskit.simulation.noise.noisy_cones import ConeBatch, ConeStep, NoisyConeProgram
 from qvit_qiskit.simulation.noise.noisy_engine import NoisyTask, ground, kron
@@ -102,9 +102,7 @@ class ConeTask(NoisyTask):
             ),
             default=1,
         )
-        count = min(max(1, math.ceil(8 * rows * groups * most / CHUNK_BYTES)), max(1, rows))
-        edges = [rows * k // count for k in range(count + 1)]
-        return [slice(a, b) for a, b in pairwise(edges)]
+        return even_slices(rows, math.ceil(8 * rows * groups * most / CHUNK_BYTES))
 
 
 def _backwards(batch: ConeBatch, angles: Tensor, place: dict[int, int], groups: int) -> Tensor:

@@ -11,14 +11,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from qvit_qiskit.simulation.exact.engine import Pullback, Request
+from qvit_qiskit.simulation.exact.engine import Request, even_slices
 from qvit_qiskit.simulation.noise.evolution import Angles, evolve
 from qvit_qiskit.simulation.noise.noisy_program import NoisyProgram
 
@@ -30,35 +29,6 @@ TAPE_BYTES = 2**28
 """The same for all states of one chunk together, where torch keeps them for the way back."""
 MAX_KEPT = 4
 """Above this number of chunks forward passes are not kept, but computed again on the way back."""
-
-
-class NoisyEngine:
-    """Runs requests whose programs are `NoisyProgram`s."""
-
-    perfect = False
-
-    def values(self, requests: Sequence[Request[NoisyProgram]]) -> list[np.ndarray]:
-        """Expectation values of every request, each of shape (G, observables, R)."""
-        return [NoisyTask(request).run() for request in requests]
-
-    def probabilities(self, request: Request[NoisyProgram]) -> np.ndarray:
-        """Probabilities of the basis states as they are read, shape (G, 2**n, R)."""
-        states = 2**request.program.num_qubits
-        everything = request.program.read(np.eye(states))
-        whole = Request(request.program, request.rows, request.shared, everything)
-        return NoisyTask(whole).run()
-
-    def linearize(
-        self, requests: Sequence[Request[NoisyProgram]]
-    ) -> tuple[list[np.ndarray], Pullback]:
-        """Values and their vector–Jacobian product, as `Engine.linearize`."""
-        tasks = [NoisyTask(request, differentiate=True) for request in requests]
-        values = [task.run() for task in tasks]
-
-        def pullback(cotangents: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-            return [task.pullback(g) for task, g in zip(tasks, cotangents, strict=True)]
-
-        return values, pullback
 
 
 @dataclass(frozen=True)
@@ -187,9 +157,7 @@ class NoisyTask:
             kept = sum(len(part.steps) for part in program.parts) if self.differentiate else 1
             limit = TAPE_BYTES if self.differentiate else CHUNK_BYTES
             count = rows * 8 * groups * 4**program.wires * kept / limit
-        chunks = min(max(1, math.ceil(count)), max(1, rows))
-        edges = [rows * k // chunks for k in range(chunks + 1)]
-        return [slice(a, b) for a, b in pairwise(edges)]
+        return even_slices(rows, math.ceil(count))
 
 
 def product_values(bloch: Mapping[int, Tensor], observables: Tensor, wires: int) -> Tensor:

@@ -11,10 +11,10 @@ from qiskit.circuit import Parameter
 from qvit_qiskit.circuits.measurement_bases import Basis
 from qvit_qiskit.devices.regions import Region
 from qvit_qiskit.exceptions import CircuitError
-from qvit_qiskit.simulation.exact.engine import Pullback, Request
+from qvit_qiskit.simulation.exact.engine import Pullback, Request, pullback_of
 from qvit_qiskit.simulation.noise.cone_engine import ConeTask
 from qvit_qiskit.simulation.noise.noisy_cones import ConeCompiler, NoisyConeProgram
-from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine, NoisyTask
+from qvit_qiskit.simulation.noise.noisy_engine import NoisyTask
 from qvit_qiskit.simulation.noise.noisy_program import MAX_WIRES, NoisyProgram, compile_noisy
 
 SMALL = 8
@@ -68,17 +68,15 @@ class NoisyFormEngine:
 
     def probabilities(self, request: Request[NoisyProgram]) -> np.ndarray:
         """Probabilities of the basis states as they are read, shape (G, 2**n, R)."""
-        return NoisyEngine().probabilities(request)
+        program = request.program
+        everything = program.read(np.eye(2**program.num_qubits))
+        return NoisyTask(Request(program, request.rows, request.shared, everything)).run()
 
     def linearize(self, requests: Sequence[Request[Any]]) -> tuple[list[np.ndarray], Pullback]:
         """Values and their vector–Jacobian product, as `Engine.linearize`."""
         tasks = [_task(request, differentiate=True) for request in requests]
         values = [task.run() for task in tasks]
-
-        def pullback(cotangents: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-            return [task.pullback(g) for task, g in zip(tasks, cotangents, strict=True)]
-
-        return values, pullback
+        return values, pullback_of(tasks)
 
 
 def _task(request: Request[Any], *, differentiate: bool = False) -> NoisyTask:

@@ -30,7 +30,7 @@ from qvit_qiskit.devices.regions import Region, region_target
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.simulation.exact.engine import Request
 from qvit_qiskit.simulation.exact.estimator import ExactEstimator, varying_columns
-from qvit_qiskit.simulation.noise.noisy_engine import NoisyEngine
+from qvit_qiskit.simulation.noise.noisy_forms import NoisyFormEngine
 from qvit_qiskit.simulation.noise.noisy_program import MAX_WIRES, compile_noisy
 from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator
 
@@ -168,7 +168,7 @@ def _one(
     diagonal = compiled.basis.diagonal(outputs)
     if not mitigated:
         diagonal = program.read(diagonal)
-    values = NoisyEngine().values([Request.of(program, rows, diagonal)])[0][0]
+    values = NoisyFormEngine().values([Request.of(program, rows, diagonal)])[0][0]
     confusion = region.readout()  # (n, 2, 2)
     factors = confusion[:, 0, 0] - confusion[:, 0, 1] if mitigated else np.ones(len(confusion))
     square = np.zeros(outputs)
