@@ -28,20 +28,14 @@ class _Curved:
     partials: tuple[Function, ...]
 
 
+@dataclass(frozen=True, eq=False)
 class AngleTable:
     """Rotation angles φ = c + A·p (and a few curved ones) of some parameters."""
 
-    def __init__(
-        self,
-        offset: np.ndarray,
-        slope: np.ndarray,
-        depends: np.ndarray,
-        curved: Sequence[_Curved] = (),
-    ) -> None:
-        self.offset = offset  # shape: (m,)
-        self.slope = slope  # shape: (m, P)
-        self.depends = depends  # shape: (m, P), bool
-        self.curved = curved
+    offset: np.ndarray  # shape: (m,)
+    slope: np.ndarray  # shape: (m, P)
+    depends: np.ndarray  # shape: (m, P), bool
+    curved: Sequence[_Curved] = ()
 
     @cached_property
     def _terms(self) -> list[list[tuple[int, float]]]:
@@ -64,26 +58,22 @@ class AngleTable:
             parameters: The P parameters they are made of, in the order of values.
         """
         columns = {parameter: k for k, parameter in enumerate(parameters)}
-        table = cls(
-            np.zeros(len(angles)),
-            np.zeros((len(angles), len(parameters))),
-            np.zeros((len(angles), len(parameters)), dtype=bool),
-        )
+        offset, slope = np.zeros(len(angles)), np.zeros((len(angles), len(parameters)))
+        depends = np.zeros(slope.shape, dtype=bool)
         curved: list[_Curved] = []
         for index, angle in enumerate(angles):
             used = tuple(sorted(columns[p] for p in angle.parameters))
-            table.depends[index, list(used)] = True
+            depends[index, list(used)] = True
             slopes = [_constant(_gradient(angle, parameters[c])) for c in used]
             if None in slopes:
                 curved.append(_curved(index, angle, used, parameters))
             else:
-                table.slope[index, list(used)] = slopes
+                slope[index, list(used)] = slopes
                 zeros = {parameters[c]: 0.0 for c in used}
-                offset = _constant(angle.bind(zeros))
-                assert offset is not None
-                table.offset[index] = offset
-        table.curved = curved
-        return table
+                constant = _constant(angle.bind(zeros))
+                assert constant is not None
+                offset[index] = constant
+        return cls(offset, slope, depends, curved)
 
     def __len__(self) -> int:
         return len(self.offset)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,30 +26,22 @@ from qvit_qiskit.simulation.noise.noisy_forms import NoisyForm, NoisyFormEngine,
 from qvit_qiskit.simulation.row_estimator import Answer, RowEstimator
 
 
+@dataclass(frozen=True)
 class AsCompiled:
-    """Compiles circuits onto the qubits where a stage of a run put one of its copies.
+    """Compiles circuits onto the qubits where a stage of a run put one of its copies."""
 
-    Args:
-        programs: Circuits of the stage, and how each was compiled.
-        device: As it was when the stage was compiled.
-        copy: Which of the copies.
-        fold: How often each two-qubit gate is run.
-        waits: How long qubits wait in what is sent; None where that counts for nothing.
-        mitigated: Whether the readout is taken to be perfect, as its calibration makes it.
-    """
-
-    def __init__(
-        self,
-        programs: Sequence[tuple[QuantumCircuit, Sequence[Compiled]]],
-        device: BackendV2,
-        copy: int,
-        fold: int,
-        waits: SentWaits | None,
-        *,
-        mitigated: bool,
-    ) -> None:
-        self.programs, self.device, self.waits = programs, device, waits
-        self.copy, self.fold, self.mitigated = copy, fold, mitigated
+    programs: Sequence[tuple[QuantumCircuit, Sequence[Compiled]]]
+    """Circuits of the stage, and how each was compiled."""
+    device: BackendV2
+    """As it was when the stage was compiled."""
+    copy: int
+    """Which of the copies."""
+    fold: int
+    """How often each two-qubit gate is run."""
+    waits: SentWaits | None
+    """How long qubits wait in what is sent; None where that counts for nothing."""
+    mitigated: bool = field(kw_only=True)
+    """Whether the readout is taken to be perfect, as its calibration makes it."""
 
     def __call__(self, circuit: QuantumCircuit, basis: Basis, columns: Columns) -> NoisyForm:
         """Compile a circuit of the stage for a basis.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, cast
 
@@ -88,28 +88,21 @@ def shot_ladder(mitigation: Mitigation) -> list[int]:
     return sorted(shots for shots in run if FEWEST <= shots <= MOST)
 
 
+@dataclass(frozen=True)
 class Candidates:
-    """The layouts of a model's circuits on a device, each compiled when it is asked for.
+    """The layouts of a model's circuits on a device, each compiled when it is asked for."""
 
-    Args:
-        circuits: Prepared circuits with their observables.
-        profile: What it states of copies, buffer, level and readout is not changed.
-        device: With its calibration.
-        rows: What will run, as prices count it.
-        held: Fields that are stated, of ``k``, ``buffer``, ``resilience_level`` and ``readout``.
-    """
-
-    def __init__(
-        self,
-        circuits: Circuits,
-        profile: FakeProfile | IbmProfile,
-        device: BackendV2,
-        rows: PricedRows,
-        held: Mapping[str, Any],
-    ) -> None:
-        self.circuits, self.profile, self.device = circuits, profile, device
-        self.rows, self.held = rows, held
-        self._layouts: dict[Arrangement, ChipLayout] = {}
+    circuits: Circuits
+    """Prepared circuits with their observables."""
+    profile: FakeProfile | IbmProfile
+    """What it states of copies, buffer, level and readout is not changed."""
+    device: BackendV2
+    """With its calibration."""
+    rows: PricedRows
+    """What will run, as prices count it."""
+    held: Mapping[str, Any]
+    """Fields that are stated, of ``k``, ``buffer``, ``resilience_level`` and ``readout``."""
+    _layouts: dict[Arrangement, ChipLayout] = field(default_factory=dict, init=False)
 
     def layout(self, arrangement: Arrangement) -> ChipLayout:
         """The circuits under an arrangement; levels share their places.

@@ -127,32 +127,31 @@ class Conditions:
     """Whether no projection may have fewer shots than others."""
 
 
+@dataclass(frozen=True)
 class Planner:
     """Plans evaluations of one model on one device.
 
-    Args:
-        model: Any module whose quantum layers are ours.
-        profile: What it states of `HELD` is not changed.
-        device: With the calibration to plan on.
-        request: What must be met.
-        kept: What is to be kept besides.
-        seed: Of all draws.
-        tick: Told in a few words what is looked at.
+    Raises:
+        RouteError: If the device reports no errors.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        profile: FakeProfile | IbmProfile,
-        device: BackendV2,
-        request: Accuracy,
-        kept: Conditions | None = None,
-        seed: int = 0,
-        tick: Callable[[str], None] | None = None,
-    ) -> None:
-        check_calibrated(device)
-        self.model, self.profile, self.device, self.request = model, profile, device, request
-        self.kept, self.seed, self.tick = kept or Conditions(), seed, tick
+    model: nn.Module
+    """Any module whose quantum layers are ours."""
+    profile: FakeProfile | IbmProfile
+    """What it states of `HELD` is not changed."""
+    device: BackendV2
+    """With the calibration to plan on."""
+    request: Accuracy
+    """What must be met."""
+    kept: Conditions = Conditions()
+    """What is to be kept besides."""
+    seed: int = 0
+    """Of all draws."""
+    tick: Callable[[str], None] | None = None
+    """Told in a few words what is looked at."""
+
+    def __post_init__(self) -> None:
+        check_calibrated(self.device)
 
     def plan(self, images: Tensor, several: bool, validation: Given | None = None) -> RunPlan:
         """The cheapest plan for some images.
