@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise, permutations
+from typing import NamedTuple
 
 from qiskit.circuit import Instruction, QuantumCircuit
 
+from qvit_qiskit.circuits.order import take
 from qvit_qiskit.devices.cnot_search import MAX_QUBITS, Pairs, Place, search
 
 MAX_LISTED = 4
@@ -29,6 +31,11 @@ Matrix = tuple[int, ...]
 """Row i as bits: what wire i becomes, as a sum of wires."""
 Layer = list[tuple[Instruction, int]]
 """One-qubit gates with their qubit, in order."""
+
+
+class _Placed(NamedTuple):
+    gate: Instruction
+    qubits: tuple[int, ...]
 
 
 def resynthesise(
@@ -66,19 +73,19 @@ def resynthesise(
 
 def _split(circuit: QuantumCircuit) -> tuple[list[Layer], list[Matrix]] | None:
     """One-qubit layers and the linear maps between them; one layer more than maps."""
-    rest = [
-        (item.operation, [circuit.find_bit(q).index for q in item.qubits])
+    rest = tuple(
+        _Placed(item.operation, tuple(circuit.find_bit(q).index for q in item.qubits))
         for item in circuit.data
         if item.operation.name != "barrier"
-    ]
+    )
     if any(len(wires) > 1 and gate.name not in ("cx", "swap") for gate, wires in rest):
         return None
     layers: list[Layer] = []
     blocks: list[Matrix] = []
     while True:
-        local, rest = _take(rest, width=1)
+        local, rest = take(rest, lambda placed: len(placed.qubits) == 1)
         layers.append([(gate, wires[0]) for gate, wires in local])
-        linear, rest = _take(rest, width=2)
+        linear, rest = take(rest, lambda placed: len(placed.qubits) == 2)
         if not linear:
             return layers, blocks
         rows = [1 << q for q in range(circuit.num_qubits)]
@@ -88,21 +95,6 @@ def _split(circuit: QuantumCircuit) -> tuple[list[Layer], list[Matrix]] | None:
             else:
                 rows[a], rows[b] = rows[b], rows[a]
         blocks.append(tuple(rows))
-
-
-def _take(
-    gates: list[tuple[Instruction, list[int]]], width: int
-) -> tuple[list[tuple[Instruction, list[int]]], list[tuple[Instruction, list[int]]]]:
-    """All gates of a width that nothing else stands in front of."""
-    taken, left = [], []
-    blocked: set[int] = set()
-    for gate, wires in gates:
-        if len(wires) == width and blocked.isdisjoint(wires):
-            taken.append((gate, wires))
-        else:
-            blocked.update(wires)
-            left.append((gate, wires))
-    return taken, left
 
 
 @lru_cache(maxsize=64)

@@ -6,13 +6,13 @@ rotations. Only operations on disjoint qubits change places, so the plan is the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
 
 import numpy as np
 
 from qvit_qiskit.circuits.lowering import Lowered, Monomial, OneQubit, Operation, Rotation
+from qvit_qiskit.circuits.order import take
 
 
 @dataclass(frozen=True)
@@ -93,38 +93,6 @@ def schedule(lowered: Lowered, row_rotations: Collection[int], *, greedy: bool =
             kept = tuple(op for op in rotations if isinstance(op, Rotation))
             plan.parts.append(RowRotations(kept))
     return plan
-
-
-class _OnQubits(Protocol):
-    @property
-    def qubits(self) -> tuple[int, ...]: ...
-
-
-T = TypeVar("T", bound=_OnQubits)
-
-
-def take(
-    operations: Iterable[T], accept: Callable[[T], bool]
-) -> tuple[tuple[T, ...], tuple[T, ...]]:
-    """All operations that are accepted and that nothing refused stands in front of; the rest.
-
-    Args:
-        operations: In their order.
-        accept: Says which may be taken.
-
-    Returns:
-        What is taken, which may run first, and the rest, each in its order.
-    """
-    taken: list[T] = []
-    left: list[T] = []
-    blocked: set[int] = set()
-    for operation in operations:
-        if accept(operation) and blocked.isdisjoint(operation.qubits):
-            taken.append(operation)
-        else:
-            blocked.update(operation.qubits)
-            left.append(operation)
-    return tuple(taken), tuple(left)
 
 
 def _by_qubit(operations: Collection[Operation]) -> dict[int, list[Rotation | OneQubit]]:

@@ -24,9 +24,9 @@ from qvit_qiskit.circuits.cones.conjugation import (
 )
 from qvit_qiskit.circuits.cones.light_cone import ConeFinder
 from qvit_qiskit.circuits.lowering import Lowered, Monomial, OneQubit, Operation, Rotation
+from qvit_qiskit.circuits.order import take
 from qvit_qiskit.simulation.exact.columns import SplitAngles
 from qvit_qiskit.simulation.exact.products import ROOT, Levels, ProductTree
-from qvit_qiskit.simulation.exact.schedule import take
 
 SHARE = 2
 """How many times its share of the strings one output may have, before all of them are given up."""

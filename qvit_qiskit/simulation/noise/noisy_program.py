@@ -10,10 +10,10 @@ from qiskit.circuit import Parameter
 
 from qvit_qiskit.circuits.lowering import Rotation
 from qvit_qiskit.circuits.measurement_bases import Basis
+from qvit_qiskit.circuits.order import take
 from qvit_qiskit.devices.regions import Region
 from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.simulation.exact.columns import SplitAngles
-from qvit_qiskit.simulation.exact.schedule import take
 from qvit_qiskit.simulation.noise.channels import (
     Errors,
     NoisyCircuit,
