@@ -135,11 +135,11 @@ class AngleTable:
         out = [np.zeros(value.shape) for value in values]
         for grad, terms in zip(grads, self._terms, strict=True):
             for column, slope in terms:
-                out[column] += slope * _fit(grad, out[column].shape)
+                out[column] += slope * sum_to(grad, out[column].shape)
         for item in self.curved:
             points = [values[column] for column in item.columns]
             for column, partial in zip(item.columns, item.partials, strict=True):
-                out[column] += _fit(grads[item.index] * partial(*points), out[column].shape)
+                out[column] += sum_to(grads[item.index] * partial(*points), out[column].shape)
         return out
 
 
@@ -147,8 +147,13 @@ def _joint_shape(values: Sequence[np.ndarray]) -> tuple[int, ...]:
     return np.broadcast_shapes(*(value.shape for value in values))
 
 
-def _fit(grad: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Sum over the axes along which a parameter was repeated."""
+def sum_to(grad: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Sum over the axes along which something was repeated.
+
+    Args:
+        grad: The gradient of all that was repeated.
+        shape: That of what was repeated, of as many axes.
+    """
     if grad.shape == shape:
         return grad
     axes = tuple(k for k, size in enumerate(shape) if size == 1 and grad.shape[k] != 1)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-import numpy as np
 from qiskit.circuit import ParameterVector, QuantumCircuit
 from qiskit.circuit.library import UnitaryGate
 
-from qvit_qiskit.circuits.lowering import Monomial, OneQubit, Operation, Rotation
+from qvit_qiskit.circuits.lowering import Operation, Rotation
 
 
 def rebuild(
@@ -34,13 +33,5 @@ def rebuild(
         elif native is None or operation.gate.name in native:
             circuit.append(operation.gate, operation.qubits)
         else:
-            circuit.append(UnitaryGate(_dense(operation)), operation.qubits)
+            circuit.append(UnitaryGate(operation.matrix), operation.qubits)
     return circuit, used
-
-
-def _dense(operation: OneQubit | Monomial) -> np.ndarray:
-    if isinstance(operation, OneQubit):
-        return operation.matrix
-    matrix = np.zeros((len(operation.source),) * 2, dtype=complex)
-    matrix[np.arange(len(matrix)), operation.source] = operation.phase
-    return matrix

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from qiskit.circuit import (
@@ -81,6 +82,13 @@ class Monomial:
     phase: np.ndarray  # shape: (2**k,), complex
     qubits: tuple[int, ...]
     gate: Gate
+
+    @cached_property
+    def matrix(self) -> np.ndarray:
+        """The gate as a matrix, shape (2**k, 2**k), complex."""
+        matrix = np.zeros((len(self.source),) * 2, dtype=complex)
+        matrix[np.arange(len(matrix)), self.source] = self.phase
+        return matrix
 
 
 Operation = Rotation | OneQubit | Monomial

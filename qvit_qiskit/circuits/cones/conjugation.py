@@ -50,11 +50,7 @@ class Conjugation:
 
 def conjugation(operation: OneQubit | Monomial) -> Conjugation:
     """The map of a constant operation on at most `MAX_WIRES` qubits; remembered by its entries."""
-    if isinstance(operation, OneQubit):
-        return _known(operation.matrix.tobytes(), 2)
-    matrix = np.zeros((len(operation.source),) * 2, dtype=complex)
-    matrix[np.arange(len(matrix)), operation.source] = operation.phase
-    return _known(matrix.tobytes(), len(matrix))
+    return _known(operation.matrix.tobytes(), len(operation.matrix))
 
 
 @lru_cache(maxsize=1024)

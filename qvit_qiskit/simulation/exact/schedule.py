@@ -76,7 +76,7 @@ def schedule(lowered: Lowered, row_rotations: Collection[int], *, greedy: bool =
         return isinstance(operation, Rotation) and operation.index in row
 
     prefix, rest = take(lowered.operations, lambda op: not isinstance(op, Monomial))
-    sequences = _by_qubit(prefix)
+    sequences = by_qubit(prefix)
     after: list[Operation] = []
     for qubit, operations in sequences.items():
         while not greedy and operations and not depends(operations[-1]):
@@ -95,7 +95,8 @@ def schedule(lowered: Lowered, row_rotations: Collection[int], *, greedy: bool =
     return plan
 
 
-def _by_qubit(operations: Collection[Operation]) -> dict[int, list[Rotation | OneQubit]]:
+def by_qubit(operations: Collection[Operation]) -> dict[int, list[Rotation | OneQubit]]:
+    """For each qubit its rotations and one-qubit gates, in order."""
     out: dict[int, list[Rotation | OneQubit]] = {}
     for operation in operations:
         if not isinstance(operation, Monomial):
@@ -117,7 +118,7 @@ def _layers(
     while operations:
         local, operations = take(operations, lambda op: not isinstance(op, Monomial))
         if local:
-            layers.append(LocalLayer(_by_qubit(local)))
+            layers.append(LocalLayer(by_qubit(local)))
         monomial, operations = take(operations, lambda op: isinstance(op, Monomial))
         if monomial:
             layers.append(_merge(monomial, num_qubits))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qvit_qiskit.circuits.angles import sum_to
 from qvit_qiskit.simulation.exact.engine import Pullback, Request, even_slices, pullback_of
 from qvit_qiskit.simulation.exact.strings import Beginning, Factors, StringProgram
 
@@ -160,7 +161,7 @@ class _Task:
         by_shared = np.zeros_like(self.weights)
         shape = (self.request.rows.shape[1], self.groups // self.request.rows.shape[1], self.rows)
         grads = [
-            _sum_to(own.reshape(shape), wanted)
+            sum_to(own.reshape(shape), wanted)
             for own, wanted in zip(by_angle.double().numpy(), self.row_shapes, strict=True)
         ]
         self.program.angles.pull_rows(self.row_values, grads, by_row, by_shared)
@@ -251,12 +252,6 @@ def _bloch(beginning: Beginning, angles: Tensor, places: np.ndarray) -> list[Ten
         a, b = vector[first], vector[second]
         vector[first], vector[second] = cos * a - sin * b, sin * a + cos * b
     return vector
-
-
-def _sum_to(grad: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Sum over the axes along which an angle was repeated."""
-    axes = tuple(k for k, size in enumerate(shape) if size == 1 and grad.shape[k] != 1)
-    return grad.sum(axis=axes, keepdims=True) if axes else grad
 
 
 def _gradient(out: Tensor, leaf: Tensor, cotangent: Tensor) -> Tensor:

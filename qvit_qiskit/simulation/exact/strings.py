@@ -27,6 +27,7 @@ from qvit_qiskit.circuits.lowering import Lowered, Monomial, OneQubit, Operation
 from qvit_qiskit.circuits.order import take
 from qvit_qiskit.simulation.exact.columns import SplitAngles
 from qvit_qiskit.simulation.exact.products import ROOT, Levels, ProductTree
+from qvit_qiskit.simulation.exact.schedule import by_qubit
 
 SHARE = 2
 """How many times its share of the strings one output may have, before all of them are given up."""
@@ -125,10 +126,7 @@ class _Builder:
         self.finder = ConeFinder(lowered)
         prefix, _ = take(lowered.operations, lambda op: not isinstance(op, Monomial))
         self.prefix = {id(operation) for operation in prefix}
-        self.starts: dict[int, list[Rotation | OneQubit]] = {}
-        for operation in prefix:
-            if not isinstance(operation, Monomial):
-                self.starts.setdefault(operation.qubits[0], []).append(operation)
+        self.starts = by_qubit(prefix)
         self.by_row = {
             q: any(isinstance(o, Rotation) and o.index in self.row for o in own)
             for q, own in self.starts.items()

@@ -17,7 +17,7 @@ from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import PTM, Operator, SuperOp
 from qiskit.transpiler import Target
 
-from qvit_qiskit.circuits.lowering import Lowered, OneQubit, Operation, Rotation, lower
+from qvit_qiskit.circuits.lowering import Lowered, Operation, Rotation, lower
 from qvit_qiskit.devices.timetable import Wait, delay_seconds, relaxation_times
 from qvit_qiskit.exceptions import CircuitError
 
@@ -208,11 +208,7 @@ class _Decays:
 def _channel(operation: Operation) -> Step:
     if isinstance(operation, Rotation):
         return operation
-    if isinstance(operation, OneQubit):
-        return Channel(transfer_matrix(Operator(operation.matrix)), operation.qubits)
-    matrix = np.zeros((len(operation.source),) * 2, complex)
-    matrix[np.arange(len(matrix)), operation.source] = operation.phase
-    return Channel(transfer_matrix(Operator(matrix)), operation.qubits)
+    return Channel(transfer_matrix(Operator(operation.matrix)), operation.qubits)
 
 
 def fuse(steps: Iterable[Step]) -> list[Step]:
