@@ -30,6 +30,7 @@ from simulated_chip import HONEST, Chip, build
 from torch import Tensor, nn
 
 from qvit_qiskit import metrics
+from qvit_qiskit.comparison.rungs import TRUTHS
 from qvit_qiskit.data import load
 from qvit_qiskit.hardware.stages.stage_plan import seat
 from qvit_qiskit.inference.layer_estimator import LayerAnswers, LayerEstimator, logits_of
@@ -206,9 +207,10 @@ def coverage(subject: Subject, rule: StoppingRule, repeats: int, redraws: int) -
     for seed in range(repeats):
         one = run(subject, rule, np.random.default_rng([seed, 2]), linear=True)
         rng = np.random.default_rng([seed, 3])
-        truth = possible_logits(one.logits, one.covariances, redraws, rng)
+        possible = possible_logits(one.logits, one.covariances, TRUTHS, rng)
+        truth = np.repeat(possible, redraws // TRUTHS, axis=0)
         per_shot = one.covariances * one.shots[:, None, None]
-        again = repeat(truth, per_shot, rule, redraws, rng)
+        again = repeat(truth, per_shot, rule, len(truth), rng)
         told.append((one, again))
     labels = subject.labels
     for metric in (metrics.auc, metrics.accuracy):
@@ -216,7 +218,7 @@ def coverage(subject: Subject, rule: StoppingRule, repeats: int, redraws: int) -
         truth, held = float(np.mean(values)), []
         for value, (_, again) in zip(values, told, strict=True):
             drawn = [metric(labels, metrics.probabilities(each)) for each in again.logits]
-            interval = shots_interval(value, drawn)
+            interval = shots_interval(value, drawn, groups=TRUTHS)
             held.append(interval.low <= truth <= interval.high)
         share = float(np.mean(held))
         yield {

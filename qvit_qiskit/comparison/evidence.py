@@ -54,6 +54,9 @@ class Rung:
     draws: np.ndarray | None = None
     """Logits under redraws of the shot noise, shape (draws, n, classes); None where values are
     exact."""
+    truths: int = 1
+    """The draws are so many groups, one after the other, each around a truth of its own that the
+    measurement leaves possible; one group around what was measured."""
     shots: int | None = None
     """Per row, at most where they are adaptive; None where values are exact."""
     mean_shots: float | None = None

@@ -42,6 +42,8 @@ from qvit_qiskit.statistics.stopping import possible_logits, repeat
 
 PLAN = "pay-as-you-go"
 """The plan whose price is told."""
+TRUTHS = 10
+"""Drawn from what a run with adaptive shots leaves possible: it is repeated around each."""
 
 
 @dataclass
@@ -137,15 +139,15 @@ class Ladder:
         beyond = None
         if noisy is not None and level == 0:  # reported errors predict what is not mitigated
             beyond = _beyond(noisy, run)
+        draws, truths = self._draws_of(run, deltas, number)
         rung = Rung(
             name,
             "hardware",
             f"{run.profile_name} ({run.results.device}), resilience level {level}",
             replayed.logits if run.partial else run.results.logits,
             layers,
-            draws=self._repeats(run, deltas, number)
-            if run.pool
-            else self._redraw(layers, run.executions, deltas, run.shots, number),
+            draws=draws,
+            truths=truths,
             shots=run.shots,
             mean_shots=float(run.pool.shots.mean()) if run.pool else None,
             qpu_seconds=seconds,
@@ -180,30 +182,32 @@ class Ladder:
         ]
         return self._redrawn(noise, deltas, number)
 
-    def _repeats(
+    def _draws_of(
         self, run: RunRecord, deltas: Sequence[Sequence[np.ndarray]], number: int
-    ) -> np.ndarray | None:
-        """Logits of repeats of a whole run with shares of shots, its stopping rule included."""
-        assert run.pool is not None
-        if self.draws == 0:
-            return None
+    ) -> tuple[np.ndarray | None, int]:
+        """Logits of redraws of a run's shots, of repeats of the whole run where it stops by a rule.
+
+        Returns:
+            The logits, and how many truths they are around.
+        """
+        if run.pool is None or self.draws == 0:
+            return self._redraw(run.results.layers, run.executions, deltas, run.shots, number), 1
         stages = run.folder.reader.layers[0]
         drawn = self._redrawn([PooledNoise.of(run.pool, stages, run.shares)], deltas, number)
         if run.folder.terms.quiet:  # every repeat has the same shares
-            return drawn
+            return drawn, 1
         centred = drawn - drawn.mean(axis=0)
         covariances = np.einsum("dnk,dnl->nkl", centred, centred) / (len(drawn) - 1)  # (n, K, K)
         rule = rule_of(run.folder.terms)  # or as much of it as the budget had room for
         rule = replace(rule, sizes=rule.sizes[: len(run.pool.shares)])
         rng = np.random.default_rng([self.seed, number, 1])
-        return repeat(
-            possible_logits(run.results.logits, covariances, self.draws, rng),
-            covariances * run.pool.shots[0][:, None, None],
-            rule,
-            self.draws,
-            rng,
-            multi_label=run.source.labels.ndim == 2,
-        ).logits
+        truths = max(1, min(TRUTHS, self.draws // 2))
+        possible = possible_logits(run.results.logits, covariances, truths, rng)
+        around = np.repeat(possible, self.draws // truths, axis=0)
+        per_shot = covariances * run.pool.shots[0][:, None, None]
+        several = run.source.labels.ndim == 2
+        found = repeat(around, per_shot, rule, len(around), rng, multi_label=several)
+        return found.logits, truths
 
     def _redrawn(
         self, noise: Sequence[Noise], deltas: Sequence[Sequence[np.ndarray]], number: int

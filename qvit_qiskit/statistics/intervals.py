@@ -234,6 +234,7 @@ def shots_interval(
     *,
     scale: Literal["logit", "identity"] = "logit",
     step: float | None = None,
+    groups: int = 1,
 ) -> Interval:
     """Interval of a metric over the shots, the test images held fixed.
 
@@ -256,16 +257,18 @@ def shots_interval(
         scale: ``"logit"`` for AUC and ACC, ``"identity"`` for what has no bounds.
         step: The least change the metric can show on these images: 1/n for the ACC of n images,
             1/(mn) for the AUC of m positives and n negatives.
+        groups: Of draws one after the other, equally many around a truth of each group's own. What
+            moves all draws of a group is not noise: the deviation is that within groups.
 
     Raises:
-        DataError: If there are too few draws, a value does not fit the scale, or the scale is
-            unknown or the step not within 0…1 (logit) or not positive (identity).
+        DataError: If there are too few draws or no such groups, a value does not fit the scale, or
+            the scale is unknown or the step not within 0…1 (logit) or not positive (identity).
     """
     known_option("scale", scale, ("logit", "identity"))
     redrawn = _sample(draws, "redraws of the shot noise")
     covers: tuple[Source, ...] = ("shots",)
-    deviation, centre = float(redrawn.std(ddof=1)), float(redrawn.mean())
-    factor = _t(level, len(redrawn) - 1)
+    deviation, centre = _deviation(redrawn, groups), float(redrawn.mean())
+    factor = _t(level, len(redrawn) - groups)
     moved = 1 / (len(redrawn) + 2)
     if step is not None:
         _check_step(step, scale)
@@ -287,6 +290,16 @@ def shots_interval(
     trials = centre * (1 - centre) / deviation**2 * (normal_quantile(level) / factor) ** 2
     limits = wilson(value * trials, trials, level)
     return Interval(value, limits.low, limits.high, level, "redrawn shots, logit scale", covers)
+
+
+def _deviation(redrawn: Floats, groups: int) -> float:
+    """The standard deviation within groups of equal size."""
+    if not (0 < groups <= len(redrawn) // 2 and len(redrawn) % groups == 0):
+        raise DataError(
+            f"Expected groups of equal size, of at least two redraws, but got {groups} groups of "
+            f"{len(redrawn)} redraws."
+        )
+    return math.sqrt(redrawn.reshape(groups, -1).var(axis=1, ddof=1).mean())
 
 
 def _check_step(step: float, scale: str) -> None:

@@ -14,6 +14,7 @@ from service.handle import Service
 from service_tests.spending import SOON, billed, killed
 from service_tests.victim import Audit, images, network, outputs
 
+from qvit_qiskit import compare
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.events import Compilation, Intent, StageRows
 from qvit_qiskit.hardware.journal import Journal
@@ -166,3 +167,11 @@ def test_logits_are_those_of_the_pooled_values(
     head = model.head.weight.detach().numpy(), model.head.bias.detach().numpy()
     expected = results.layers[0][0].values @ head[0].T + head[1]
     np.testing.assert_allclose(results.logits, expected, atol=1e-5)
+    for draws, truths in ((45, 10), (5, 2), (0, 1)):  # as many draws around each truth
+        rung = compare(folder, model=model, draws=draws).rungs[-1]
+        assert rung.truths == truths
+        if draws:
+            assert rung.draws is not None
+            assert rung.draws.shape == (draws - draws % truths, 3, 2)
+            spread = rung.draws.reshape(truths, -1, 3, 2)
+            assert spread.mean(axis=1).std(axis=0).max() > 0  # truths differ

@@ -250,6 +250,16 @@ def test_shots_use_the_redraws_deviation_around_the_recorded_value(rng):
     assert ends(plain) == pytest.approx((3.0 - reach, 3.0 + reach))
 
 
+def test_redraws_around_truths_of_their_own_deviate_within_groups(rng):
+    within = 0.01 * rng.standard_normal((8, 50))
+    moved = 0.7 + 0.05 * rng.standard_normal((8, 1)) + within
+    found = shots_interval(3.0, moved.ravel(), scale="identity", groups=8)
+    reach = stats.t.ppf(0.975, 392) * np.sqrt(within.var(axis=1, ddof=1).mean())
+    assert ends(found) == pytest.approx((3.0 - reach, 3.0 + reach))
+    one = shots_interval(0.7, moved[0], groups=1)
+    assert ends(one) == ends(shots_interval(0.7, moved[0]))
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_saturated_values_keep_a_width_when_redraws_differ(value):
     draws = np.abs(value - np.array([0.0, 0.0, 0.01, 0.0, 0.02]))
@@ -359,6 +369,9 @@ def test_aucs_are_covered(rng, distance):
         (lambda: seeds_interval([0.8]), "at least two seeds"),
         (lambda: shots_interval(0.8, [0.8]), "at least two redraws"),
         (lambda: shots_interval(1.8, [1.8, 1.9]), "identity"),
+        (lambda: shots_interval(0.8, [0.8] * 4, groups=3), "groups of equal size"),
+        (lambda: shots_interval(0.8, [0.8] * 4, groups=4), "at least two redraws"),
+        (lambda: shots_interval(0.8, [0.8] * 4, groups=0), "0 groups of 4 redraws"),
         (lambda: shots_interval(0.8, [0.8, 0.8], step=0), "positive step"),
         (lambda: shots_interval(0.8, [0.8, 0.8], step=2), "at most 1"),
         (lambda: shots_interval(0.8, [0.8, 0.8], scale="log"), "Unknown scale 'log'"),

@@ -129,7 +129,12 @@ def test_runs_that_settled_by_chance_do_not_look_surer_than_they_are(
         again = repeat(logits, per_shot, rule, count, rng).logits.argmax(axis=2)
         return float((again == labels).mean(axis=1).std(ddof=1))
 
-    own, fresh, around = [], [], []
+    def within(logits: np.ndarray, truths: int) -> float:
+        again = repeat(np.repeat(logits, 20, axis=0), per_shot, rule, 20 * truths, rng).logits
+        scores = (again.argmax(axis=2) == labels).mean(axis=1).reshape(truths, 20)
+        return float(scores.var(axis=1, ddof=1).mean() ** 0.5)
+
+    own, fresh, around, grouped = [], [], [], []
     for _ in range(60):
         one = repeat(truth, per_shot, rule, 1, rng)
         covariance = per_shot / one.shots[0][:, None, None]
@@ -137,8 +142,11 @@ def test_runs_that_settled_by_chance_do_not_look_surer_than_they_are(
         own.append(deviation(possible[0], 200))
         fresh.append(deviation(possible, 200))
         around.append(deviation(one.logits[0], 200))
+        grouped.append(within(possible[:10], 10))
     expected = deviation(truth, 4000)
     assert np.mean(own) == pytest.approx(expected, rel=0.05)
+    assert np.mean(grouped) == pytest.approx(expected, rel=0.05)
+    assert np.std(grouped) < np.std(own)  # and that of one run is nearer to it
     assert np.mean(around) < 0.9 * expected
     # a truth of its own for every repeat errs to the side of caution
     assert expected < np.mean(fresh) < 1.5 * expected

@@ -143,7 +143,7 @@ def _over_shots(
         metric(labels, metrics.probabilities(logits, multi_label=labels.ndim == 2))
         for logits in (rung.logits, *rung.draws)
     )
-    return shots_interval(value, drawn, step=step)
+    return shots_interval(value, drawn, step=step, groups=rung.truths)
 
 
 def output_error(rung: Rung, images: int, layer: int | None = None) -> Interval | None:
