@@ -14,7 +14,7 @@ from qvit_qiskit.comparison.correction import Correction
 from qvit_qiskit.comparison.evidence import Executions
 from qvit_qiskit.hardware.shot_shares import SharePool
 from qvit_qiskit.hardware.stages.stored_stage import StoredStage
-from qvit_qiskit.hardware.values.floors import raised, square_root
+from qvit_qiskit.hardware.values.floors import draw_errors, noise_roots, raised, square_root
 from qvit_qiskit.hardware.values.outputs import Outputs
 from qvit_qiskit.hardware.values.readout_factors import Calibrated, Shared
 from qvit_qiskit.inference.layer_estimator import Layer
@@ -50,10 +50,7 @@ class ShotNoise:
             layer: What its projections returned.
             shots: Of every executed row.
         """
-        factors = [
-            square_root(raised(own, group, shots))
-            for group, own in zip(where.rows.groups, own_covariances(where, layer), strict=True)
-        ]
+        factors = noise_roots(own_covariances(where, layer), where.rows.groups, shots)
         shared = where.calibrated.shared if where.calibrated else []
         return cls(factors, where.rows.pubs, [(one, square_root(one.spread)) for one in shared])
 
@@ -64,10 +61,7 @@ class ShotNoise:
 
     def of_executed(self, rng: np.random.Generator) -> list[np.ndarray]:
         """One Gaussian draw: for each group the errors of its executed rows, shape (U, K)."""
-        errors = [
-            np.einsum("ukl,ul->uk", factor, rng.standard_normal(factor.shape[:2]))  # (U, K)
-            for factor in self.factors
-        ]
+        errors = draw_errors(self.factors, rng)
         for one, root in self.shared:
             # what the calibration's own shots would have moved, once for all rows that share it
             moved = root @ rng.standard_normal(len(root))
@@ -179,15 +173,7 @@ def own_covariances(where: Executions, layer: Sequence[Outputs]) -> list[np.ndar
     """
     if where.calibrated:
         return where.calibrated.own
-    layers = []
-    for g, group in enumerate(where.rows.groups):
-        width = len(group.terms)
-        covariances = np.zeros((len(group.rows), width, width))
-        for (owner, index), out in zip(where.rows.pubs, layer, strict=True):
-            if owner == g:
-                covariances[index] = out.covariances
-        layers.append(covariances)
-    return layers
+    return where.rows.executed([out.covariances for out in layer])
 
 
 def redraw(

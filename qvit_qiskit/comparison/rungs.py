@@ -248,7 +248,8 @@ class Ladder:
             layers.append(_corrected_outputs(where, layer, one, rung.shots))
             executions.append(_stretched(where, one))
             shots = ShotNoise.of(where, layer, rung.shots)
-            noise.append(CorrectedNoise(shots, one, _of_executed(where, layer)))
+            measured = where.rows.executed([out.values for out in layer])
+            noise.append(CorrectedNoise(shots, one, measured))
         deltas = [
             [delta + new.values - old.values for delta, new, old in zip(*each, strict=True)]
             for each in zip(rung.deltas, layers, rung.layers, strict=True)
@@ -323,21 +324,12 @@ def _beyond(noisy: RecordedNoise, run: RunRecord) -> list[list[np.ndarray]]:
     return [run.pool.mean(rests)]
 
 
-def _of_executed(where: Executions, layer: Sequence[Outputs]) -> list[np.ndarray]:
-    """For each group the outputs of its executed rows, (U, K)."""
-    outputs = [np.zeros((len(g.rows), len(g.terms))) for g in where.rows.groups]
-    for (g, index), out in zip(where.rows.pubs, layer, strict=True):
-        outputs[g][index] = out.values
-    return outputs
-
-
 def _corrected_outputs(
     where: Executions, layer: Sequence[Outputs], correction: Correction, shots: int
 ) -> list[Outputs]:
     """The outputs of a layer corrected, with the covariances of their own noise."""
-    values = [
-        correction.corrected(g, measured) for g, measured in enumerate(_of_executed(where, layer))
-    ]
+    measured = where.rows.executed([out.values for out in layer])
+    values = [correction.corrected(g, one) for g, one in enumerate(measured)]
     outputs = []
     for (g, index), out in zip(where.rows.pubs, layer, strict=True):
         stretch = correction.stretch(g)[index]

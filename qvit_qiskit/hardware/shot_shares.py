@@ -18,7 +18,7 @@ from qvit_qiskit.devices.prices import Estimate, estimate, joined
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.stages.stage import Answers, Group, Rows
 from qvit_qiskit.hardware.stages.stored_stage import StoredStage
-from qvit_qiskit.hardware.values.floors import raised, square_root
+from qvit_qiskit.hardware.values.floors import draw_errors, noise_roots, raised
 
 
 @dataclass(frozen=True)
@@ -192,18 +192,12 @@ class ShotShare:
     @cached_property
     def roots(self) -> list[np.ndarray]:
         """For each group square roots of its rows' covariances, (U, K, K); none has no noise."""
-        spreads = [np.zeros((len(g.rows), len(g.terms), len(g.terms))) for g in self.rows.groups]
-        for (g, index), (_, covariances) in zip(self.rows.pubs, self.answers, strict=True):
-            spreads[g][index] = covariances
-        pairs = zip(spreads, self.rows.groups, strict=True)
-        return [square_root(raised(each, group, self.shots)) for each, group in pairs]
+        spreads = self.rows.executed([covariances for _, covariances in self.answers])
+        return noise_roots(spreads, self.rows.groups, self.shots)
 
     def draw(self, rng: np.random.Generator) -> list[np.ndarray]:
         """For each of its projections the errors of rows if the shots had fallen otherwise."""
-        errors = [
-            np.einsum("ukl,ul->uk", root, rng.standard_normal(root.shape[:2]))
-            for root in self.roots
-        ]
+        errors = draw_errors(self.roots, rng)
         return [errors[g][index] for g, index in self.rows.pubs]
 
 

@@ -44,16 +44,13 @@ def errors_of(rung: Rung, layer: int) -> list[Errors]:
     where, errors = rung.executions[layer], []
     own = own_covariances(where, rung.layers[layer])
     shared = where.calibrated.shared if where.calibrated else []
+    deltas = where.rows.executed(rung.deltas[layer])
+    values = where.rows.executed([out.values for out in rung.layers[layer]])
     for g, group in enumerate(where.rows.groups):
-        deltas, values = np.zeros((2, len(group.rows), len(group.terms)))
-        projections = zip(where.rows.pubs, rung.layers[layer], rung.deltas[layer], strict=True)
-        for (owner, index), out, delta in projections:
-            if owner == g:
-                deltas[index], values[index] = delta, out.values
         errors.append(
             Errors(
-                deltas,
-                values - deltas,
+                deltas[g],
+                values[g] - deltas[g],
                 raised(own[g], group, rung.shots) if rung.shots else own[g],
                 where.qubits[g] if where.qubits else None,
                 where.copies[g] if where.copies else None,

@@ -59,6 +59,21 @@ class Rows:
             groups.append(Group(first.circuit, _real(first.observables), rows))
         return cls(groups, [places[k] for k in range(len(pubs))])
 
+    def executed(self, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What is known of the PUBs' rows, by group: rows that are equal are one there.
+
+        Args:
+            parts: For each PUB something of its rows, shape (R, ...).
+
+        Returns:
+            For each group the same of its rows, shape (U, ...).
+        """
+        shapes = {g: part.shape[1:] for (g, _), part in zip(self.pubs, parts, strict=True)}
+        out = [np.zeros((len(group.rows), *shapes[g])) for g, group in enumerate(self.groups)]
+        for (g, index), part in zip(self.pubs, parts, strict=True):
+            out[g][index] = part
+        return out
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything numerical, by name."""
         out = {f"rows{g}": group.rows for g, group in enumerate(self.groups)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from qvit_qiskit.circuits.measurement_bases import measurement_bases
@@ -68,3 +70,30 @@ def square_root(covariances: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(covariances)
     roots = vectors * np.sqrt(values.clip(0.0))[..., None, :]
     return np.asarray(roots @ np.swapaxes(vectors, -1, -2))
+
+
+def noise_roots(
+    covariances: Sequence[np.ndarray], groups: Sequence[Group], shots: int
+) -> list[np.ndarray]:
+    """Square roots of covariances that were raised: no row is without noise.
+
+    Args:
+        covariances: For each group those of its rows, shape (U, K, K).
+        groups: The groups.
+        shots: Bitstrings per row.
+
+    Returns:
+        For each group F of its rows, shape (U, K, K), with F Fᵀ the covariance.
+    """
+    pairs = zip(covariances, groups, strict=True)
+    return [square_root(raised(each, group, shots)) for each, group in pairs]
+
+
+def draw_errors(roots: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+    """One Gaussian draw: for each group the errors of its rows, shape (U, K).
+
+    Args:
+        roots: See `noise_roots`.
+        rng: What draws.
+    """
+    return [np.einsum("ukl,ul->uk", root, rng.standard_normal(root.shape[:2])) for root in roots]
