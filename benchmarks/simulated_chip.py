@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from qvit_qiskit.circuits.measurement_bases import Basis
 from qvit_qiskit.circuits.parity_readout import reading
 from qvit_qiskit.devices.compiled_circuit import Compiled, compile_bases
-from qvit_qiskit.devices.embeddings import plain
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.regions import Region, bundled_device, region_target
+from qvit_qiskit.devices.transpiler import plain
 from qvit_qiskit.hardware.stages.stage import Rows
 from qvit_qiskit.inference.layer_estimator import walk
 from qvit_qiskit.inference.rows import answers_at

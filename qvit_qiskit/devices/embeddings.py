@@ -20,7 +20,7 @@ from qiskit.transpiler import InstructionProperties, Target
 from qvit_qiskit.devices.cnot_search import Place
 from qvit_qiskit.devices.reported_costs import WORST_GATE, WORST_READOUT, Costs, middle
 from qvit_qiskit.devices.resynthesis import resynthesise
-from qvit_qiskit.devices.transpiler import transpile
+from qvit_qiskit.devices.transpiler import check_width, in_place, outputs_of, plain, transpile
 from qvit_qiskit.exceptions import CircuitError, RouteError
 
 MAX_SHAPES = 12
@@ -146,11 +146,7 @@ def embed(
 
 
 def _check(circuit: QuantumCircuit, device: BackendV2) -> None:
-    if circuit.num_qubits > device.num_qubits:
-        raise RouteError(
-            f"The circuit needs {circuit.num_qubits} qubits, but {device.name} has "
-            f"{device.num_qubits}. Choose a larger device or a narrower model."
-        )
+    check_width(circuit, device)
     names = {item.operation.name for item in circuit.data if item.clbits}
     names |= {"reset"} & set(circuit.count_ops())
     if names or not circuit.num_qubits:
@@ -233,34 +229,13 @@ def _compile(
         tries.append((plain(isa), outputs_of(isa)))
     if rewritten is not None:
         logical, ends = rewritten
-        isa = transpile(
-            logical,
-            target=target,
-            optimization_level=1,
-            initial_layout=list(range(graph.num_nodes())),
-            seed_transpiler=seeds[0],
-        )
-        wires = outputs_of(isa)
-        tries.append((plain(isa), tuple(wires[end] for end in ends)))
+        gates, wires = in_place(logical, target, seeds[0])
+        tries.append((gates, tuple(wires[end] for end in ends)))
     gates, outputs = min(tries, key=lambda candidate: costs.typical(candidate[0]))
     used = graph.copy()
     pairs = {frozenset(gates.find_bit(q).index for q in item.qubits) for item in gates.data}
     used.remove_edges_from([e for e in graph.edge_list() if frozenset(e) not in pairs])
     return Shape(gates, outputs, used if rx.is_connected(used) else graph)
-
-
-def plain(isa: QuantumCircuit) -> QuantumCircuit:
-    """A transpiled circuit without barriers and without its global phase."""
-    gates = QuantumCircuit(isa.num_qubits)
-    for item in isa.data:
-        if item.operation.name != "barrier":
-            gates.append(item.operation, [isa.find_bit(q).index for q in item.qubits])
-    return gates
-
-
-def outputs_of(isa: QuantumCircuit) -> tuple[int, ...]:
-    """The wire of a transpiled circuit on which each virtual qubit ends."""
-    return tuple(int(wire) for wire in isa.layout.final_index_layout(filter_ancillas=True))
 
 
 def _graphs(circuit: QuantumCircuit, costs: Costs) -> list[Graph]:

@@ -20,9 +20,9 @@ from qiskit.transpiler import Target
 from scipy.optimize import Bounds, LinearConstraint, milp  # type: ignore[import-untyped]
 from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
-from qvit_qiskit.devices.embeddings import Embeddings, embed, outputs_of, plain
+from qvit_qiskit.devices.embeddings import Embeddings, embed
 from qvit_qiskit.devices.regions import Region, best_region, region_target, slice_target
-from qvit_qiskit.devices.transpiler import transpile
+from qvit_qiskit.devices.transpiler import in_place
 from qvit_qiskit.devices.wide_placement import embed_as_it_is
 from qvit_qiskit.exceptions import RouteError
 
@@ -267,15 +267,8 @@ def _regions(chosen: Embeddings, device: BackendV2, seed: int, idle: bool) -> li
         own = slice_target(target, [place[qubit] for qubit in row])
         circuit, outputs = chosen.shapes[shape].circuit, chosen.shapes[shape].outputs
         if not _is_native(circuit, own):
-            turned = transpile(
-                circuit,
-                target=own,
-                initial_layout=list(range(len(row))),
-                optimization_level=1,
-                seed_transpiler=seed,
-            )
-            ends = outputs_of(turned)
-            circuit, outputs = plain(turned), tuple(ends[wire] for wire in outputs)
+            circuit, ends = in_place(circuit, own, seed)
+            outputs = tuple(ends[wire] for wire in outputs)
         region = Region(circuit, tuple(row), outputs, own)
         regions.append(region.scheduled() if idle else region)
     return regions

@@ -21,7 +21,7 @@ from qiskit.providers import BackendV2, Options
 from qiskit.transpiler import InstructionProperties, Target
 
 from qvit_qiskit.devices.timetable import Wait, relaxation_times, waiting_error, waits
-from qvit_qiskit.devices.transpiler import transpile
+from qvit_qiskit.devices.transpiler import check_width, transpile
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.suggest import unknown
 
@@ -278,11 +278,7 @@ def compile_region(circuit: QuantumCircuit, device: BackendV2, seed: int) -> Reg
     Raises:
         RouteError: If the device has too few qubits.
     """
-    if circuit.num_qubits > device.num_qubits:
-        raise RouteError(
-            f"The circuit needs {circuit.num_qubits} qubits, but {device.name} has "
-            f"{device.num_qubits}. Choose a larger device or a narrower model."
-        )
+    check_width(circuit, device)
     isa = transpile(circuit, backend=device, optimization_level=3, seed_transpiler=seed)
     final = isa.layout.final_index_layout(filter_ancillas=True)
     touched = {isa.find_bit(q).index for item in isa.data for q in item.qubits}

@@ -25,14 +25,12 @@ from qvit_qiskit.devices.embeddings import (
     edgeless,
     embeds,
     lay,
-    outputs_of,
-    plain,
     small_target,
     usable,
 )
 from qvit_qiskit.devices.paths import PathSearch
 from qvit_qiskit.devices.reported_costs import WORST_GATE, Costs
-from qvit_qiskit.devices.transpiler import transpile
+from qvit_qiskit.devices.transpiler import in_place
 from qvit_qiskit.exceptions import RouteError
 
 BROKEN_GATE = 10.0
@@ -99,14 +97,8 @@ def _shape(
     """A circuit in native gates, on the wires that it has."""
     logical = QuantumCircuit(circuit.num_qubits)
     logical.compose(circuit, logical.qubits, inplace=True)  # without classical registers
-    isa = transpile(
-        logical,
-        target=small_target(device.target, graph, costs),
-        optimization_level=1,
-        initial_layout=list(range(graph.num_nodes())),
-        seed_transpiler=seed,
-    )
-    return Shape(plain(isa), outputs_of(isa), graph)
+    gates, outputs = in_place(logical, small_target(device.target, graph, costs), seed)
+    return Shape(gates, outputs, graph)
 
 
 def _chain(graph: Graph) -> list[int] | None:

@@ -15,9 +15,9 @@ from qvit_qiskit.circuits.parity_readout import reading
 from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.devices.client_template import SentWaits
 from qvit_qiskit.devices.compiled_circuit import Compiled
-from qvit_qiskit.devices.embeddings import plain
 from qvit_qiskit.devices.prices import extrapolation
 from qvit_qiskit.devices.regions import Region, region_target
+from qvit_qiskit.devices.transpiler import plain
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.hardware.stages.stage import Group
 from qvit_qiskit.hardware.stages.stored_stage import StoredStage

@@ -11,9 +11,9 @@ from qiskit.transpiler import Target
 
 from qvit_qiskit.devices.client_template import SentWaits
 from qvit_qiskit.devices.compiled_circuit import Compiled
-from qvit_qiskit.devices.embeddings import plain
 from qvit_qiskit.devices.prices import extrapolation
 from qvit_qiskit.devices.regions import Region
+from qvit_qiskit.devices.transpiler import plain
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.runs.planning.chip_layout import ChipLayout
 from qvit_qiskit.runs.planning.cone_readings import ConeReadings, PlacedCopy

@@ -23,10 +23,10 @@ from qvit_qiskit.circuits.parity_readout import Readout, reading
 from qvit_qiskit.circuits.pubs import FlatPub
 from qvit_qiskit.devices.client_template import SentWaits
 from qvit_qiskit.devices.compiled_circuit import Compiled, Terms, compile_bases
-from qvit_qiskit.devices.embeddings import plain
 from qvit_qiskit.devices.placement import Placement
 from qvit_qiskit.devices.prices import Mitigation, extrapolation
 from qvit_qiskit.devices.regions import Region, region_target
+from qvit_qiskit.devices.transpiler import plain
 from qvit_qiskit.exceptions import RouteError
 from qvit_qiskit.simulation.exact.engine import Request
 from qvit_qiskit.simulation.exact.estimator import ExactEstimator, varying_columns
