@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from qvit_qiskit.comparison.comparison import Comparison
-from qvit_qiskit.comparison.figures.style import Look, abreast, canvas, looks, short
+from qvit_qiskit.comparison.figures.style import (
+    Look,
+    abreast,
+    canvas,
+    explain_bars,
+    finish_rows,
+    looks,
+    short,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +61,7 @@ def draw(comparison: Comparison) -> Figure:
                     _whiskers(panel, row, difference.interval, None, style[one.rung.name])
             _finish(panel, others, f"{name}, difference from exact")
     if any(one.auc_shots or one.acc_shots for one in scores):
-        _explain(figure)
+        explain_bars(figure, "95 % over test images and their shots", "95 % over shots alone")
     return figure
 
 
@@ -69,23 +76,4 @@ def _finish(panel: Any, rows: Sequence[RungScores], label: str) -> None:
     panel.set_yticks(range(len(rows)), [short(one.rung.name, 30) for one in rows])
     panel.set_ylim(len(rows) - 0.4, -0.6)
     panel.set_xlabel(label)
-    panel.grid(axis="x", alpha=0.3, linewidth=0.6)
-    panel.tick_params(axis="y", length=0)
-    panel.margins(x=0.06)
-    panel.locator_params(axis="x", nbins=5)
-
-
-def _explain(figure: Figure) -> None:
-    """What thin and thick bars are, above the panels, where they hide nothing."""
-    lines = [
-        Line2D([], [], color="0.35", linewidth=1.2),
-        Line2D([], [], color="0.35", linewidth=4, alpha=0.45),
-    ]
-    figure.legend(
-        lines,
-        ["95 % over test images and their shots", "95 % over shots alone"],
-        loc="outside upper right",
-        ncols=abreast(2, 3.0),
-        fontsize="small",
-        frameon=False,
-    )
+    finish_rows(panel, margin=0.06)

@@ -19,6 +19,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from qvit_qiskit.comparison.comparison import Comparison
 
@@ -107,6 +108,37 @@ def canvas(height: float, wide: float | None = None) -> Figure:
         wide: Inches, at most `width`, which it is by default.
     """
     return Figure(figsize=(min(wide or width(), width()), height), layout="constrained")
+
+
+def finish_rows(panel: Any, margin: float) -> None:
+    """Give a panel whose rows have names its faint vertical lines.
+
+    Args:
+        panel: Of matplotlib.
+        margin: What stays free at the left and right, as a part of the values' range.
+    """
+    panel.grid(axis="x", alpha=0.3, linewidth=0.6)
+    panel.tick_params(axis="y", length=0)
+    panel.margins(x=margin)
+    panel.locator_params(axis="x", nbins=5)
+
+
+def explain_bars(figure: Figure, thin: str, thick: str) -> None:
+    """Say what thin and thick bars are, above the panels, where it hides nothing.
+
+    Args:
+        figure: With its panels.
+        thin: What thin bars are.
+        thick: What thick bars are.
+    """
+    lines = [
+        Line2D([], [], color="0.35", linewidth=1.2),
+        Line2D([], [], color="0.35", linewidth=4, alpha=0.45),
+    ]
+    figure.legend(
+        lines, [thin, thick], loc="outside upper right", ncols=abreast(2, 3.0),
+        fontsize="small", frameon=False,
+    )  # fmt: skip
 
 
 def plain(text: str) -> str:

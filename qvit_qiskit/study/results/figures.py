@@ -8,9 +8,16 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from qvit_qiskit.comparison.figures.style import OF_KIND, SPARE, Look, canvas, short
+from qvit_qiskit.comparison.figures.style import (
+    OF_KIND,
+    SPARE,
+    Look,
+    canvas,
+    explain_bars,
+    finish_rows,
+    short,
+)
 from qvit_qiskit.study.results.findings import MEAN, Findings
 from qvit_qiskit.study.results.peers import peers
 from qvit_qiskit.study.results.result_tables import name_of, of_group
@@ -73,14 +80,7 @@ def _score_panel(
         panel.plot([line[f"{metric} low"], line[f"{metric} high"]], [row, row], color=look.color)
         panel.plot(values, [row + 0.3] * len(values), ".", color=look.color, markersize=3)
         panel.plot(line[metric], row, look.marker, color=look.color, markersize=5)
-    _finish(panel)
-
-
-def _finish(panel: Any) -> None:
-    panel.grid(axis="x", alpha=0.3, linewidth=0.6)
-    panel.tick_params(axis="y", length=0)
-    panel.margins(x=0.05)
-    panel.locator_params(axis="x", nbins=5)
+    finish_rows(panel, margin=0.05)
 
 
 def effect_figure(study: Findings, frame: pd.DataFrame, kind: str) -> Figure:
@@ -106,14 +106,14 @@ def effect_figure(study: Findings, frame: pd.DataFrame, kind: str) -> Figure:
                 _whiskers(panel, rows.index((line["difference of"], line["at"])), line)
             panel.set_title(f"{name}, {metric}", fontsize="small", loc="left")
             panel.set_ylim(len(rows) - 0.4, -0.6)
-            _finish(panel)
+            finish_rows(panel, margin=0.05)
     for column, metric in enumerate(METRICS):
         direction = sides[0] if len(sides) == 1 else "difference"
         panels[-1, column].set_xlabel(f"{metric}, {direction}")
     panels[0, 0].set_yticks(range(len(rows)), labels, fontsize="small")
     for panel in panels[:, 0]:
         panel.tick_params(axis="y", labelsize="small")
-    _explain(figure)
+    explain_bars(figure, "95 % over seeds and images", "95 % over seeds alone")
     return figure
 
 
@@ -123,15 +123,3 @@ def _whiskers(panel: Any, row: int, line: dict[Hashable, Any]) -> None:
         ends = [line[f"low over {name}"], line[f"high over {name}"]]
         panel.plot(ends, [row, row], color="#0072B2", linewidth=width, alpha=alpha)
     panel.plot(line["difference"], row, "o", color="#0072B2", markersize=4.5)
-
-
-def _explain(figure: Figure) -> None:
-    """What thin and thick bars are, above the panels."""
-    handles = [
-        Line2D([], [], color="0.35", linewidth=1.2),
-        Line2D([], [], color="0.35", linewidth=4, alpha=0.45),
-    ]
-    figure.legend(
-        handles, ["95 % over seeds and images", "95 % over seeds alone"],
-        loc="outside upper right", ncols=2, fontsize="small", frameon=False,
-    )  # fmt: skip
