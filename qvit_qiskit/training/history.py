@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from qvit_qiskit.files import write_text
+from qvit_qiskit.files import finite, write_text
 
 HISTORY = "history"
 PhaseName = Literal["pretrain", "train"]
@@ -62,15 +62,10 @@ def write_history(folder: Path, history: Sequence[Epoch]) -> None:
         folder: The training's folder.
         history: Its finished epochs.
     """
-    # JSON has no NaN
-    rows = [{k: _defined(v) for k, v in asdict(record).items()} for record in history]
+    rows = finite([asdict(record) for record in history])
     write_text(folder / f"{HISTORY}.json", json.dumps(rows, indent=1))
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(Epoch.__dataclass_fields__))
     writer.writeheader()
     writer.writerows(asdict(record) for record in history)
     write_text(folder / f"{HISTORY}.csv", text.getvalue())
-
-
-def _defined(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
