@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from qvit_qiskit.card import Card, Facts, html_card, text_card
-from qvit_qiskit.devices.prices import Mitigation, Timing, estimate
+from qvit_qiskit.devices.prices import Mitigation, Procedure, Timing, estimate
 from qvit_qiskit.metrics import Scores
 from qvit_qiskit.runs import Status
 from qvit_qiskit.runs.evaluation import Evaluation
@@ -31,7 +31,9 @@ STATUS = Status(
     reserved_seconds=18.0,
     scores=SCORES,
 )
-PRICE = estimate([9600], 1024, Timing("fake_fez", 250e-6, 4e-6), Mitigation(0), copies=20)
+PRICE = estimate(
+    [9600], 1024, Procedure(Timing("fake_fez", 250e-6, 4e-6), Mitigation(0), copies=20)
+)
 CARDS = [
     SCORES,
     STATUS,

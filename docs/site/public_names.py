@@ -60,7 +60,7 @@ RETURNED = {
     "comparison.findings.systematic": ("Bias", "Drift", "Hypothesis", "MeanError"),
     "data.pixels": ("Pixels", "PreparedPixels"),
     "devices.compiled_circuit": ("Compiled",),
-    "devices.prices": ("Estimate", "Mitigation", "Timing"),
+    "devices.prices": ("Estimate", "Mitigation", "Procedure", "Timing"),
     "execution.profile_route": ("ProfileRoute",),
     "execution.registry": ("Found",),
     "execution.route": ("Route",),

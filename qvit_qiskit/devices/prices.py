@@ -114,6 +114,26 @@ class Mitigation:
         return 0 if self.level == 0 else 1
 
 
+@dataclass(frozen=True)
+class Procedure:
+    """How the rows of an evaluation are run, as far as prices depend on it."""
+
+    timing: Timing
+    """Of one execution."""
+    mitigation: Mitigation
+    """The resilience level."""
+    bases: int = 1
+    """Measurement bases of a row's observables, each with executions of its own."""
+    copies: int = 1
+    """Rows that share an execution, side by side on the chip."""
+    control_rows: int = 0
+    """Where there are copies: rows of a stage that run once more, alone."""
+    anchor_rows: int = 0
+    """Rows of a stage that each of its jobs runs besides."""
+    job_seconds: float = MAX_JOB_SECONDS
+    """QPU seconds: no job is planned longer than this, or than a minute where that is more."""
+
+
 def extrapolation(factors: Sequence[int]) -> np.ndarray:
     """What each noise factor's value counts in the value at zero noise, on a straight line."""
     if len(factors) == 1:
@@ -169,45 +189,28 @@ class Estimate(Card):
         return "Estimate", facts
 
 
-def estimate(
-    stage_rows: Sequence[int],
-    shots: int,
-    timing: Timing,
-    mitigation: Mitigation,
-    *,
-    bases: int = 1,
-    copies: int = 1,
-    control_rows: int = 0,
-    anchor_rows: int = 0,
-    job_seconds: float = MAX_JOB_SECONDS,
-) -> Estimate:
+def estimate(stage_rows: Sequence[int], shots: int, how: Procedure) -> Estimate:
     """Price an evaluation.
 
     Args:
         stage_rows: Rows of every stage (quantum layer) for the whole test set.
         shots: Asked for per row.
-        timing: Of one execution.
-        mitigation: The resilience level.
-        bases: Measurement bases of a row's observables.
-        copies: Rows that share an execution, side by side on the chip.
-        control_rows: Where there are copies: rows of a stage that run once more, alone.
-        anchor_rows: Rows of a stage that each of its jobs runs besides.
-        job_seconds: No job is planned longer than this, or than a minute where that is more.
+        how: How rows are run.
     """
-    run = mitigation.executed(shots)
-    per_row = bases * run * mitigation.circuits_per_row
-    calibration = bases * run * mitigation.calibration_rows
-    again = control_rows if copies > 1 else 0
+    run = how.mitigation.executed(shots)
+    per_row = how.bases * run * how.mitigation.circuits_per_row
+    calibration = how.bases * run * how.mitigation.calibration_rows
+    again = how.control_rows if how.copies > 1 else 0
     executions = jobs = anchors = 0
     for rows in stage_rows:
-        executed = math.ceil(rows / copies) + min(again, rows)
-        repeated = math.ceil(min(anchor_rows, rows) / copies) * per_row
-        fits = rows_per_job(per_row, calibration + repeated, timing, job_seconds)
+        executed = math.ceil(rows / how.copies) + min(again, rows)
+        repeated = math.ceil(min(how.anchor_rows, rows) / how.copies) * per_row
+        fits = rows_per_job(per_row, calibration + repeated, how.timing, how.job_seconds)
         needed = math.ceil(executed / fits)
         jobs += needed
         anchors += needed * repeated
         executions += executed * per_row + needed * (calibration + repeated)
-    seconds = jobs * SUBJOB_SECONDS + executions * timing.execution
+    seconds = jobs * SUBJOB_SECONDS + executions * how.timing.execution
     return Estimate(
         rows=sum(stage_rows),
         stages=len(stage_rows),
@@ -215,7 +218,7 @@ def estimate(
         executions=executions,
         jobs=jobs,
         seconds=seconds,
-        timing=timing,
+        timing=how.timing,
         anchor_executions=anchors,
     )
 
@@ -248,7 +251,7 @@ def rows_per_job(
         per_row: Executions of one row.
         common: Executions that every job adds: calibrations and anchors.
         timing: Of one execution.
-        job_seconds: See `estimate`.
+        job_seconds: See `Procedure`.
     """
     longest = min(MAX_JOB_SECONDS, max(job_seconds, MERGE_SECONDS))
     by_time = int((longest - SUBJOB_SECONDS) / timing.execution)

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 
-from qvit_qiskit.devices.prices import Estimate, estimate, joined
+from qvit_qiskit.devices.prices import Estimate, Procedure, estimate, joined
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.stages.stage import Answers, Group, Rows
 from qvit_qiskit.hardware.stages.stored_stage import StoredStage
@@ -111,7 +110,7 @@ class Quiet:
 
 
 def estimate_shares(
-    stage_rows: Sequence[int], shots: int, quiet: Quiet | None, projections: int, **how: Any
+    stage_rows: Sequence[int], shots: int, quiet: Quiet | None, projections: int, how: Procedure
 ) -> Estimate:
     """The price of an evaluation, some of whose projections may have fewer shots.
 
@@ -120,14 +119,14 @@ def estimate_shares(
         shots: Of the rows of the other projections, or of all.
         quiet: Which projections have fewer; None for equal shots.
         projections: Of the quantum layer, if some are quiet.
-        how: What else `devices.prices.estimate` takes.
+        how: How rows are run.
     """
     if quiet is None:
-        return estimate(stage_rows, shots, **how)
+        return estimate(stage_rows, shots, how)
     loud = [rows * len(quiet.loud(projections)) // projections for rows in stage_rows]
     few = min(quiet.shots, shots)
-    shares = [estimate(stage_rows, few, **how)]
-    return joined([*shares, estimate(loud, shots - few, **how)] if shots > few else shares)
+    shares = [estimate(stage_rows, few, how)]
+    return joined([*shares, estimate(loud, shots - few, how)] if shots > few else shares)
 
 
 def rows_of(

@@ -6,8 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from qvit_qiskit.devices.prices import Mitigation
+from qvit_qiskit.devices.prices import Mitigation, Procedure
 from qvit_qiskit.hardware.shot_shares import Adaptive, Quiet
+from qvit_qiskit.hardware.stages.stage import Layout
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 
 
@@ -35,6 +36,20 @@ class Terms:
     def mitigation(self) -> Mitigation:
         """The resilience level."""
         return self.profile.mitigation
+
+    def procedure(self, layout: Layout) -> Procedure:
+        """How rows are run, with the circuits as they lie on the device.
+
+        Args:
+            layout: Of the first stage.
+        """
+        return Procedure(
+            layout.timing, self.mitigation,
+            bases=max(len(program) for program in layout.programs),
+            copies=layout.programs[0][0].k,
+            control_rows=self.control_rows, anchor_rows=self.anchor_rows,
+            job_seconds=self.max_loss * self.budget,
+        )  # fmt: skip
 
     def record(self) -> dict[str, Any]:
         """As JSON."""

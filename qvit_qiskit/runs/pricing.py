@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from qiskit.providers import BackendV2
@@ -20,6 +20,7 @@ from qvit_qiskit.devices.prices import (
     MAX_JOB_SECONDS,
     Estimate,
     Mitigation,
+    Procedure,
     Timing,
     estimate,
 )
@@ -55,23 +56,14 @@ class Price:
     """The device snapshot."""
     images: int
     """How many are evaluated."""
-    mitigation: Mitigation
     stage_rows: tuple[int, ...]
     """Rows of every stage for all images."""
-    bases: int
-    """Measurement bases, each with executions of its own."""
-    copies: int
-    """Rows that share an execution, side by side on the chip."""
+    procedure: Procedure
+    """How they are run."""
     inputs: int
     """Of a circuit."""
     outputs: int
     """Of a circuit."""
-    control_rows: int
-    """Rows of each circuit that run alone as well."""
-    anchor_rows: int
-    """Rows of each circuit that every job repeats."""
-    job_seconds: float
-    """QPU seconds, longer than which no job is planned."""
     projections: int
     """Of the first quantum layer."""
     quiet: Quiet | None
@@ -82,9 +74,15 @@ class Price:
     """The model's circuits on the snapshot."""
 
     @property
+    def copies(self) -> int:
+        """Rows that share an execution, side by side on the chip."""
+        return self.procedure.copies
+
+    @property
     def unpacked(self) -> int:
         """Executions without copies side by side."""
-        return self._priced(self.images, self.shots, 1).executions
+        alone = replace(self, procedure=replace(self.procedure, copies=1))
+        return alone.with_shots(self.shots).executions
 
     @property
     def request_bytes(self) -> int:
@@ -96,33 +94,22 @@ class Price:
         # the jobs of the quiet share hold most rows
         priced = self.with_shots(self.quiet.shots) if self.quiet else self.estimate
         rows = sum(self.stage_rows) / priced.jobs
-        again = self.bases * self.mitigation.circuits_per_row
+        again = self.procedure.bases * self.procedure.mitigation.circuits_per_row
         return math.ceil(rows * self.inputs * again * 5 * 4 / 3)
 
     @property
     def stock(self) -> int:
         """Executions of a stock ``EstimatorQNN`` at equal shots: one circuit for each output."""
-        rows = sum(self.stage_rows)
-        return rows * self.outputs * self.estimate.shots * self.mitigation.circuits_per_row
+        executions = sum(self.stage_rows) * self.estimate.shots
+        return self.outputs * executions * self.procedure.mitigation.circuits_per_row
 
-    def _priced(self, images: int, shots: int, copies: int) -> Estimate:
-        return estimate_shares(
-            [n * images // self.images for n in self.stage_rows],
-            shots,
-            self.quiet,
-            self.projections,
-            timing=self.estimate.timing,
-            mitigation=self.mitigation,
-            bases=self.bases,
-            copies=copies,
-            control_rows=self.control_rows,
-            anchor_rows=self.anchor_rows,
-            job_seconds=self.job_seconds,
-        )
+    def _priced(self, images: int, shots: int) -> Estimate:
+        rows = [n * images // self.images for n in self.stage_rows]
+        return estimate_shares(rows, shots, self.quiet, self.projections, self.procedure)
 
     def with_shots(self, shots: int) -> Estimate:
         """The same with other shots."""
-        return self._priced(self.images, shots, self.copies)
+        return self._priced(self.images, shots)
 
     def affordable(self, budget: float) -> tuple[int, int]:
         """What would fit a budget: (shots for all images, images at all shots); 0 if nothing does.
@@ -130,13 +117,10 @@ class Price:
         Args:
             budget: QPU seconds.
         """
-        shots = _largest(lambda n: self._seconds(n, self.images), self.shots, budget)
-        images = _largest(lambda n: self._seconds(self.shots, n), self.images, budget)
+        shots = _largest(lambda n: self._priced(self.images, n).seconds, self.shots, budget)
+        images = _largest(lambda n: self._priced(n, self.shots).seconds, self.images, budget)
         few = self.quiet.shots if self.quiet else 0  # the other projections have more
         return (shots if shots > few else 0), images
-
-    def _seconds(self, shots: int, images: int) -> float:
-        return self._priced(images, shots, self.copies).seconds
 
 
 def _largest(seconds: Callable[[int], float], most: int, budget: float) -> int:
@@ -198,26 +182,18 @@ def price(
         quiet.check(shots, projections)
     programs, longest = _compiled({id(c): c for c in circuits}.values(), device, profile)
     rows = tuple(images * n for n in stage_rows)
-    bases = max(len(p) for p in programs)
-    copies = min(p[0].k for p in programs)
-    found = estimate_shares(
-        rows, shots, quiet, projections,
-        timing=longest, mitigation=profile.mitigation, bases=bases, copies=copies,
-        control_rows=control_rows, anchor_rows=anchor_rows, job_seconds=job_seconds,
+    how = Procedure(
+        longest, profile.mitigation, max(len(p) for p in programs), min(p[0].k for p in programs),
+        control_rows, anchor_rows, job_seconds,
     )  # fmt: skip
     return Price(
-        found,
+        estimate_shares(rows, shots, quiet, projections, how),
         device.name,
         images,
-        profile.mitigation,
         rows,
-        bases,
-        copies,
+        how,
         max(c.num_inputs for c in circuits),
         max(c.num_outputs for c in circuits),
-        control_rows,
-        anchor_rows,
-        job_seconds,
         projections,
         quiet,
         shots,
@@ -250,7 +226,7 @@ def price_circuit(circuit: QNNCircuit, profile: IbmProfile) -> tuple[Compiled, E
     """
     device = pricing_device(profile)
     programs, longest = _compiled([circuit], device, profile)
-    return programs[0][0], estimate([1], 1000, longest, Mitigation(0))
+    return programs[0][0], estimate([1], 1000, Procedure(longest, Mitigation(0)))
 
 
 def packing_choices(
@@ -283,7 +259,8 @@ def packing_choices(
     for k in sorted({1, most, *range(5, most, 5)}):
         packing = pack(measured, device, k=k, **free)
         longest = longest_timing(packing.regions, device, profile.rep_delay)
-        cost = estimate([1000], usual_shots(profile), longest, profile.mitigation, copies=k)
+        how = Procedure(longest, profile.mitigation, copies=k)
+        cost = estimate([1000], usual_shots(profile), how)
         rows.append(
             {
                 "k": k,
@@ -310,19 +287,8 @@ def live_estimate(
         projections: Of the first quantum layer.
     """
     rows = [images * rows for rows in stage_rows]
-    return estimate_shares(
-        rows,
-        terms.shots,
-        terms.quiet,
-        projections,
-        timing=layout.timing,
-        mitigation=terms.profile.mitigation,
-        bases=max(len(program) for program in layout.programs),
-        copies=layout.programs[0][0].k,
-        control_rows=terms.control_rows,
-        anchor_rows=terms.anchor_rows,
-        job_seconds=terms.max_loss * terms.budget,
-    )
+    how = terms.procedure(layout)
+    return estimate_shares(rows, terms.shots, terms.quiet, projections, how)
 
 
 def usual_shots(profile: IbmProfile | FakeProfile) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from qiskit import QuantumCircuit
@@ -12,6 +13,7 @@ from qvit_qiskit.devices.prices import (
     MAX_EXECUTIONS,
     MAX_JOB_SECONDS,
     Mitigation,
+    Procedure,
     Timing,
     estimate,
     prices,
@@ -24,7 +26,7 @@ HERON = Timing("heron", 250e-6, 4e-6)
 
 
 def test_one_job_by_hand() -> None:
-    found = estimate([1000], 1024, HERON, Mitigation(0))
+    found = estimate([1000], 1024, Procedure(HERON, Mitigation(0)))
     assert (found.rows, found.stages, found.jobs, found.shots) == (1000, 1, 1, 1024)
     assert found.executions == 1000 * 1024
     assert found.seconds == pytest.approx(2 + 1000 * 1024 * 254e-6)  # 262 s on a Heron
@@ -45,7 +47,8 @@ def test_twirled_shots_are_rounded_up_as_the_client_does(
 
 
 def test_levels_add_calibration_and_folding() -> None:
-    plain, readout, folded = (estimate([100], 1000, HERON, Mitigation(k)) for k in (0, 1, 2))
+    levels = [Procedure(HERON, Mitigation(k)) for k in (0, 1, 2)]
+    plain, readout, folded = (estimate([100], 1000, how) for how in levels)
     assert plain.executions == 100 * 1000
     assert readout.executions == (100 + 1) * 1024
     assert folded.executions == (3 * 100 + 1) * 1024
@@ -56,9 +59,8 @@ def test_levels_add_calibration_and_folding() -> None:
 def test_anchors_are_paid_in_every_job(level: int, copies: int) -> None:
     mitigation = Mitigation(level)
     stages, shots = [4000, 3], 64 * 32
-    found = estimate(
-        stages, shots, HERON, mitigation, copies=copies, anchor_rows=8, job_seconds=100.0
-    )
+    how = Procedure(HERON, mitigation, copies=copies, anchor_rows=8, job_seconds=100.0)
+    found = estimate(stages, shots, how)
     per_row = shots * mitigation.circuits_per_row
     common = [math.ceil(n / copies) * per_row for n in (8, 3)]  # no more than there are rows
     calibration = shots * mitigation.calibration_rows
@@ -71,13 +73,13 @@ def test_anchors_are_paid_in_every_job(level: int, copies: int) -> None:
     assert found.executions == (
         sum(rows) * per_row + found.anchor_executions + sum(jobs) * calibration
     )
-    without = estimate(stages, shots, HERON, mitigation, copies=copies, job_seconds=100.0)
+    without = estimate(stages, shots, replace(how, anchor_rows=0))
     assert without.anchor_executions == 0
     assert without.seconds < found.seconds
 
 
 def test_a_large_stage_is_cut_at_the_limits() -> None:
-    found = estimate([38_400, 100], 1024, HERON, Mitigation(0))
+    found = estimate([38_400, 100], 1024, Procedure(HERON, Mitigation(0)))
     fits = MAX_EXECUTIONS // 1024
     assert found.jobs == math.ceil(38_400 / fits) + 1
     slow = Timing("nighthawk", 4e-3, 4e-6)

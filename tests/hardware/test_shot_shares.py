@@ -11,7 +11,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
 from qvit_qiskit.circuits import build_circuit
 from qvit_qiskit.circuits.pubs import flatten
-from qvit_qiskit.devices.prices import Mitigation, Timing, estimate
+from qvit_qiskit.devices.prices import Mitigation, Procedure, Timing, estimate
 from qvit_qiskit.exceptions import JobError
 from qvit_qiskit.hardware.shot_shares import (
     Adaptive,
@@ -162,13 +162,13 @@ def test_quiet_projections_that_no_run_can_follow_are_refused(quiet: Quiet, word
 
 def test_shares_cost_what_their_rows_cost() -> None:
     """Two stages priced one by one, and as many executions as rows and shots."""
-    how = {"timing": Timing("somewhere", 2.5e-4, 1e-6), "mitigation": Mitigation(0)}
-    found = estimate_shares([600], 100, Quiet(10, (0, 1, 3, 4)), 6, **how)
+    how = Procedure(Timing("somewhere", 2.5e-4, 1e-6), Mitigation(0))
+    found = estimate_shares([600], 100, Quiet(10, (0, 1, 3, 4)), 6, how)
     assert found.executions == 600 * 10 + 200 * 90
     assert found.jobs == 2
     assert found.shots == 100
-    one, other = estimate([600], 10, **how), estimate([200], 90, **how)
+    one, other = estimate([600], 10, how), estimate([200], 90, how)
     assert found.seconds == pytest.approx(one.seconds + other.seconds)
-    assert estimate_shares([600], 100, None, 6, **how) == estimate([600], 100, **how)
-    few = estimate_shares([600], 10, Quiet(10, (0,)), 6, **how)  # e.g. what a small budget affords
-    assert few == estimate([600], 10, **how)
+    assert estimate_shares([600], 100, None, 6, how) == estimate([600], 100, how)
+    few = estimate_shares([600], 10, Quiet(10, (0,)), 6, how)  # e.g. what a small budget affords
+    assert few == estimate([600], 10, how)

@@ -263,12 +263,5 @@ def price_of(run: HardwareRun, share: NextShare) -> Estimate:
         share: What comes next.
     """
     terms, layout = run.terms, run.reader.layers[0][0].layout
-    return estimate(
-        [sum(len(group.rows) for group in share.rows.groups)],
-        share.shots,
-        layout.timing,
-        terms.mitigation,
-        bases=max(len(program) for program in layout.programs),
-        copies=layout.programs[0][0].k,
-        job_seconds=terms.max_loss * terms.budget,
-    )
+    rows = sum(len(group.rows) for group in share.rows.groups)
+    return estimate([rows], share.shots, terms.procedure(layout))

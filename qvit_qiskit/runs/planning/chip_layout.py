@@ -12,7 +12,7 @@ from qiskit.providers import BackendV2
 from qvit_qiskit.circuits.parity_readout import Readout
 from qvit_qiskit.devices.compiled_circuit import Compiled, compile_bases, copies_of, longest_timing
 from qvit_qiskit.devices.placement import Placement
-from qvit_qiskit.devices.prices import Estimate, Mitigation, Timing
+from qvit_qiskit.devices.prices import Estimate, Mitigation, Procedure, Timing
 from qvit_qiskit.hardware.shot_shares import Quiet, estimate_shares
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 
@@ -86,19 +86,15 @@ class ChipLayout:
             shots: Asked for per row.
             quiet: Projections with fewer shots.
         """
-        return estimate_shares(
-            self.rows.stage_rows,
-            shots,
-            quiet,
-            self.rows.projections,
-            timing=self.timing,
-            mitigation=self.mitigation,
+        rows = self.rows
+        how = Procedure(
+            self.timing, self.mitigation,
             bases=max(len(program) for program in self.programs),
             copies=self.arrangement.k if self.arrangement.k != "auto" else 1,
-            control_rows=self.rows.control_rows,
-            anchor_rows=self.rows.anchor_rows,
-            job_seconds=self.rows.job_seconds,
-        )
+            control_rows=rows.control_rows, anchor_rows=rows.anchor_rows,
+            job_seconds=rows.job_seconds,
+        )  # fmt: skip
+        return estimate_shares(rows.stage_rows, shots, quiet, rows.projections, how)
 
     def at_level(self, level: Literal[0, 1, 2]) -> ChipLayout:
         """The same places with another resilience level."""

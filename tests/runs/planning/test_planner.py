@@ -13,7 +13,7 @@ import torch
 from qvit_qiskit import compare, plan, registry, resume, submit
 from qvit_qiskit.comparison.sections.ladder import plan_tables
 from qvit_qiskit.data import Split, load
-from qvit_qiskit.devices.prices import estimate
+from qvit_qiskit.devices.prices import Procedure, estimate
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.hardware.run_reader import RunReader
 from qvit_qiskit.inference.prediction import predict
@@ -83,8 +83,8 @@ def test_the_price_is_the_package_s(model, backends):
     priced = price(model, model.stage_rows(), 6, profile, option.shots)
     assert option.seconds == pytest.approx(priced.estimate.seconds, rel=1e-3)
     assert option.executions == priced.estimate.executions
-    again = estimate([6 * n for n in model.stage_rows()], option.shots, priced.estimate.timing,
-                     profile.mitigation)  # fmt: skip
+    again = estimate([6 * n for n in model.stage_rows()], option.shots,
+                     Procedure(priced.estimate.timing, profile.mitigation))  # fmt: skip
     assert again.executions == option.executions
 
 
