@@ -44,7 +44,7 @@ class QuantumProjections(nn.Module):
     @property
     def circuit(self) -> QNNCircuit:
         """The circuit that all projections share."""
-        return self._of_head(0)[0].circuit
+        return self._all()[0].circuit
 
     def bind(self, route: Route) -> None:
         """Run all projections on another route from now on; the weights stay."""
@@ -83,7 +83,7 @@ class QuantumProjections(nn.Module):
     def _evaluate(self, arrays: Arrays, differentiate: bool) -> tuple[Arrays, PullArrays | None]:
         """Values (heads, 3, R, num_outputs) of rows (R, heads, n) and weights (3*heads, P)."""
         rows, weights = arrays
-        networks = [[layer.network for layer in self._of_head(h)] for h in range(self.heads)]
+        networks = [[layer.network for layer in own] for own in self._by_head()]
         if len({id(n.route) for one in networks for n in one}) > 1:
             raise RouteError(
                 "The projections of one layer are bound to different routes: bind all."
@@ -91,9 +91,10 @@ class QuantumProjections(nn.Module):
         if len(rows) == 0:
             empty = np.zeros((self.heads, 3, 0, self.circuit.num_outputs))
             return [empty], lambda _: [np.zeros_like(a) for a in arrays]
+        circuits = (self.circuit,) * 3
         bundles = [
             # Q, K and V share the head's rows
-            Bundle((self.circuit,) * 3, tuple(weights[3 * h : 3 * h + 3]), rows[:, h])
+            Bundle(circuits, tuple(weights[3 * h : 3 * h + 3]), rows[:, h])
             for h in range(self.heads)
         ]
         if not differentiate:
@@ -107,8 +108,8 @@ class QuantumProjections(nn.Module):
 
         return [np.array(values)], pull
 
-    def _of_head(self, head: int) -> list[QuantumLinear]:
-        return [self.query[head], self.key[head], self.value[head]]  # type: ignore[list-item]
+    def _by_head(self) -> list[tuple[QuantumLinear, QuantumLinear, QuantumLinear]]:
+        return list(zip(self.query, self.key, self.value, strict=True))  # type: ignore[arg-type]
 
     def _all(self) -> list[QuantumLinear]:
-        return [layer for head in range(self.heads) for layer in self._of_head(head)]
+        return [layer for own in self._by_head() for layer in own]
