@@ -30,7 +30,7 @@ from simulated_chip import HONEST, Chip, build
 from torch import Tensor, nn
 
 from qvit_qiskit import metrics
-from qvit_qiskit.comparison.rungs import TRUTHS
+from qvit_qiskit.comparison.rungs import AROUND
 from qvit_qiskit.data import load
 from qvit_qiskit.hardware.stages.stage_plan import seat
 from qvit_qiskit.inference.layer_estimator import LayerAnswers, LayerEstimator, logits_of
@@ -207,18 +207,18 @@ def coverage(subject: Subject, rule: StoppingRule, repeats: int, redraws: int) -
     for seed in range(repeats):
         one = run(subject, rule, np.random.default_rng([seed, 2]), linear=True)
         rng = np.random.default_rng([seed, 3])
-        possible = possible_logits(one.logits, one.covariances, TRUTHS, rng)
-        truth = np.repeat(possible, redraws // TRUTHS, axis=0)
+        possible = possible_logits(one.logits, one.covariances, redraws // AROUND, rng)
+        truth = np.repeat(possible, AROUND, axis=0)
         per_shot = one.covariances * one.shots[:, None, None]
         again = repeat(truth, per_shot, rule, len(truth), rng)
         told.append((one, again))
     labels = subject.labels
-    for metric in (metrics.auc, metrics.accuracy):
+    for metric, groups in ((metrics.auc, redraws // AROUND), (metrics.accuracy, 1)):
         values = [metric(labels, metrics.probabilities(one.logits)) for one, _ in told]
         truth, held = float(np.mean(values)), []
         for value, (_, again) in zip(values, told, strict=True):
             drawn = [metric(labels, metrics.probabilities(each)) for each in again.logits]
-            interval = shots_interval(value, drawn, groups=TRUTHS)
+            interval = shots_interval(value, drawn, groups=groups)
             held.append(interval.low <= truth <= interval.high)
         share = float(np.mean(held))
         yield {
@@ -236,7 +236,7 @@ def main() -> None:
     parser.add_argument("--device", default="fake_fez")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=400)
-    parser.add_argument("--redraws", type=int, default=100)
+    parser.add_argument("--redraws", type=int, default=200)
     parser.add_argument("--first", type=int, default=32)
     parser.add_argument("--most", type=int, default=1024)
     parser.add_argument("--levels", type=float, nargs="+", default=[0.9, 0.95, 0.99])

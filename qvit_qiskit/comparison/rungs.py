@@ -42,8 +42,8 @@ from qvit_qiskit.statistics.stopping import possible_logits, repeat
 
 PLAN = "pay-as-you-go"
 """The plan whose price is told."""
-TRUTHS = 10
-"""Drawn from what a run with adaptive shots leaves possible: it is repeated around each."""
+AROUND = 10
+"""Repeats of a run with adaptive shots around each truth that its measurement leaves possible."""
 
 
 @dataclass
@@ -201,9 +201,9 @@ class Ladder:
         rule = rule_of(run.folder.terms)  # or as much of it as the budget had room for
         rule = replace(rule, sizes=rule.sizes[: len(run.pool.shares)])
         rng = np.random.default_rng([self.seed, number, 1])
-        truths = max(1, min(TRUTHS, self.draws // 2))
+        truths = max(1, self.draws // AROUND)
         possible = possible_logits(run.results.logits, covariances, truths, rng)
-        around = np.repeat(possible, self.draws // truths, axis=0)
+        around = np.repeat(possible, min(AROUND, self.draws), axis=0)
         per_shot = covariances * run.pool.shots[0][:, None, None]
         several = run.source.labels.ndim == 2
         found = repeat(around, per_shot, rule, len(around), rng, multi_label=several)

@@ -88,7 +88,7 @@ def make_plan(path: Path, places: Places | None = None) -> Plan:
     where = replace(places or Places(), own=tuple(spec.paths.items()))
     draft = draft_cells(spec)  # complains before any download
     profiles = tuple(open_profile(name, where.backends_dir)[0] for name in spec.profiles)
-    devices = open_devices(spec.plans, where.backends_dir)
+    devices = open_devices(spec.plans, where.backends_dir) if spec.plans else ()
     backends = {
         name: open_profile(name, where.backends_dir, training=True)[0].digest
         for name in {cell.train.backend for cell in draft}

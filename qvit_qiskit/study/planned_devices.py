@@ -72,11 +72,11 @@ class PlannedDevice:
         return bool(circuits) and (not self.spec.seeds or seed in self.spec.seeds)
 
 
-def open_devices(spec: PlanSpec | None, backends_dir: Path | None) -> tuple[PlannedDevice, ...]:
+def open_devices(spec: PlanSpec, backends_dir: Path | None) -> tuple[PlannedDevice, ...]:
     """The devices of a study, by what their profiles say here.
 
     Args:
-        spec: What the study asks; None for no plans.
+        spec: What the study asks.
         backends_dir: A folder of profiles to search first.
 
     Raises:
@@ -84,8 +84,7 @@ def open_devices(spec: PlanSpec | None, backends_dir: Path | None) -> tuple[Plan
         ProfileError: If a profile is missing or malformed.
         RouteError: If a profile is of kind ``aer``.
     """
-    names = spec.backends if spec else ()
-    return tuple(_device(name, spec, backends_dir) for name in names if spec)
+    return tuple(_device(name, spec, backends_dir) for name in spec.backends)
 
 
 def check_same(wanted: PlannedDevice, backends_dir: Path | None) -> None:

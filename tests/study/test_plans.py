@@ -10,7 +10,7 @@ from qvit_qiskit import load, load_checkpoint, plan
 from qvit_qiskit.exceptions import JobError, ProfileError, RouteError
 from qvit_qiskit.study import make_plan, run_study
 from qvit_qiskit.study.plan import Places
-from qvit_qiskit.study.planned_devices import check_same, open_devices
+from qvit_qiskit.study.planned_devices import check_same
 from qvit_qiskit.study.results.findings import read_findings
 from qvit_qiskit.study.results.frames import plan_frame
 from qvit_qiskit.study.results.output import write_tables
@@ -139,7 +139,3 @@ def test_an_unknown_device_is_a_mistake(tmp_path, places):
     spec = write_spec(tmp_path / "s.toml", plans=ASKED)
     with pytest.raises(RouteError, match="fake_torino"):
         make_plan(spec, places)
-
-
-def test_no_plans_no_devices():
-    assert open_devices(None, None) == ()

@@ -74,8 +74,10 @@ def _score(evidence: Evidence, rung: Rung) -> RungScores:
         rung=rung,
         auc=auc_interval(labels, probabilities, covers=covers),
         acc=acc_interval(labels, probabilities, covers=covers),
-        auc_shots=_over_shots(rung, labels, metrics.auc, _smallest_step(labels)),
-        acc_shots=_over_shots(rung, labels, metrics.accuracy, 1 / labels.size),
+        auc_shots=_over_shots(rung, labels, metrics.auc, _smallest_step(labels), rung.truths),
+        # normal noise of logits understates how often an answer flips that was settled early: in
+        # simulations the deviation over truths as well covers, that around one does not
+        acc_shots=_over_shots(rung, labels, metrics.accuracy, 1 / labels.size, 1),
         agreement=None if first else share_interval(same, covers=covers),
         kl=None
         if first
@@ -136,6 +138,7 @@ def _over_shots(
     labels: np.ndarray,
     metric: Callable[[np.ndarray, np.ndarray], float],
     step: float | None,
+    groups: int,
 ) -> Interval | None:
     if rung.draws is None or len(rung.draws) < 2:
         return None
@@ -143,7 +146,7 @@ def _over_shots(
         metric(labels, metrics.probabilities(logits, multi_label=labels.ndim == 2))
         for logits in (rung.logits, *rung.draws)
     )
-    return shots_interval(value, drawn, step=step, groups=rung.truths)
+    return shots_interval(value, drawn, step=step, groups=groups)
 
 
 def output_error(rung: Rung, images: int, layer: int | None = None) -> Interval | None:
