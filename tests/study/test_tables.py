@@ -145,6 +145,17 @@ def test_widths_are_held_while_heads_change(tmp_path):
     }  # fmt: skip
 
 
+def test_of_three_sizes_the_largest_is_told_against_the_smallest(tmp_path):
+    spec = write_spec(tmp_path / "a.toml", qubits=[3, 2, 6], models={"vit": {"matched": True}})
+    made_up(spec, tmp_path / "s", random_answers())
+    found = read_findings(tmp_path / "s")
+    told = [c.what for c in contrasts(found) if c.kind == ("size",)]
+    assert told == ["3 − 2 qubits", "6 − 3 qubits", "6 − 2 qubits"]
+    write_tables(spec, tmp_path / "s", tmp_path / "out")
+    page = (tmp_path / "out" / "study.md").read_text()
+    assert "Against the next smaller, and the largest against the smallest. 6 differences" in page
+
+
 def test_profiles_stand_apart_and_are_not_compared(tmp_path):
     spec = write_spec(tmp_path / "a.toml", profiles=["aer-exact", "aer-shots"])
     made_up(spec, tmp_path / "s", random_answers())

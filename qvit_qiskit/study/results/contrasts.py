@@ -35,8 +35,8 @@ def contrasts(study: Findings) -> Iterator[Contrast]:
     """All comparisons that a study's groups allow.
 
     Models: the pairs of the spec's ``compare``, or each against those named after it. Heads and
-    sizes: each against the next smaller. Regimes: each against the first one. Profiles are not
-    compared here.
+    sizes: each against the next smaller, and of three or more the largest against the smallest.
+    Regimes: each against the first one. Profiles are not compared here.
     """
     values = _values(study)
     known = set(study.groups)  # an unfinished group has nothing to compare
@@ -91,7 +91,8 @@ def _pairs(study: Findings, axis: str, values: list[Any]) -> list[tuple[Any, Any
         return asked or [(a, b) for k, a in enumerate(values) for b in values[k + 1 :]]
     if axis == "regime":
         return [(value, values[0]) for value in values[1:]]
-    return [(larger, smaller) for smaller, larger in pairwise(values)]
+    steps = [(larger, smaller) for smaller, larger in pairwise(values)]
+    return steps + ([(values[-1], values[0])] if len(values) > 2 else [])
 
 
 def _terms(

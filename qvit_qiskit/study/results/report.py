@@ -129,11 +129,13 @@ def _chooses_epochs(spec: dict[str, Any]) -> bool:
 
 
 def _effects(study: Findings, frame: pd.DataFrame) -> list[Section]:
-    size = study.size_name
+    size, by_qubits = study.size_name, study.size_name == "qubits"
+    several = len(study.sizes) > 2 or len(study.spec["heads"]) > 2
+    last = ", and the largest against the smallest" if several else ""
     wanted = (
         ("model", "Model against model", "Same seeds, same images, same training options."),
-        ("heads", "More heads", "The larger number of heads against the next smaller one."),
-        (size, f"More {size}" if size == "qubits" else "Larger width", "Against the next smaller."),
+        ("heads", "More heads", f"The larger number of heads against the next smaller one{last}."),
+        (size, f"More {size}" if by_qubits else "Larger width", f"Against the next smaller{last}."),
         ("regime", "Distillation", "Against the first regime of the spec, from the same seeds."),
     )
     across = {"heads": ["heads x model"], "regime": [f"regime x {size}", "regime x model"]}
