@@ -52,6 +52,11 @@ class ConeReadings:
         self._terms = Basis(basis.axes, terms)
         self._tasks: dict[tuple[str, bytes], ConeTask] = {}
 
+    @property
+    def widest(self) -> int:
+        """Wires that an output depends on, at most."""
+        return self._compiler.program(self._terms).widest
+
     @cached_property
     def _moments(self) -> Moments[NoisyConeProgram]:
         return self._compiler.moments(self._terms, len(self._terms.terms))

@@ -14,7 +14,7 @@ from qvit_qiskit.devices.compiled_circuit import Compiled
 from qvit_qiskit.devices.prices import extrapolation
 from qvit_qiskit.devices.regions import Region
 from qvit_qiskit.devices.transpiler import plain
-from qvit_qiskit.exceptions import RouteError
+from qvit_qiskit.exceptions import CircuitError, RouteError
 from qvit_qiskit.runs.planning.chip_layout import ChipLayout
 from qvit_qiskit.runs.planning.cone_readings import ConeReadings, PlacedCopy
 from qvit_qiskit.runs.planning.distributions import (
@@ -30,6 +30,9 @@ from qvit_qiskit.simulation.noise.gate_errors import reported_errors
 from qvit_qiskit.simulation.noise.noisy_forms import NoisyFormEngine
 from qvit_qiskit.simulation.noise.noisy_program import MAX_WIRES, NoisyProgram, compile_noisy
 
+NARROW = 6
+"""Circuits on more wires are followed on the light cones of their outputs where these are no wider,
+instead of as whole states of 4**wires entries."""
 BAND = 6
 """Diagonals of the covariances of many outputs, about: those of chains of two layers."""
 
@@ -93,7 +96,8 @@ class CopyNoise:
         layout: The circuits on the chip.
         target: Of the device.
         perfect: Whether nothing errs at all: what no device is better than.
-        most_bits: Circuits on more wires have no bit strings.
+        most_bits: Circuits on more wires have no bit strings, and nor have those on more than
+            `NARROW` whose outputs have narrow light cones.
     """
 
     def __init__(
@@ -108,6 +112,7 @@ class CopyNoise:
         self.waits = SentWaits(layout.mitigation, target)
         self._programs: dict[object, NoisyProgram] = {}
         self._cones: dict[object, ConeReadings] = {}
+        self._narrow: dict[tuple[int, Columns], bool] = {}
         self._numbers: dict[int, tuple[QuantumCircuit, int]] = {}
 
     @property
@@ -115,22 +120,21 @@ class CopyNoise:
         """k; copies without an error are all alike."""
         return 1 if self.perfect else int(self.layout.arrangement.k)
 
-    def table_bytes(self, circuit: QuantumCircuit, rows: int, draws: int) -> int:
+    def table_bytes(self, circuit: QuantumCircuit, rows: np.ndarray, draws: int) -> int:
         """What readings of one circuit keep in memory, about.
 
         Args:
             circuit: One of the layout's.
-            rows: R.
+            rows: Values of its parameters, shape (R, P).
             draws: S, of their seats.
         """
-        number = self._number(circuit)
-        each = 0
+        number, each = self._number(circuit), 0
+        wide = self._is_wide(number, varying_columns(circuit, rows))
         for compiled in self.layout.programs[number]:
             terms = len(compiled.basis.terms)
-            wide = self._is_wide(compiled)
             different = min(draws, self.copies) if wide else draws
             each += different * (terms * (2 + BAND) if wide else 2 ** len(_outputs(compiled)))
-        return 8 * rows * each * len(self.layout.mitigation.factors)
+        return 8 * len(rows) * each * len(self.layout.mitigation.factors)
 
     def readings(self, circuit: QuantumCircuit, rows: np.ndarray, copies: np.ndarray) -> Readings:
         """What rows that share their weights give.
@@ -147,10 +151,10 @@ class CopyNoise:
         circuit, terms = self.layout.circuits[number]
         copies = np.atleast_2d(copies)
         asked = _Asked(circuit, rows, copies, varying_columns(circuit, rows))
-        bases = []
+        bases, wide = [], self._is_wide(number, asked.columns)
         for compiled in self.layout.programs[number]:
             factors = self.layout.mitigation.factors
-            read = self._normal if self._is_wide(compiled) else self._counted
+            read = self._normal if wide else self._counted
             weights = np.zeros((len(compiled.basis.terms), len(terms)))
             for place, (output, coefficient, _) in enumerate(compiled.basis.terms):
                 weights[place, output] = coefficient
@@ -159,13 +163,31 @@ class CopyNoise:
                     tuple(read(asked, compiled, fold) for fold in factors),
                     extrapolation(factors),
                     weights,
-                    self._calibration(compiled),
+                    self._calibration(compiled, wide=wide),
                 )
             )
         return Readings(tuple(bases), copies.ravel())
 
-    def _is_wide(self, compiled: Compiled) -> bool:
-        return max(len(copy.qubits) for copy in compiled.copies) > self.most_bits
+    def _is_wide(self, number: int, columns: Columns) -> bool:
+        """Whether a circuit's means over shots are normal draws, from light cones."""
+        wires = [len(copy.qubits) for each in self.layout.programs[number] for copy in each.copies]
+        if not NARROW < max(wires) <= self.most_bits:
+            return max(wires) > self.most_bits
+        if (number, columns) not in self._narrow:
+            self._narrow[number, columns] = self._is_narrow(number, columns)
+        return self._narrow[number, columns]
+
+    def _is_narrow(self, number: int, columns: Columns) -> bool:
+        """Whether all outputs of a circuit depend on few qubits."""
+        circuit, _ = self.layout.circuits[number]
+        try:
+            return all(
+                ConeReadings(self._placed(circuit, compiled, 0, 1), compiled.basis, columns).widest
+                <= NARROW
+                for compiled in self.layout.programs[number]
+            )
+        except CircuitError:  # data that enter behind entangling gates have no cones
+            return False
 
     def _number(self, circuit: QuantumCircuit) -> int:
         """The place of a circuit in the layout; estimators get copies of it."""
@@ -236,12 +258,12 @@ class CopyNoise:
             readout = _twirled(readout)
         return PlacedCopy(region, parameters, readout, reported_errors)
 
-    def _calibration(self, compiled: Compiled) -> Distribution | None:
+    def _calibration(self, compiled: Compiled, *, wide: bool) -> Distribution | None:
         """How |0…0⟩ is read on every copy where readout is mitigated."""
         if self.layout.mitigation.level == 0 or self.perfect:
             return None
         zeros = [_twirled(_region(compiled, copy).readout())[:, :, 0] for copy in range(compiled.k)]
-        if self._is_wide(compiled):
+        if wide:
             bits = range(len(_outputs(compiled)))
             masks = [[bool(mask >> bit & 1) for _, _, mask in compiled.basis.terms] for bit in bits]
             return IndependentBits(np.stack(zeros)[:, :, 1], np.array(masks))

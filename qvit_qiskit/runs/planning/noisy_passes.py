@@ -137,7 +137,7 @@ class NoisyPasses:
         groups = self.subject.rows.groups
 
         def size(seats: int) -> int:
-            return sum(self.noise.table_bytes(g.circuit, len(g.rows), seats) for g in groups)
+            return sum(self.noise.table_bytes(g.circuit, g.rows, seats) for g in groups)
 
         return max(
             seats for seats in range(1, SEATS + 1) if seats == 1 or size(seats) <= TABLE_BYTES

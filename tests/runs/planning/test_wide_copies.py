@@ -11,11 +11,13 @@ from qvit_qiskit.exceptions import CircuitError
 from qvit_qiskit.execution.registry import default_route
 from qvit_qiskit.inference.layer_estimator import walk
 from qvit_qiskit.profile import FakeProfile
+from qvit_qiskit.runs.planning import copy_noise
 from qvit_qiskit.runs.planning.chip_layout import Arrangement, PricedRows, lay_out
 from qvit_qiskit.runs.planning.copy_noise import CopyNoise
 from qvit_qiskit.runs.planning.distributions import (
     BitDistribution,
     IndependentBits,
+    NormalDistribution,
     NormalRows,
     banded_roots,
 )
@@ -81,6 +83,32 @@ def test_means_and_covariances_are_those_of_bit_strings(family, n, level, perfec
         assert len(one.folds) == (3 if level == 2 else 1)
         for bits, normal in zip(one.folds, other.folds, strict=True):
             assert np.allclose(covariances(bits), covariances(normal), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("family", "n", "followed"),
+    [
+        ("ry-chain", 6, False),
+        ("ry-chain", 8, True),
+        ("ry-ring", 8, False),
+        ("reupload-ring", 7, False),
+    ],
+)
+def test_eight_qubits_are_followed_on_narrow_cones(family, n, followed, rng, monkeypatch):
+    """And give what bit strings give; data that enter again have no cones."""
+    circuit, terms = prepared(family, n)
+    layout = placed([(circuit, terms)], "fake_fez")
+    target = bundled_device("fake_fez").target
+    rows, copies = rows_of(circuit, n, rng, 3), np.array([[0, 1, 0]])
+    fast = CopyNoise(layout, target).readings(circuit, rows, copies)
+    assert isinstance(fast.bases[0].folds[0], NormalDistribution if followed else BitDistribution)
+    if followed:
+        monkeypatch.setattr(copy_noise, "NARROW", 12)
+        slow = CopyNoise(layout, target).readings(circuit, rows, copies)
+        assert isinstance(slow.bases[0].folds[0], BitDistribution)
+        assert np.allclose(slow.values(None, rng), fast.values(None, rng), atol=1e-9)
+        one, other = (each.bases[0].folds[0] for each in (slow, fast))
+        assert np.allclose(covariances(one), covariances(other), atol=1e-9)
 
 
 def test_a_wide_chain_reads_the_noise_engine_s_values(rng):
