@@ -69,7 +69,10 @@ FIRST = "docs/index.md"
 UNLISTED = (
     FIRST,
     "tests/fixtures/README.md",
-    *(f"docs/results/{name}/study.md" for name in ("three-sets", "qubits", "noise", "search")),
+    *(
+        f"docs/results/{name}/study.md"
+        for name in ("three-sets", "qubits", "width", "noise", "search")
+    ),
 )
 """Pages that are reached by links alone."""
 
