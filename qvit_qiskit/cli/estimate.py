@@ -124,11 +124,12 @@ def estimate(
 
 def _expected(job: Job, data_root: Path | None, tick: Callable[[str], None]) -> ExpectedPrice | str:
     """What adaptive shots will probably cost, or why that is not known."""
-    from qvit_qiskit.exceptions import DataError, RouteError
+    from qvit_qiskit.exceptions import CircuitError, DataError, RouteError
 
     try:
         return job.expected_price(data_root, tick) or ""
-    except (DataError, RouteError) as error:  # the rest of an estimate needs no images
+    # the rest of an estimate needs neither images nor circuits that can be simulated
+    except (CircuitError, DataError, RouteError) as error:
         return str(error)
 
 

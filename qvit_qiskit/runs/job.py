@@ -77,6 +77,7 @@ class Job:
 
         Raises:
             DataError: If the images cannot be read.
+            CircuitError: If a circuit is too wide to be followed under the device's noise.
             RouteError: If the device reports no errors.
         """
         spec, profile = self.spec, self.profile

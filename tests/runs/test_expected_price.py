@@ -138,3 +138,13 @@ def test_equal_shots_have_no_expectation(checkpoint, tmp_path, capsys):
     told = json.loads(capsys.readouterr().out)
     assert "expected" not in told
     assert "expected" not in told["facts"]
+
+
+def test_circuits_that_cannot_be_followed_leave_the_rest_told(checkpoint, tmp_path, capsys):
+    model = build_model(ViTConfig(width=16, heads=1, patch_size=14, circuit="ry-ring"), seed=0)
+    save_checkpoint(tmp_path / "wide.safetensors", model, {"dataset": "phantom"})
+    job = write(tmp_path, checkpoint="wide.safetensors", subset=2)
+    assert run(["estimate", job, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["expected"] is None
+    assert "depend on few qubits" in told["facts"]["expected"]
