@@ -106,7 +106,7 @@ def estimate(
         expected = _expected(read, data_root, step)
     rows = facts(read, expected)
     if json:
-        price = read.price.estimate
+        price = read.most
         values: dict[str, Any] = {
             "seconds": price.seconds,
             "executions": price.executions,
@@ -142,7 +142,7 @@ def facts(job: Job, expected: ExpectedPrice | str = "") -> dict[str, Any]:
     """
     from qvit_qiskit.devices.prices import MAX_SUBMISSIONS_PER_MINUTE, prices
 
-    price, profile = job.price.estimate, job.profile
+    price, profile = job.most, job.profile
     each = price.timing
     money = [f"{plan} {price.money(plan):.2f}" for plan in prices()["per_second"]]
     most = "at most " if job.spec.adaptive else ""

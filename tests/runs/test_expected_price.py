@@ -133,6 +133,15 @@ def test_without_images_the_rest_is_told(tmp_path, monkeypatch, capsys):
     assert told["first_share_seconds"] < told["seconds"]
 
 
+def test_no_run_is_expected_to_cost_more_than_the_most(checkpoint, tmp_path, capsys):
+    """Each of four shares has jobs, and so seconds, of its own."""
+    assert run(["estimate", write(tmp_path, subset=2, certainty=0.999999), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["jobs"] == 4
+    assert told["executions"] == 2 * 12 * 64
+    assert told["expected"]["high"] == pytest.approx(told["seconds"])
+
+
 def test_equal_shots_have_no_expectation(checkpoint, tmp_path, capsys):
     assert run(["estimate", write(tmp_path, adaptive=False, subset=4), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
