@@ -112,5 +112,5 @@ def _device(name: str, spec: PlanSpec, backends_dir: Path | None) -> PlannedDevi
     said = profile.ingredients()
     del said["description"]  # words change nothing that is planned
     asked = spec.accuracy()
-    found = digest([said, asked.tolerance, asked.agreement])
-    return PlannedDevice(name, found, device.name, spec)
+    key = digest([said, asked.tolerance, asked.agreement])
+    return PlannedDevice(name, key, device.name, spec)

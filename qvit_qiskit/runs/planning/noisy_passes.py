@@ -166,13 +166,13 @@ class NoisyPasses:
     def _fresh(self) -> list[tuple[int, int, np.ndarray]]:
         """Projections, their groups, and the rows there that they are the first to ask."""
         taken = [np.zeros(len(group.rows), bool) for group in self.subject.rows.groups]
-        found = []
+        parts = []
         for number, (g, index) in enumerate(self.subject.rows.pubs):
             fresh = np.unique(index[~taken[g][index]])
             taken[g][fresh] = True
             if len(fresh):
-                found.append((number, g, fresh))
-        return found
+                parts.append((number, g, fresh))
+        return parts
 
 
 def seated(rows: int, copies: int, rng: np.random.Generator) -> np.ndarray:
