@@ -106,7 +106,7 @@ def estimate(
         expected = _expected(read, data_root, step)
     rows = facts(read, expected)
     if json:
-        price = read.price.estimate
+        price = read.most
         values: dict[str, Any] = {
             "seconds": price.seconds,
             "executions": price.executions,
@@ -124,11 +124,12 @@ def estimate(
 
 def _expected(job: Job, data_root: Path | None, tick: Callable[[str], None]) -> ExpectedPrice | str:
     """What adaptive shots will probably cost, or why that is not known."""
-    from qvit_qiskit.exceptions import DataError, RouteError
+    from qvit_qiskit.exceptions import CircuitError, DataError, RouteError
 
     try:
         return job.expected_price(data_root, tick) or ""
-    except (DataError, RouteError) as error:  # the rest of an estimate needs no images
+    # the rest of an estimate needs neither images nor circuits that can be simulated
+    except (CircuitError, DataError, RouteError) as error:
         return str(error)
 
 
@@ -141,7 +142,7 @@ def facts(job: Job, expected: ExpectedPrice | str = "") -> dict[str, Any]:
     """
     from qvit_qiskit.devices.prices import MAX_SUBMISSIONS_PER_MINUTE, prices
 
-    price, profile = job.price.estimate, job.profile
+    price, profile = job.most, job.profile
     each = price.timing
     money = [f"{plan} {price.money(plan):.2f}" for plan in prices()["per_second"]]
     most = "at most " if job.spec.adaptive else ""

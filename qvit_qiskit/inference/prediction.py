@@ -66,7 +66,7 @@ def predict(
 
 def _batch_of(images: Tensor | Pixels) -> int:
     """Images per forward pass that take the memory of 256 small ones, but 64 at least."""
-    pixels = math.prod(images.shape[-2:])
+    pixels = math.prod(images.shape[2:])
     return min(BATCH, max(64, BATCH * 28 * 28 // max(1, pixels)))
 
 

@@ -11,7 +11,7 @@ from qiskit.providers import BackendV2
 
 from qvit_qiskit.circuits.parity_readout import Readout
 from qvit_qiskit.data import MedImages, Split, facts, load, stratified_subset
-from qvit_qiskit.devices.prices import Estimate
+from qvit_qiskit.devices.prices import Estimate, joined
 from qvit_qiskit.exceptions import JobError, RouteError
 from qvit_qiskit.execution.registry import Found
 from qvit_qiskit.hardware.shot_shares import Quiet
@@ -66,6 +66,18 @@ class Job:
             return None
         return self.price.with_shots(min(self.spec.first_shots, self.price.estimate.shots))
 
+    @property
+    def most(self) -> Estimate:
+        """The price, at most where shots are adaptive: every share of all rows, in its own jobs."""
+        if self.spec.shares is None:
+            return self.price.estimate
+        return joined([self.price.with_shots(size) for size in self._rule.sizes])
+
+    @property
+    def _rule(self) -> StoppingRule:
+        """What adaptive shots follow."""
+        return StoppingRule.doubling(self.spec.first_shots, self.shots, self.spec.certainty)
+
     def expected_price(
         self, data_root: Path | None = None, tick: Callable[[str], None] | None = None
     ) -> ExpectedPrice | None:
@@ -77,6 +89,7 @@ class Job:
 
         Raises:
             DataError: If the images cannot be read.
+            CircuitError: If a circuit is too wide to be followed under the device's noise.
             RouteError: If the device reports no errors.
         """
         spec, profile = self.spec, self.profile
@@ -88,9 +101,8 @@ class Job:
         readout: Readout = "parity" if profile.readout == "parity" else "gates"
         arrangement = Arrangement(self.price.copies, profile.buffer, 0, readout)
         layout = search.candidates.layout(arrangement)
-        rule = StoppingRule.doubling(spec.first_shots, self.shots, spec.certainty)
         passes = search.passes_of(layout)
-        return expected_price(passes, layout, rule, several=several, seed=profile.seed)
+        return expected_price(passes, layout, self._rule, several=several, seed=profile.seed)
 
     def check_budget(self) -> None:
         """Stop a job that its own estimate does not allow.

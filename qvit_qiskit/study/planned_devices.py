@@ -59,6 +59,8 @@ class PlannedDevice:
     """The profile's name or path."""
     digest: str
     """SHA-256 of what the profile says and of what is asked."""
+    device: str
+    """The snapshot that is planned on."""
     spec: PlanSpec
     """What is asked."""
 
@@ -106,8 +108,9 @@ def check_same(wanted: PlannedDevice, backends_dir: Path | None) -> None:
 
 def _device(name: str, spec: PlanSpec, backends_dir: Path | None) -> PlannedDevice:
     _, profile = find_measured(name, backends_dir, spec.settings)
-    pricing_device(profile)  # an unknown device is a mistake, and no answer about a model
+    device = pricing_device(profile)  # an unknown one is a mistake, and no answer about a model
     said = profile.ingredients()
     del said["description"]  # words change nothing that is planned
     asked = spec.accuracy()
-    return PlannedDevice(name, digest([said, asked.tolerance, asked.agreement]), spec)
+    key = digest([said, asked.tolerance, asked.agreement])
+    return PlannedDevice(name, key, device.name, spec)

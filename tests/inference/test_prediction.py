@@ -44,6 +44,13 @@ def test_batches_of_large_images_are_smaller(pixels, batches):
     assert [count for count, *_ in model.seen] == batches
 
 
+@pytest.mark.parametrize(("shape", "batches"), [((700, 4), [256, 256, 188]), ((0, 4), [])])
+def test_rows_of_features_are_small_images(shape, batches):
+    model = Model()
+    predict(model, torch.zeros(shape))
+    assert [count for count, *_ in model.seen] == batches
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_evaluation_mode_without_gradients_and_the_mode_comes_back(images, training):
     model = Model().train(training)

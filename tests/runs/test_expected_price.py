@@ -133,8 +133,27 @@ def test_without_images_the_rest_is_told(tmp_path, monkeypatch, capsys):
     assert told["first_share_seconds"] < told["seconds"]
 
 
+def test_no_run_is_expected_to_cost_more_than_the_most(checkpoint, tmp_path, capsys):
+    """Each of four shares has jobs, and so seconds, of its own."""
+    assert run(["estimate", write(tmp_path, subset=2, certainty=0.999999), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["jobs"] == 4
+    assert told["executions"] == 2 * 12 * 64
+    assert told["expected"]["high"] == pytest.approx(told["seconds"])
+
+
 def test_equal_shots_have_no_expectation(checkpoint, tmp_path, capsys):
     assert run(["estimate", write(tmp_path, adaptive=False, subset=4), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert "expected" not in told
     assert "expected" not in told["facts"]
+
+
+def test_circuits_that_cannot_be_followed_leave_the_rest_told(checkpoint, tmp_path, capsys):
+    model = build_model(ViTConfig(width=16, heads=1, patch_size=14, circuit="ry-ring"), seed=0)
+    save_checkpoint(tmp_path / "wide.safetensors", model, {"dataset": "phantom"})
+    job = write(tmp_path, checkpoint="wide.safetensors", subset=2)
+    assert run(["estimate", job, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["expected"] is None
+    assert "depend on few qubits" in told["facts"]["expected"]

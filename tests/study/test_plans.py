@@ -95,6 +95,41 @@ def test_what_cannot_be_met_is_an_answer_of_the_study(tmp_path, places):
     assert re.search(r"\| 0 of 1 \| – \|", page)
 
 
+def test_plans_that_are_refused_are_counted_with_those_that_are_met(tmp_path, places):
+    """Of one profile; another of the same device stands in a line of its own."""
+    (places.backends_dir / "other.toml").write_text(PROFILE + "buffer = 1\n")
+    asked = ASKED | {"backends": ["mine", "other"], "seeds": [0]}
+    spec, folder = write_spec(tmp_path / "s.toml", plans=asked), tmp_path / "study"
+    run_study(make_plan(spec, places), folder)
+    write_spec(spec, plans=ASKED | {"backends": ["mine", "other"]})
+    study = make_plan(spec, places)
+    (first, second) = (c for c in study.cells if c.model == "qvit")
+    known = json.loads((folder / "cells" / first.key / "result.json").read_text())["plans"]
+    path = folder / "cells" / second.key / "result.json"
+    result = json.loads(path.read_text())
+    result["plans"] = [{**known[0], "refused": "Too much."}, known[1]]
+    del result["plans"][0]["choice"]
+    path.write_text(json.dumps(result))
+    assert run_study(study, folder).outcomes == {}
+    write_tables(spec, folder, tmp_path / "tables")
+    page = (tmp_path / "tables" / "study.md").read_text()
+    counts = re.findall(r"(\w+) on fake_torino \| [^|]*\| (\d of \d) \|", page)
+    assert counts == [("mine", "1 of 2"), ("other", "2 of 2")]
+
+
+def test_a_circuit_that_no_plan_can_follow_is_an_answer(tmp_path, places):
+    spec = write_spec(
+        tmp_path / "s.toml", plans=ASKED, seeds=[0], qubits=[16],
+        models={"qvit": {"patch_size": 14, "circuit": "ry-ring"}},
+        training={"epochs": 1, "subset": 8, "batch_size": 4},
+    )  # fmt: skip
+    study, folder = make_plan(spec, places), tmp_path / "study"
+    assert run_study(study, folder).failed == []
+    (result,) = results(study, folder).values()
+    assert "depend on few qubits" in result["plans"][0]["refused"]
+    assert result["plans"][0]["device"] == "fake_torino"
+
+
 def test_another_request_or_profile_plans_anew_and_words_do_not(tmp_path, places):
     spec = write_spec(tmp_path / "s.toml", plans=ASKED)
     (first,) = make_plan(spec, places).devices

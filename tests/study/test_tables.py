@@ -156,6 +156,17 @@ def test_of_three_sizes_the_largest_is_told_against_the_smallest(tmp_path):
     assert "Against the next smaller, and the largest against the smallest. 6 differences" in page
 
 
+def test_two_heads_beside_three_sizes_have_one_difference(tmp_path):
+    spec = write_spec(
+        tmp_path / "a.toml", qubits=[2, 3, 6], heads=[1, 2], models={"vit": {"matched": True}}
+    )
+    made_up(spec, tmp_path / "s", random_answers())
+    write_tables(spec, tmp_path / "s", tmp_path / "out")
+    page = (tmp_path / "out" / "study.md").read_text()
+    assert "The larger number of heads against the next smaller one. " in page
+    assert "Against the next smaller, and the largest against the smallest. " in page
+
+
 def test_profiles_stand_apart_and_are_not_compared(tmp_path):
     spec = write_spec(tmp_path / "a.toml", profiles=["aer-exact", "aer-shots"])
     made_up(spec, tmp_path / "s", random_answers())

@@ -121,7 +121,7 @@ class CopyNoise:
         return 1 if self.perfect else int(self.layout.arrangement.k)
 
     def table_bytes(self, circuit: QuantumCircuit, rows: np.ndarray, draws: int) -> int:
-        """What readings of one circuit keep in memory, about.
+        """What readings of rows that share their weights keep in memory, about.
 
         Args:
             circuit: One of the layout's.

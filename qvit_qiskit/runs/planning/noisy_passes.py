@@ -134,10 +134,13 @@ class NoisyPasses:
         """How many draws of the seats there are."""
         if self.noise.copies == 1:
             return 1
-        groups = self.subject.rows.groups
+        parts = [(self.subject.rows.groups[g], fresh) for _, g, fresh in self._fresh]
 
         def size(seats: int) -> int:
-            return sum(self.noise.table_bytes(g.circuit, g.rows, seats) for g in groups)
+            return sum(
+                self.noise.table_bytes(group.circuit, group.rows[fresh], seats)
+                for group, fresh in parts
+            )
 
         return max(
             seats for seats in range(1, SEATS + 1) if seats == 1 or size(seats) <= TABLE_BYTES
@@ -152,16 +155,24 @@ class NoisyPasses:
             np.stack([seated(len(g.rows), self.noise.copies, rng) for _ in range(self._seats)])
             for g in groups
         ]  # for each group (S, U)
-        taken = [np.zeros(len(group.rows), bool) for group in groups]
         shares = []
+        for number, g, fresh in self._fresh:
+            own = groups[g]
+            readings = self.noise.readings(own.circuit, own.rows[fresh], copies[g][:, fresh])
+            shares.append(_Share(number, g, fresh, readings))
+        return shares
+
+    @cached_property
+    def _fresh(self) -> list[tuple[int, int, np.ndarray]]:
+        """Projections, their groups, and the rows there that they are the first to ask."""
+        taken = [np.zeros(len(group.rows), bool) for group in self.subject.rows.groups]
+        parts = []
         for number, (g, index) in enumerate(self.subject.rows.pubs):
             fresh = np.unique(index[~taken[g][index]])
             taken[g][fresh] = True
             if len(fresh):
-                own = groups[g]
-                readings = self.noise.readings(own.circuit, own.rows[fresh], copies[g][:, fresh])
-                shares.append(_Share(number, g, fresh, readings))
-        return shares
+                parts.append((number, g, fresh))
+        return parts
 
 
 def seated(rows: int, copies: int, rng: np.random.Generator) -> np.ndarray:

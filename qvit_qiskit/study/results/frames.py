@@ -237,7 +237,8 @@ def _planned(plan: dict[str, Any]) -> dict[str, Any]:
     choice = plan.get("choice") or {}
     option = Option.from_record(choice) if choice else None
     return {
-        "device": plan.get("device") or plan["profile"],
+        "planned as": plan["profile"],
+        "device": plan.get("device", ""),
         "asked": Accuracy(**plan["request"]).describe(),
         "planned images": plan["images"],
         "QPU seconds": choice.get("seconds"),

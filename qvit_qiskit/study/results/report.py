@@ -130,12 +130,17 @@ def _chooses_epochs(spec: dict[str, Any]) -> bool:
 
 def _effects(study: Findings, frame: pd.DataFrame) -> list[Section]:
     size, by_qubits = study.size_name, study.size_name == "qubits"
-    several = len(study.sizes) > 2 or len(study.spec["heads"]) > 2
-    last = ", and the largest against the smallest" if several else ""
+    heads, sizes = (
+        f"{step}{', and the largest against the smallest' if len(values) > 2 else ''}."
+        for step, values in (
+            ("The larger number of heads against the next smaller one", study.spec["heads"]),
+            ("Against the next smaller", study.sizes),
+        )
+    )
     wanted = (
         ("model", "Model against model", "Same seeds, same images, same training options."),
-        ("heads", "More heads", f"The larger number of heads against the next smaller one{last}."),
-        (size, f"More {size}" if by_qubits else "Larger width", f"Against the next smaller{last}."),
+        ("heads", "More heads", heads),
+        (size, f"More {size}" if by_qubits else "Larger width", sizes),
         ("regime", "Distillation", "Against the first regime of the spec, from the same seeds."),
     )
     across = {"heads": ["heads x model"], "regime": [f"regime x {size}", "regime x model"]}

@@ -175,10 +175,12 @@ def plan_table(study: Findings, frame: pd.DataFrame) -> Table:
     rows = []
     for group in study.groups:
         mine = of_group(study, frame, group)
-        for (name, device, asked), lines in mine.groupby(["set", "device", "asked"], sort=False):
+        parts = mine.groupby(["set", "planned as", "asked"], sort=False)
+        for (name, profile, asked), lines in parts:
+            device = f"{profile} on {max(lines['device'])}"
             rows.append(
                 (
-                    Entry(name_of(study, group)), Entry(str(name)), Entry(str(device)),
+                    Entry(name_of(study, group)), Entry(str(name)), Entry(device),
                     Entry(str(asked)), *_plan_entries(lines),
                 )
             )  # fmt: skip

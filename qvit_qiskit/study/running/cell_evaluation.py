@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qvit_qiskit.data import MedImages
-from qvit_qiskit.exceptions import JobError, RouteError
+from qvit_qiskit.exceptions import CircuitError, JobError, RouteError
 from qvit_qiskit.files import finite
 from qvit_qiskit.models import Classifier, ViTConfig
 from qvit_qiskit.runs import evaluate, plan
@@ -121,15 +121,15 @@ def plan_on(
     check_same(device, task.places.backends_dir)
     asked, split = device.spec, data.split(task.cell.split)
     entry: dict[str, Any] = {
-        "profile": device.name, "digest": device.digest, "split": task.cell.split,
-        "images": len(split.labels), "request": asdict(asked.accuracy()),
-        "git": versions().get("git"),
+        "profile": device.name, "digest": device.digest, "device": device.device,
+        "split": task.cell.split, "images": len(split.labels),
+        "request": asdict(asked.accuracy()), "git": versions().get("git"),
     }  # fmt: skip
     try:
         chosen = plan(
             model, split, device.name, tolerance=asked.tolerance, agreement=asked.agreement,
             settings=asked.settings, backends_dir=task.places.backends_dir, seed=task.cell.seed,
         )  # fmt: skip
-    except (JobError, RouteError) as error:  # an answer, too
+    except (CircuitError, JobError, RouteError) as error:  # an answer, too
         return entry | {"refused": str(error)}
-    return entry | {"device": chosen.device, "choice": finite(asdict(chosen.choice))}
+    return entry | {"choice": finite(asdict(chosen.choice))}

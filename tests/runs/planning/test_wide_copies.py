@@ -111,6 +111,20 @@ def test_eight_qubits_are_followed_on_narrow_cones(family, n, followed, rng, mon
         assert np.allclose(covariances(one), covariances(other), atol=1e-9)
 
 
+def test_seats_are_counted_by_what_is_kept_of_projections():
+    """Rows of one projection share their weights, so narrow cones keep no bit strings."""
+    model = build_model(ViTConfig(width=8, heads=1, circuit="ry-chain", patch_size=14), seed=0)
+    images = load("phantom").test.tensors()[0][:2]
+    rows = walk(model, images, [], [], 64)
+    subject = subject_of(model, images, rows, default_route().estimator)
+    layout = placed([prepared("ry-chain", 8)], "fake_torino")
+    noise = CopyNoise(layout, bundled_device("fake_torino").target)
+    sizes, table_bytes = [], noise.table_bytes
+    noise.table_bytes = lambda *asked: sizes.append(table_bytes(*asked)) or sizes[-1]
+    assert NoisyPasses(subject, noise, seed=0)._seats == 8  # noqa: SLF001 - no answer tells them
+    assert set(sizes[-3:]) == {8 * 8 * 8 * layout.arrangement.k * 8}  # two images of 4 tokens
+
+
 def test_a_wide_chain_reads_the_noise_engine_s_values(rng):
     circuit, terms = prepared("ry-chain", 16)
     layout = placed([(circuit, terms)], "fake_fez", k=1)
