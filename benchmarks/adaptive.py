@@ -236,7 +236,7 @@ def main() -> None:
     parser.add_argument("--device", default="fake_fez")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=400)
-    parser.add_argument("--redraws", type=int, default=200)
+    parser.add_argument("--redraws", type=int, default=100)
     parser.add_argument("--first", type=int, default=32)
     parser.add_argument("--most", type=int, default=1024)
     parser.add_argument("--levels", type=float, nargs="+", default=[0.9, 0.95, 0.99])

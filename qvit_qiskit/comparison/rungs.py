@@ -42,8 +42,9 @@ from qvit_qiskit.statistics.stopping import possible_logits, repeat
 
 PLAN = "pay-as-you-go"
 """The plan whose price is told."""
-AROUND = 10
-"""Repeats of a run with adaptive shots around each truth that its measurement leaves possible."""
+AROUND = 2
+"""Repeats of a run with adaptive shots around each truth that its measurement leaves possible: as
+few as tell what is no truth's doing, so that there are many truths."""
 
 
 @dataclass
@@ -203,7 +204,7 @@ class Ladder:
         rng = np.random.default_rng([self.seed, number, 1])
         truths = max(1, self.draws // AROUND)
         possible = possible_logits(run.results.logits, covariances, truths, rng)
-        around = np.repeat(possible, min(AROUND, self.draws), axis=0)
+        around = np.repeat(possible, self.draws // truths, axis=0)
         per_shot = covariances * run.pool.shots[0][:, None, None]
         several = run.source.labels.ndim == 2
         found = repeat(around, per_shot, rule, len(around), rng, multi_label=several)

@@ -76,6 +76,8 @@ def _finish(task: CellTask, folder: StudyFolder, tell: Tell) -> bool:
         result["evaluations"].append(judge(task, folder, model, data, profile))
     folder.write_result(cell.key, result)  # last: a folder without it is unfinished
     for device in wanted:
+        if not folder.in_session(task.session):
+            return False
         result.setdefault("plans", []).append(plan_on(task, model, data, device))
         folder.write_result(cell.key, result)  # a plan takes as long as some trainings
     (place / ERROR).unlink(missing_ok=True)
