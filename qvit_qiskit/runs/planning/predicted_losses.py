@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata  # type: ignore[import-untyped]
 
 from qvit_qiskit import metrics
 
@@ -130,6 +129,9 @@ def _aucs(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     A class or label without images, or with all of them, is left out of the mean, as `metrics.auc`
     leaves it out; where no curve is left the area counts as 0, so that nothing can be lost.
     """
+    # where nothing is planned nobody need wait a quarter of a second for this import
+    from scipy.stats import rankdata  # type: ignore[import-untyped]
+
     ranks = rankdata(scores, axis=1)  # (D, n, C)
     n = scores.shape[1]
     total = np.zeros((len(scores), len(labels)))
