@@ -199,7 +199,8 @@ class Ladder:
             return drawn, 1
         centred = drawn - drawn.mean(axis=0)
         covariances = np.einsum("dnk,dnl->nkl", centred, centred) / (len(drawn) - 1)  # (n, K, K)
-        rule = rule_of(run.folder.terms)  # or as much of it as the budget had room for
+        rule = rule_of(run.folder.terms.adaptive, run.folder.terms.shots)
+        # or as much of it as the budget had room for
         rule = replace(rule, sizes=rule.sizes[: len(run.pool.shares)])
         rng = np.random.default_rng([self.seed, number, 1])
         truths = max(1, self.draws // AROUND)

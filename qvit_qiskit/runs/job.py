@@ -18,7 +18,7 @@ from qvit_qiskit.hardware.shot_shares import Quiet
 from qvit_qiskit.hardware.terms import Terms
 from qvit_qiskit.profile import FakeProfile, IbmProfile
 from qvit_qiskit.runs.adaptive.expected_price import ExpectedPrice, expected_price
-from qvit_qiskit.runs.adaptive.settling import check_adaptive, check_quiet
+from qvit_qiskit.runs.adaptive.settling import check_adaptive, check_quiet, rule_of
 from qvit_qiskit.runs.measured_profile import find_measured
 from qvit_qiskit.runs.overrides import changed, divided
 from qvit_qiskit.runs.planning.chip_layout import Arrangement
@@ -28,7 +28,6 @@ from qvit_qiskit.runs.planning.request import Accuracy
 from qvit_qiskit.runs.pricing import Price, price, pricing_device
 from qvit_qiskit.runs.run_folder import Source
 from qvit_qiskit.runs.spec import JobSpec, load_spec
-from qvit_qiskit.statistics.stopping import StoppingRule
 from qvit_qiskit.training.checkpoint import Checkpoint, load_checkpoint
 from qvit_qiskit.zoo.names import checkpoint_file
 
@@ -71,12 +70,8 @@ class Job:
         """The price, at most where shots are adaptive: every share of all rows, in its own jobs."""
         if self.spec.shares is None:
             return self.price.estimate
-        return joined([self.price.with_shots(size) for size in self._rule.sizes])
-
-    @property
-    def _rule(self) -> StoppingRule:
-        """What adaptive shots follow."""
-        return StoppingRule.doubling(self.spec.first_shots, self.shots, self.spec.certainty)
+        sizes = rule_of(self.spec.shares, self.shots).sizes
+        return joined([self.price.with_shots(size) for size in sizes])
 
     def expected_price(
         self, data_root: Path | None = None, tick: Callable[[str], None] | None = None
@@ -102,7 +97,8 @@ class Job:
         arrangement = Arrangement(self.price.copies, profile.buffer, 0, readout)
         layout = search.candidates.layout(arrangement)
         passes = search.passes_of(layout)
-        return expected_price(passes, layout, self._rule, several=several, seed=profile.seed)
+        rule = rule_of(spec.shares, self.shots)
+        return expected_price(passes, layout, rule, several=several, seed=profile.seed)
 
     def check_budget(self) -> None:
         """Stop a job that its own estimate does not allow.

@@ -84,7 +84,7 @@ def open_devices(spec: PlanSpec, backends_dir: Path | None) -> tuple[PlannedDevi
     Raises:
         JobError: If a setting does not fit.
         ProfileError: If a profile is missing or malformed.
-        RouteError: If a profile is of kind ``aer``.
+        RouteError: If a profile is of kind ``aer``, or its device is unknown.
     """
     return tuple(_device(name, spec, backends_dir) for name in spec.backends)
 

@@ -34,15 +34,15 @@ class NextShare:
     """Whose rows these are; None for all."""
 
 
-def rule_of(terms: Terms) -> StoppingRule:
+def rule_of(adaptive: Adaptive | None, shots: int) -> StoppingRule:
     """The rule that a run follows.
 
     Args:
-        terms: Of a run with adaptive shots.
+        adaptive: How it spends its shots; not equally.
+        shots: The most of a row.
     """
-    adaptive = terms.adaptive
     assert adaptive is not None
-    return StoppingRule.doubling(adaptive.first_shots, terms.shots, adaptive.certainty)
+    return StoppingRule.doubling(adaptive.first_shots, shots, adaptive.certainty)
 
 
 def check_adaptive(
@@ -113,7 +113,7 @@ def first_shots(terms: Terms) -> int | None:
     """Shots of the first share; None where all rows have equal shots."""
     if terms.quiet:
         return terms.quiet.shots
-    return rule_of(terms).sizes[0] if terms.adaptive else None
+    return rule_of(terms.adaptive, terms.shots).sizes[0] if terms.adaptive else None
 
 
 def loud_share(run: HardwareRun, count: int) -> NextShare | None:
@@ -156,7 +156,7 @@ def unsettled(
     seed = (run.terms.profile.seed, len(stages))
     pool = SharePool.of(stages, count)
     covariances = noise_of_logits(model, source.images, pool, asked, batch_size, seed)
-    settled = rule_of(run.terms).settled(
+    settled = rule_of(run.terms.adaptive, run.terms.shots).settled(
         logits[asked], covariances, multi_label=source.labels.ndim == 2
     )
     return np.asarray(asked[~settled])
@@ -201,7 +201,7 @@ def next_share(run: HardwareRun, images: np.ndarray, count: int) -> NextShare | 
         images: Those that are not settled.
         count: How many images the run has.
     """
-    stages, sizes = run.reader.layers[0], rule_of(run.terms).sizes
+    stages, sizes = run.reader.layers[0], rule_of(run.terms.adaptive, run.terms.shots).sizes
     if not len(images) or len(stages) == len(sizes):
         return None
     rows = rows_of(stages[0].rows, images, count)  # the angles that the first share wrote down
