@@ -117,12 +117,26 @@ def auc(labels: ArrayLike, probabilities: ArrayLike) -> float:
     Raises:
         DataError: If shapes do not fit, a label is not a class, or these are no probabilities.
     """
-    from sklearn.metrics import roc_auc_score
-
-    # the official evaluator's own function
-    areas = [float(roc_auc_score(truth, scores)) for truth, scores in curves(labels, probabilities)]
+    areas = [_area(truth, scores) for truth, scores in curves(labels, probabilities)]
     # added one by one, as there: from Python 3.12 on `sum` rounds otherwise
     return reduce(add, areas) / len(areas) if areas else float("nan")
+
+
+def _area(truth: NDArray[np.bool_], scores: Floats) -> float:
+    """Area under one ROC curve, to the last bit the official evaluator's (`roc_auc_score`).
+
+    The curve leaves out points on straight lines; the area is a sum of trapezoids, in this order.
+    """
+    # PERF: scikit-learn's checks of its arguments take a millisecond a curve, in every epoch
+    order = np.argsort(-scores, kind="stable")
+    scores, hits = scores[order], np.cumsum(truth[order], dtype=np.float64)
+    ends = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)  # of equal scores
+    hits = hits[ends]
+    misses = 1 + ends - hits
+    turns = np.flatnonzero((np.diff(misses, 2) != 0) | (np.diff(hits, 2) != 0)) + 1
+    kept = [0, *turns, len(ends) - 1] if len(ends) > 2 else list(range(len(ends)))
+    rates = [np.append(0.0, counts[kept]) / counts[-1] for counts in (misses, hits)]
+    return float(np.trapezoid(rates[1], rates[0]))
 
 
 def curves(labels: ArrayLike, probabilities: ArrayLike) -> list[tuple[NDArray[np.bool_], Floats]]:

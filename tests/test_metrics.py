@@ -3,6 +3,7 @@ import importlib
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from qvit_qiskit.exceptions import DataError
 from qvit_qiskit.metrics import Scores, accuracy, answers, auc, score, sigmoid, softmax
@@ -25,6 +26,18 @@ def test_equal_to_the_official_evaluator(official, rng, classes, scale):
     scores = softmax(logits)
     assert auc(labels, scores) == official.getAUC(labels[:, None], scores, task)
     assert accuracy(labels, scores) == official.getACC(labels[:, None], scores, task)
+
+
+@pytest.mark.parametrize("digits", [16, 2, 1, 0])
+def test_areas_are_those_of_scikit_learn_to_the_bit(rng, digits):
+    """Few images and many, rare classes and common ones, ties of any length."""
+    for _ in range(100):
+        count = int(rng.integers(2, 300))
+        labels = (rng.random(count) < rng.uniform(0.02, 0.98)).astype(int)
+        labels[:2] = 0, 1
+        chances = np.round(rng.random(count) ** rng.uniform(0.1, 10), digits)
+        scores = np.stack([1 - chances, chances], axis=1)
+        assert auc(labels, scores) == roc_auc_score(labels, chances)
 
 
 def test_ties_count_as_the_official_evaluator_counts_them(official):

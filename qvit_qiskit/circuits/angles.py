@@ -47,6 +47,13 @@ class AngleTable:
         """The columns that every angle depends on, those that cancel among them, as in 0*x."""
         return [np.flatnonzero(row).tolist() for row in self.depends]
 
+    @cached_property
+    def _plain(self) -> bool:
+        """Whether the angles are the parameters, each once and in their order."""
+        return not (self.curved or self.offset.any()) and np.array_equal(
+            self.slope, np.eye(len(self.slope))
+        )
+
     @classmethod
     def of(
         cls, angles: Sequence[ParameterExpression], parameters: Sequence[Parameter]
@@ -105,6 +112,8 @@ class AngleTable:
         Returns:
             m angles in radians, each of the broadcast shape of the parameters it is made of.
         """
+        if self._plain:
+            return list(values)
         out: list[np.ndarray] = []
         for offset, terms in zip(self.offset, self._terms, strict=True):
             parts = [values[c] if slope == 1 else slope * values[c] for c, slope in terms]
@@ -132,6 +141,8 @@ class AngleTable:
         Returns:
             ∂L/∂p, of the shapes of ``values``.
         """
+        if self._plain:
+            return [sum_to(g, value.shape) for g, value in zip(grads, values, strict=True)]
         out = [np.zeros(value.shape) for value in values]
         for grad, terms in zip(grads, self._terms, strict=True):
             for column, slope in terms:

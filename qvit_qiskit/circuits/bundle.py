@@ -40,6 +40,18 @@ class Measurement:
     """Covariances of the values, shape (R, num_outputs, num_outputs)."""
 
 
+@dataclass(frozen=True)
+class Stack:
+    """One circuit at H arrays of R rows, with G/H sets of weights for each array.
+
+    What several bundles of one circuit and size are together, e.g. all heads of a layer.
+    """
+
+    circuit: QNNCircuit
+    weights: np.ndarray  # shape: (G, num_weights)
+    rows: np.ndarray  # shape: (num_inputs, H, R)
+
+
 Values = list[list[np.ndarray]]
 """For each bundle and each of its circuits: shape (R, num_outputs)."""
 Pullback = Callable[[Values], list[BundleGradient]]
@@ -51,3 +63,15 @@ class SupportsVJP(Protocol):
 
     def vjp(self, bundles: Sequence[Bundle]) -> tuple[Values, Pullback]:
         """Values of all bundles and the function that pulls cotangents of them back."""
+
+
+PullStack = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""From ∂L/∂values (G, num_outputs, R) to ∂L/∂rows and ∂L/∂weights, of the shapes of a `Stack`."""
+
+
+@runtime_checkable
+class SupportsStackedVJP(SupportsVJP, Protocol):
+    """A gradient that takes all bundles of one circuit as two arrays."""
+
+    def stacked_vjp(self, stack: Stack) -> tuple[np.ndarray, PullStack]:
+        """Values, shape (G, num_outputs, R), and the function that pulls their cotangents back."""

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor, nn, stack
 
 from qvit_qiskit.circuits import QNNCircuit
-from qvit_qiskit.circuits.bundle import Bundle
+from qvit_qiskit.circuits.bundle import Bundle, Stack, SupportsStackedVJP, Values
 from qvit_qiskit.exceptions import CircuitError, RouteError
 from qvit_qiskit.execution.route import Route
 from qvit_qiskit.qnn.connector import Arrays, PullArrays, apply
@@ -64,52 +64,64 @@ class QuantumProjections(nn.Module):
             CircuitError: If the width does not fit, or an angle is NaN.
             RouteError: If the projections are bound to different routes.
         """
-        count = self.circuit.num_inputs
+        layers = self._all()
+        circuit = layers[0].circuit
+        count = circuit.num_inputs
         if x.ndim != 3 or x.shape[-1] != self.heads * count:
             raise CircuitError(
                 f"Expected tokens of shape (B, N, {self.heads * count}) for {self.heads} heads of "
                 f"{count} inputs, but got {tuple(x.shape)}."
             )
         batch, tokens, _ = x.shape
-        rows = x.reshape(batch * tokens, self.heads, count)  # (B*N, heads, n)
+        rows = x.reshape(batch * tokens, self.heads, count).permute(2, 1, 0)  # (n, heads, B*N)
         # one tensor of each kind: a crossing to numpy and back costs more than small numbers
-        weights = stack([layer.weight for layer in self._all()])  # (3*heads, num_weights)
-        (flat,) = apply(self._evaluate, rows, weights)  # (heads, 3, B*N, num_outputs)
-        parts = flat.reshape(self.heads, 3, batch, tokens, self.circuit.num_outputs)
-        # each (B, heads, N, num_outputs)
-        q, k, v = (parts[:, part].transpose(0, 1).contiguous() for part in range(3))
+        weights = stack([layer.weight for layer in layers])  # (3*heads, num_weights)
+        (flat,) = apply(self._evaluate, rows, weights)  # (3*heads, num_outputs, B*N)
+        parts = flat.reshape(self.heads, 3, circuit.num_outputs, batch, tokens)
+        # (3, B, heads, N, num_outputs)
+        q, k, v = parts.permute(1, 3, 0, 4, 2).contiguous().unbind()
         return q, k, v
 
     def _evaluate(self, arrays: Arrays, differentiate: bool) -> tuple[Arrays, PullArrays | None]:
-        """Values (heads, 3, R, num_outputs) of rows (R, heads, n) and weights (3*heads, P)."""
+        """Values (3*heads, num_outputs, R) of rows (n, heads, R) and weights (3*heads, P)."""
         rows, weights = arrays
         networks = [[layer.network for layer in own] for own in self._by_head()]
+        first = networks[0][0]
         if len({id(n.route) for one in networks for n in one}) > 1:
             raise RouteError(
                 "The projections of one layer are bound to different routes: bind all."
             )
-        if len(rows) == 0:
-            empty = np.zeros((self.heads, 3, 0, self.circuit.num_outputs))
+        circuit, gradient = first.qnn_circuit, first.gradient
+        if rows.shape[-1] == 0:
+            empty = np.zeros((len(weights), circuit.num_outputs, 0))
             return [empty], lambda _: [np.zeros_like(a) for a in arrays]
-        circuits = (self.circuit,) * 3
+        if differentiate and isinstance(gradient, SupportsStackedVJP):
+            values, pull_stack = gradient.stacked_vjp(Stack(circuit, weights, rows))
+            return [values], lambda cotangents: pull_stack(cotangents[0])
         bundles = [
             # Q, K and V share the head's rows
-            Bundle(circuits, tuple(weights[3 * h : 3 * h + 3]), rows[:, h])
+            Bundle((circuit,) * 3, tuple(weights[3 * h : 3 * h + 3]), rows[:, h].T)
             for h in range(self.heads)
         ]
         if not differentiate:
-            return [np.array(measure(bundles, networks))], None
-        values, pullback = linearize(bundles, networks)
+            return [_stacked(measure(bundles, networks))], None
+        separate, pullback = linearize(bundles, networks)
 
         def pull(cotangents: Arrays) -> Sequence[np.ndarray]:
-            gradients = pullback([list(own) for own in cotangents[0]])
+            by_head = cotangents[0].reshape(self.heads, 3, *cotangents[0].shape[1:])
+            gradients = pullback([[one.T for one in own] for own in by_head])
             by_weight = [w for g in gradients for w in g.weights]
-            return [np.stack([g.inputs for g in gradients], axis=1), np.stack(by_weight)]
+            return [np.stack([g.inputs.T for g in gradients], axis=1), np.stack(by_weight)]
 
-        return [np.array(values)], pull
+        return [_stacked(separate)], pull
 
     def _by_head(self) -> list[tuple[QuantumLinear, QuantumLinear, QuantumLinear]]:
         return list(zip(self.query, self.key, self.value, strict=True))  # type: ignore[arg-type]
 
     def _all(self) -> list[QuantumLinear]:
         return [layer for own in self._by_head() for layer in own]
+
+
+def _stacked(values: Values) -> np.ndarray:
+    """Values (R, K) of every projection as one array, shape (3*heads, K, R)."""
+    return np.stack([one.T for own in values for one in own])

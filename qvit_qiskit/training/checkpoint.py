@@ -8,6 +8,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -199,15 +200,20 @@ def _number(label: str | None, path: Path) -> int:
 
 def versions() -> dict[str, str]:
     """Versions of what produced a result; nothing of the environment."""
-    numbers = {name: version(name) for name in _PACKAGES}
-    numbers |= {"qvit-qiskit": version("qvit-qiskit"), "python": platform.python_version()}
-    commit = _git_commit()
+    numbers = _installed() | {"python": platform.python_version()}
+    commit = _git_commit(Path(__file__).resolve().parent.parent.parent)
     return numbers | ({"git": commit} if commit else {})
 
 
-def _git_commit() -> str | None:
+@cache
+def _installed() -> dict[str, str]:
+    """What is imported stays what it is, and a training asks in every epoch."""
+    return {name: version(name) for name in (*_PACKAGES, "qvit-qiskit")}
+
+
+@cache
+def _git_commit(folder: Path) -> str | None:
     """The commit of the checkout this package runs from, if it runs from one."""
-    folder = Path(__file__).resolve().parent.parent.parent
     if not (folder / ".git").exists():
         return None
     command = ["git", "-C", str(folder), "rev-parse", "HEAD"]

@@ -98,7 +98,7 @@ class Loop:
         """Train to the last epoch, or until interrupted."""
         interrupted = False
         self._restore()
-        with torch_threads(self.train.threads), loops(self.arithmetic.loops):
+        with torch_threads(self.train.threads), loops(bool(self.arithmetic.loops)):
             try:
                 for phase in self.phases:
                     if len(self.history) < phase.last:

@@ -319,7 +319,7 @@ def test_a_training_keeps_the_arithmetic_that_it_began_with(tmp_path, monkeypatc
     train(tmp_path / "run", stop_after(2))
     monkeypatch.undo()
     settings = json.loads((tmp_path / "run" / "train.json").read_text())
-    assert settings.pop("arithmetic") == {"fused": False, "loops": False, "batch": 64}
+    assert settings.pop("arithmetic") == {"fused": False, "loops": 0, "batch": 64}
     (tmp_path / "run" / "train.json").write_text(json.dumps(settings))
     identical(go_on(tmp_path / "run"), whole)
     train(tmp_path / "new", stop_after(1))
@@ -330,8 +330,21 @@ def test_a_training_keeps_the_arithmetic_that_it_began_with(tmp_path, monkeypatc
 def test_loops_that_are_gone_are_told(tmp_path, monkeypatch):
     train(tmp_path / "run", stop_after(1))
     settings = json.loads((tmp_path / "run" / "train.json").read_text())
-    settings["arithmetic"] = {"fused": True, "loops": True}
+    settings["arithmetic"] = {"fused": True, "loops": availability.VERSION}
     (tmp_path / "run" / "train.json").write_text(json.dumps(settings))
     monkeypatch.setattr(availability, "available", lambda: False)
-    with pytest.warns(UserWarning, match="goes on without, and its numbers will differ"):
+    with pytest.warns(UserWarning, match=r"goes on without, and its numbers .* pip install"):
         go_on(tmp_path / "run")
+
+
+@pytest.mark.parametrize(("begun", "warned"), [(True, True), (availability.VERSION, False)])
+def test_loops_of_an_earlier_version_are_told(tmp_path, monkeypatch, recwarn, begun, warned):
+    monkeypatch.setattr(availability, "available", lambda: True)
+    settings = {"arithmetic": {"fused": True, "loops": begun, "batch": None}}
+    known = Arithmetic.restored(settings, tmp_path)
+    assert known == Arithmetic(True, int(begun), None)
+    assert [str(w.message) for w in recwarn if "with those of today" in str(w.message)] == [
+        f"{tmp_path} was begun with compiled loops (numba) of another version: it goes on with "
+        "those of today, and its numbers will differ in their last digits from those of an "
+        "uninterrupted training."
+    ] * warned

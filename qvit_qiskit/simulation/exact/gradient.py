@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import reduce
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,14 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
 
 from qvit_qiskit.circuits import pauli_terms
-from qvit_qiskit.circuits.bundle import Bundle, BundleGradient, Pullback, Values
+from qvit_qiskit.circuits.bundle import (
+    Bundle,
+    BundleGradient,
+    Pullback,
+    PullStack,
+    Stack,
+    Values,
+)
 from qvit_qiskit.circuits.pubs import check_finite
 from qvit_qiskit.simulation.exact.engine import Request
 from qvit_qiskit.simulation.exact.estimator import ExactEstimator
@@ -30,12 +39,9 @@ class AdjointGradient(BaseEstimatorGradient):
     def vjp(self, bundles: Sequence[Bundle]) -> tuple[Values, Pullback]:
         """Values and pullback; bundles of one circuit and size run together, in one Aer job."""
         groups = _alike_bundles(bundles)
-        plans = [self._plan([bundles[k] for k in members]) for members in groups]
-        values, pull = self.engine.linearize([request for plan in plans for request in plan])
-        values_left = iter(values)
+        totals, pull = self._linearize([_stack([bundles[k] for k in own]) for own in groups])
         out: Values = [[] for _ in bundles]
-        for members, plan in zip(groups, plans, strict=True):
-            total = np.sum([next(values_left) for _ in plan], axis=0)  # (G, K, R)
+        for members, total in zip(groups, totals, strict=True):
             for k, own in zip(members, np.split(total, len(members)), strict=True):
                 out[k] = list(own.transpose(0, 2, 1))  # each (R, K)
 
@@ -43,31 +49,48 @@ class AdjointGradient(BaseEstimatorGradient):
             stacked = [
                 np.stack([c.T for k in members for c in cotangents[k]]) for members in groups
             ]
-            spread = [g for g, plan in zip(stacked, plans, strict=True) for _ in plan]
-            pulled = iter(pull(spread))
             grads: dict[int, BundleGradient] = {}
-            for members, plan in zip(groups, plans, strict=True):
-                pairs = [next(pulled) for _ in plan]
-                inputs = np.sum([pair[0] for pair in pairs], axis=0)  # (n, H, R)
-                weights = np.sum([pair[1] for pair in pairs], axis=0)  # (G, P)
-                for h, (k, own) in enumerate(
-                    zip(members, np.split(weights, len(members)), strict=True)
-                ):
-                    grads[k] = BundleGradient(inputs[:, h].T, list(own))
+            for members, (rows, weights) in zip(groups, pull(stacked), strict=True):
+                parts = np.split(weights, len(members))
+                for h, (k, own) in enumerate(zip(members, parts, strict=True)):
+                    grads[k] = BundleGradient(rows[:, h].T, list(own))
             return [grads[k] for k in range(len(bundles))]
 
         return out, pullback
 
-    def _plan(self, bundles: Sequence[Bundle]) -> list[Request[Any]]:
-        first = bundles[0].circuits[0]
-        for bundle in bundles:
-            check_finite(bundle.inputs, "angles")
-            check_finite(np.stack(bundle.weights), "weights")  # before a simulation spreads them
-        columns = tuple(range(first.num_inputs))
-        programs = self.exact.programs(first.canonical, first.pauli_terms, columns)
-        rows = np.stack([bundle.inputs.T for bundle in bundles], axis=1).astype(float)
-        shared = np.stack([w for bundle in bundles for w in bundle.weights]).astype(float)
-        return [Request(program, rows, shared, diagonal) for program, diagonal in programs]
+    def stacked_vjp(self, stack: Stack) -> tuple[np.ndarray, PullStack]:
+        """Values, shape (G, num_outputs, R), and the function that pulls their cotangents back."""
+        totals, pull = self._linearize([stack])
+        return totals[0], lambda cotangent: pull([cotangent])[0]
+
+    def _linearize(self, stacks: Sequence[Stack]) -> tuple[list[np.ndarray], PullStacks]:
+        """Values (G, K, R) of each stack, and their pullback."""
+        plans = [self._plan(stack) for stack in stacks]
+        values, pull = self.engine.linearize([request for plan in plans for request in plan])
+        left = iter(values)
+        # one request for each measurement basis
+        totals = [reduce(np.add, islice(left, len(plan))) for plan in plans]
+
+        def pullback(cotangents: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+            spread = [g for g, plan in zip(cotangents, plans, strict=True) for _ in plan]
+            pulled = iter(pull(spread))
+            back = []
+            for plan in plans:
+                rows, weights = zip(*islice(pulled, len(plan)), strict=True)
+                back.append((reduce(np.add, rows), reduce(np.add, weights)))
+            return back
+
+        return totals, pullback
+
+    def _plan(self, stack: Stack) -> list[Request[Any]]:
+        circuit, rows, weights = stack.circuit, stack.rows, stack.weights
+        if not np.isfinite(rows).all():
+            for array in rows.transpose(1, 2, 0):
+                check_finite(array, "angles")
+        check_finite(weights, "weights")  # before a simulation spreads them
+        columns = tuple(range(circuit.num_inputs))
+        programs = self.exact.programs(circuit.canonical, circuit.pauli_terms, columns)
+        return [Request(program, rows, weights, diagonal) for program, diagonal in programs]
 
     def _run(
         self,
@@ -91,6 +114,17 @@ class AdjointGradient(BaseEstimatorGradient):
             scatter(gradients, members, circuit, total, parameters)
         metadata = [{"parameters": wanted} for wanted in parameters]
         return EstimatorGradientResult(gradients, metadata=metadata, options=self._default_options)
+
+
+PullStacks = Callable[[Sequence[np.ndarray]], list[tuple[np.ndarray, np.ndarray]]]
+"""As `PullStack`, for several stacks."""
+
+
+def _stack(bundles: Sequence[Bundle]) -> Stack:
+    """Bundles of one circuit and size, together."""
+    rows = np.stack([bundle.inputs.T for bundle in bundles], axis=1).astype(float)  # (n, H, R)
+    weights = np.stack([w for bundle in bundles for w in bundle.weights]).astype(float)  # (G, P)
+    return Stack(bundles[0].circuits[0], weights, rows)
 
 
 def _alike_bundles(bundles: Sequence[Bundle]) -> list[list[int]]:

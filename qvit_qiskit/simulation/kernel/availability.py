@@ -9,6 +9,8 @@ from importlib.util import find_spec
 
 MAX_QUBITS = 12
 """Wider states leave the processor's cache (measured)."""
+VERSION = 2
+"""Of the loops' sums: two versions round differently."""
 FEW_QUBITS, FEW_ROWS = 6, 16
 """Lanes without a row cost as much as others: of wider circuits there must be so many rows."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qvit_qiskit.simulation.kernel.gate_loops import LANES, compiled
+from qvit_qiskit.simulation.kernel.gate_loops import compiled
 from qvit_qiskit.simulation.kernel.loops import (
     Spot,
     Sums,
@@ -26,31 +26,32 @@ def forward(
     tables: Tables,
     trig: Trig,
     by_group: bool,
-    parts: int,
+    shape: tuple[int, int],
     diagonal: Array,
     blocks: tuple[int, int],
     finals: Array,
     values: Array,
 ) -> None:
-    """Values of some blocks of `LANES` rows.
+    """Values of some blocks of rows, of as many as there are lanes.
 
     Args:
         tables: The circuit.
         trig: Cosines and sines, rows filled up to whole blocks.
         by_group: Whether row angles or the product state differ between weight sets.
-        parts: 1 for real amplitudes, 2 for complex ones.
+        shape: 1 part for real amplitudes or 2 for complex ones, and the lanes of a block.
         diagonal: The observables by places, shape (2**n, K).
         blocks: The first block, and the one behind the last.
-        finals: Filled with the last states unless empty, shape (G, blocks, 2**n, parts * LANES).
+        finals: Filled with the last states unless empty, shape (G, blocks, 2**n, parts, lanes).
         values: Filled, shape (G, K, R).
     """
+    parts, lanes = shape
     size, groups, arrays = diagonal.shape[0], trig.shared.shape[1], trig.row.shape[2]
     each = 1 if by_group else groups // arrays
-    state = np.empty((size, parts * LANES))
-    begun = np.empty((size, parts * LANES))
-    below = np.empty((size, LANES))
+    state = np.empty((size, parts, lanes))
+    begun = np.empty((size, parts, lanes))
+    below = np.empty((size, lanes))
     for block in range(blocks[0], blocks[1]):
-        first = block * LANES
+        first = block * lanes
         for place in range(arrays):
             begin(tables.product, trig, Spot(place, place, first), below, begun)
             for group in range(place * each, (place + 1) * each):
@@ -67,7 +68,7 @@ def back(
     tables: Tables,
     trig: Trig,
     by_group: bool,
-    parts: int,
+    shape: tuple[int, int],
     diagonal: Array,
     blocks: tuple[int, int],
     finals: Array,
@@ -80,22 +81,23 @@ def back(
         tables: As in `forward`.
         trig: As in `forward`.
         by_group: As in `forward`.
-        parts: As in `forward`.
+        shape: As in `forward`.
         diagonal: As in `forward`.
         blocks: As in `forward`.
         finals: What `forward` filled; where it is empty, states are computed once more.
         cotangents: ∂L/∂values, shape (G, K, R).
         sums: ∂L/∂angles, added to.
     """
+    parts, lanes = shape
     size, groups, arrays = diagonal.shape[0], trig.shared.shape[1], trig.row.shape[2]
     each = 1 if by_group else groups // arrays
-    state = np.empty((size, parts * LANES))
-    begun = np.empty((size, parts * LANES))
-    lam = np.empty((size, parts * LANES))
-    total = np.empty((size, LANES))
-    below = np.empty((size, LANES))
+    state = np.empty((size, parts, lanes))
+    begun = np.empty((size, parts, lanes))
+    lam = np.empty((size, parts, lanes))
+    total = np.empty((size, lanes))
+    below = np.empty((size, lanes))
     for block in range(blocks[0], blocks[1]):
-        first = block * LANES
+        first = block * lanes
         for place in range(arrays):
             begin(tables.product, trig, Spot(place, place, first), below, begun)
             total[:] = 0.0
@@ -109,6 +111,6 @@ def back(
                 pull_read(state, diagonal, spot, cotangents, lam)
                 undo_gates(tables, trig, spot, state, lam, sums)
                 for i in range(size):
-                    for v in range(LANES):
-                        total[i, v] += lam[i, v]
+                    for v in range(lanes):
+                        total[i, v] += lam[i, 0, v]
             pull_begin(tables.product, trig, Spot(place, place, first), below, total, sums)

@@ -1,7 +1,7 @@
 """Gates on short vectors of rows, compiled by numba.
 
-A state has shape (2**n, parts * LANES), imaginary parts, where there are any, behind the real ones.
-A cotangent λ has the shape of its state, and dL = Re Σ conj(λ) d(state).
+A state has shape (2**n, parts, lanes): each lane is a row, and parts are real and, where there are
+any, imaginary ones. A cotangent λ has the shape of its state, and dL = Re Σ conj(λ) d(state).
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from numba import njit, types
 from numba.extending import overload
 
 Array = np.ndarray
-LANES = 32
-"""Rows that are worked on together (measured: fewer cost more calls, more leave the cache)."""
 
 compiled: Any = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 """Compiles a function: kept in numba's cache, free of the GIL, a·b + c as one instruction."""
@@ -43,7 +41,7 @@ def rotate(axis: int, state: Array, pairs: Array, c: Any, s: Any) -> None:
 
     Args:
         axis: 0, 1 or 2 for x, y or z.
-        state: Shape (2**n, parts * LANES); changed in place.
+        state: Shape (2**n, parts, lanes); changed in place.
         pairs: Places of the amplitudes that are joined, shape (2**(n - 1), 2).
         c: cos φ/2 of each lane, or of all.
         s: sin φ/2, likewise.
@@ -51,30 +49,30 @@ def rotate(axis: int, state: Array, pairs: Array, c: Any, s: Any) -> None:
     for k in range(pairs.shape[0]):
         a, b = pairs[k, 0], pairs[k, 1]
         if axis == 1:
-            for part in range(0, state.shape[1], LANES):
-                for v in range(LANES):
+            for part in range(state.shape[1]):
+                for v in range(state.shape[2]):
                     cv, sv = of_lane(c, v), of_lane(s, v)
-                    x, y = state[a, part + v], state[b, part + v]
-                    state[a, part + v] = cv * x - sv * y
-                    state[b, part + v] = sv * x + cv * y
+                    x, y = state[a, part, v], state[b, part, v]
+                    state[a, part, v] = cv * x - sv * y
+                    state[b, part, v] = sv * x + cv * y
         elif axis == 0:
-            for v in range(LANES):
+            for v in range(state.shape[2]):
                 cv, sv = of_lane(c, v), of_lane(s, v)
-                x, xi = state[a, v], state[a, LANES + v]
-                y, yi = state[b, v], state[b, LANES + v]
-                state[a, v] = cv * x + sv * yi
-                state[a, LANES + v] = cv * xi - sv * y
-                state[b, v] = cv * y + sv * xi
-                state[b, LANES + v] = cv * yi - sv * x
+                x, xi = state[a, 0, v], state[a, 1, v]
+                y, yi = state[b, 0, v], state[b, 1, v]
+                state[a, 0, v] = cv * x + sv * yi
+                state[a, 1, v] = cv * xi - sv * y
+                state[b, 0, v] = cv * y + sv * xi
+                state[b, 1, v] = cv * yi - sv * x
         else:
-            for v in range(LANES):
+            for v in range(state.shape[2]):
                 cv, sv = of_lane(c, v), of_lane(s, v)
-                x, xi = state[a, v], state[a, LANES + v]
-                y, yi = state[b, v], state[b, LANES + v]
-                state[a, v] = cv * x + sv * xi
-                state[a, LANES + v] = cv * xi - sv * x
-                state[b, v] = cv * y - sv * yi
-                state[b, LANES + v] = cv * yi + sv * y
+                x, xi = state[a, 0, v], state[a, 1, v]
+                y, yi = state[b, 0, v], state[b, 1, v]
+                state[a, 0, v] = cv * x + sv * xi
+                state[a, 1, v] = cv * xi - sv * x
+                state[b, 0, v] = cv * y - sv * yi
+                state[b, 1, v] = cv * yi + sv * y
 
 
 @compiled
@@ -82,18 +80,18 @@ def rotate_real(state: Array, pairs: Array, c: Any, s: Any) -> None:
     """`rotate` about y of a state with real amplitudes.
 
     Args:
-        state: Shape (2**n, LANES); changed in place.
+        state: Shape (2**n, 1, lanes); changed in place.
         pairs: As in `rotate`.
         c: As in `rotate`.
         s: As in `rotate`.
     """
     for k in range(pairs.shape[0]):
         a, b = pairs[k, 0], pairs[k, 1]
-        for v in range(LANES):
+        for v in range(state.shape[2]):
             cv, sv = of_lane(c, v), of_lane(s, v)
-            x, y = state[a, v], state[b, v]
-            state[a, v] = cv * x - sv * y
-            state[b, v] = sv * x + cv * y
+            x, y = state[a, 0, v], state[b, 0, v]
+            state[a, 0, v] = cv * x - sv * y
+            state[b, 0, v] = sv * x + cv * y
 
 
 @compiled
@@ -105,26 +103,28 @@ def derivative(axis: int, state: Array, lam: Array, pairs: Array, out: Array) ->
         state: The state behind the rotation.
         lam: λ behind it.
         pairs: As in `rotate`.
-        out: Filled, shape (LANES,).
+        out: Filled, shape (lanes,).
     """
     out[:] = 0.0
     for k in range(pairs.shape[0]):
         a, b = pairs[k, 0], pairs[k, 1]
         if axis == 1:
-            for part in range(0, state.shape[1], LANES):
-                for v in range(LANES):
-                    p, q = lam[a, part + v], lam[b, part + v]
-                    out[v] += 0.5 * (q * state[a, part + v] - p * state[b, part + v])
+            for part in range(state.shape[1]):
+                for v in range(state.shape[2]):
+                    p, q = lam[a, part, v], lam[b, part, v]
+                    out[v] += q * state[a, part, v] - p * state[b, part, v]
         elif axis == 0:
-            for v in range(LANES):
-                one = lam[a, v] * state[b, LANES + v] - lam[a, LANES + v] * state[b, v]
-                two = lam[b, v] * state[a, LANES + v] - lam[b, LANES + v] * state[a, v]
-                out[v] += 0.5 * (one + two)
+            for v in range(state.shape[2]):
+                one = lam[a, 0, v] * state[b, 1, v] - lam[a, 1, v] * state[b, 0, v]
+                two = lam[b, 0, v] * state[a, 1, v] - lam[b, 1, v] * state[a, 0, v]
+                out[v] += one + two
         else:
-            for v in range(LANES):
-                one = lam[a, v] * state[a, LANES + v] - lam[a, LANES + v] * state[a, v]
-                two = lam[b, v] * state[b, LANES + v] - lam[b, LANES + v] * state[b, v]
-                out[v] += 0.5 * (one - two)
+            for v in range(state.shape[2]):
+                one = lam[a, 0, v] * state[a, 1, v] - lam[a, 1, v] * state[a, 0, v]
+                two = lam[b, 0, v] * state[b, 1, v] - lam[b, 1, v] * state[b, 0, v]
+                out[v] += one - two
+    for v in range(out.shape[0]):
+        out[v] *= 0.5
 
 
 @compiled
@@ -137,19 +137,21 @@ def undo_real(state: Array, lam: Array, pairs: Array, c: Any, s: Any, out: Array
         pairs: As in `rotate`.
         c: As in `rotate`.
         s: As in `rotate`.
-        out: ∂L/∂φ, filled, shape (LANES,).
+        out: ∂L/∂φ, filled, shape (lanes,).
     """
     out[:] = 0.0
     for k in range(pairs.shape[0]):
         a, b = pairs[k, 0], pairs[k, 1]
-        for v in range(LANES):
+        for v in range(state.shape[2]):
             cv, sv = of_lane(c, v), of_lane(s, v)
-            x, y, p, q = state[a, v], state[b, v], lam[a, v], lam[b, v]
-            out[v] += 0.5 * (q * x - p * y)
-            state[a, v] = cv * x + sv * y
-            state[b, v] = cv * y - sv * x
-            lam[a, v] = cv * p + sv * q
-            lam[b, v] = cv * q - sv * p
+            x, y, p, q = state[a, 0, v], state[b, 0, v], lam[a, 0, v], lam[b, 0, v]
+            out[v] += q * x - p * y
+            state[a, 0, v] = cv * x + sv * y
+            state[b, 0, v] = cv * y - sv * x
+            lam[a, 0, v] = cv * p + sv * q
+            lam[b, 0, v] = cv * q - sv * p
+    for v in range(out.shape[0]):
+        out[v] *= 0.5
 
 
 @compiled
@@ -166,9 +168,9 @@ def undo(
         c: As in `rotate`.
         s: As in `rotate`.
         minus: −s.
-        out: ∂L/∂φ, filled, shape (LANES,).
+        out: ∂L/∂φ, filled, shape (lanes,).
     """
-    if state.shape[1] == LANES:
+    if state.shape[1] == 1:
         undo_real(state, lam, pairs, c, s, out)
     else:
         derivative(axis, state, lam, pairs, out)
@@ -181,26 +183,26 @@ def multiply(state: Array, pairs: Array, matrix: Array) -> None:
     """A constant one-qubit matrix.
 
     Args:
-        state: Shape (2**n, parts * LANES); changed in place.
+        state: Shape (2**n, parts, lanes); changed in place.
         pairs: As in `rotate`.
         matrix: Its real and its imaginary part, shape (2, 2, 2).
     """
     for k in range(pairs.shape[0]):
         a, b = pairs[k, 0], pairs[k, 1]
-        if state.shape[1] == LANES:
-            for v in range(LANES):
-                x, y = state[a, v], state[b, v]
-                state[a, v] = matrix[0, 0, 0] * x + matrix[0, 0, 1] * y
-                state[b, v] = matrix[0, 1, 0] * x + matrix[0, 1, 1] * y
+        if state.shape[1] == 1:
+            for v in range(state.shape[2]):
+                x, y = state[a, 0, v], state[b, 0, v]
+                state[a, 0, v] = matrix[0, 0, 0] * x + matrix[0, 0, 1] * y
+                state[b, 0, v] = matrix[0, 1, 0] * x + matrix[0, 1, 1] * y
             continue
-        for v in range(LANES):
-            x, xi = state[a, v], state[a, LANES + v]
-            y, yi = state[b, v], state[b, LANES + v]
+        for v in range(state.shape[2]):
+            x, xi = state[a, 0, v], state[a, 1, v]
+            y, yi = state[b, 0, v], state[b, 1, v]
             for row in range(2):
                 m, n = matrix[0, row, 0], matrix[0, row, 1]
                 mi, ni = matrix[1, row, 0], matrix[1, row, 1]
-                state[pairs[k, row], v] = m * x - mi * xi + n * y - ni * yi
-                state[pairs[k, row], LANES + v] = m * xi + mi * x + n * yi + ni * y
+                state[pairs[k, row], 0, v] = m * x - mi * xi + n * y - ni * yi
+                state[pairs[k, row], 1, v] = m * xi + mi * x + n * yi + ni * y
 
 
 @compiled
@@ -208,7 +210,7 @@ def turn(state: Array, factors: Array, sign: float) -> None:
     """Multiply amplitudes by phases.
 
     Args:
-        state: Shape (2**n, parts * LANES); changed in place.
+        state: Shape (2**n, parts, lanes); changed in place.
         factors: Real and imaginary parts of the phases, shape (2, 2**n).
         sign: −1 for their conjugates, else 1.
     """
@@ -216,11 +218,11 @@ def turn(state: Array, factors: Array, sign: float) -> None:
         f, fi = factors[0, i], sign * factors[1, i]
         if f == 1.0 and fi == 0.0:
             continue
-        if state.shape[1] == LANES:
-            for v in range(LANES):
-                state[i, v] *= f
+        if state.shape[1] == 1:
+            for v in range(state.shape[2]):
+                state[i, 0, v] *= f
         else:
-            for v in range(LANES):
-                x, xi = state[i, v], state[i, LANES + v]
-                state[i, v] = f * x - fi * xi
-                state[i, LANES + v] = f * xi + fi * x
+            for v in range(state.shape[2]):
+                x, xi = state[i, 0, v], state[i, 1, v]
+                state[i, 0, v] = f * x - fi * xi
+                state[i, 1, v] = f * xi + fi * x

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +16,14 @@ from numba.core import event
 from qvit_qiskit.simulation.exact.columns import SplitAngles
 from qvit_qiskit.simulation.kernel.block_loops import back, forward
 from qvit_qiskit.simulation.kernel.gate_code import SHARED, GateCode
-from qvit_qiskit.simulation.kernel.gate_loops import LANES
 from qvit_qiskit.simulation.kernel.loops import Sums, Tables, Trig
 
-PART = 16
-"""Blocks of rows whose sums are made together: sums do not depend on the number of threads."""
+STATE_BYTES = 2**19
+"""Of a block's states and as much again for λ, which stay in the processor's cache (measured)."""
+LEAST_LANES, MOST_LANES = 8, 128
+"""Rows that are worked on together, lanes without a row included (measured: few cost calls)."""
+PART = 512
+"""Rows, or the lanes of one block, whose sums are made together, whatever the threads."""
 
 
 class CompileNotice(event.Listener):
@@ -37,6 +43,26 @@ class CompileNotice(event.Listener):
 
 
 event.register("numba:compile", CompileNotice())
+
+
+def forget_stale(folder: Path) -> None:
+    """Remove compiled loops that are older than a file of this package.
+
+    Numba's cache looks at the file of the function that is called, not at those of the functions
+    which that one calls.
+
+    Args:
+        folder: Where numba keeps what it compiled.
+    """
+    files = [path.stat().st_mtime for path in Path(__file__).parent.glob("*.py")]
+    changed = max([when for when in files if when <= time.time()], default=0.0)
+    with suppress(OSError):  # somebody else's folder: then nobody here wrote into it
+        for index in folder.glob("*_loops.*.nbi"):
+            if index.stat().st_mtime < changed:
+                index.unlink(missing_ok=True)
+
+
+forget_stale(Path(forward.stats.cache_path))
 
 
 class KernelTask:
@@ -64,7 +90,8 @@ class KernelTask:
         self.code, self.angles, self.rows = code, angles, rows
         self.weights = np.ascontiguousarray(shared.T)  # (P_shared, G)
         self.groups, self.tape_bytes = len(shared), tape_bytes
-        self.blocks = -(-rows.shape[2] // LANES)
+        self.lanes = lanes_of(rows.shape[2], 8 * code.parts * 2**code.num_qubits)
+        self.blocks = -(-rows.shape[2] // self.lanes)
         self.of_rows = angles.row_values(rows, self.weights)
         self.row, self.by_group = self._row_angles()
         table = angles.shared_table.evaluate(list(self.weights))
@@ -81,20 +108,28 @@ class KernelTask:
         by_group = any(angle.shape[1] > 1 for angle in table)
         by_group = by_group or bool((self.code.product[:, 0] == SHARED).any())
         count = self.groups if by_group else arrays
-        half = np.zeros((len(table), count, self.blocks * LANES))
-        for slot, angle in enumerate(table):
-            wide = np.broadcast_to(angle, (arrays, count // arrays, rows))
-            half[slot, :, :rows] = wide.reshape(count, rows) / 2
+        shape = arrays, count // arrays, rows
+        half = np.zeros((len(table), count, self.blocks * self.lanes))
+        if table:
+            wide = [one if one.shape == shape else np.broadcast_to(one, shape) for one in table]
+            half[:, :, :rows] = np.stack(wide).reshape(-1, count, rows)
+        half /= 2
         return _trig(half), by_group
 
     def _arguments(self) -> tuple[Any, ...]:
         code = self.code
         tables = Tables(code.product, code.gates, code.pairs, code.phase_parts, code.matrix_parts)
-        return tables, Trig(self.row, self.shared), self.by_group, code.parts, self.diagonal
+        shape = code.parts, self.lanes
+        return tables, Trig(self.row, self.shared), self.by_group, shape, self.diagonal
+
+    def _parts(self) -> list[tuple[int, int]]:
+        """Blocks whose sums are made together: the first, and the one behind the last."""
+        step = max(1, PART // self.lanes)
+        return [(a, min(a + step, self.blocks)) for a in range(0, self.blocks, step)]
 
     def _spread(self, work: Any) -> None:
         """Give the parts of the rows to as many threads as torch may use."""
-        parts = [(a, min(a + PART, self.blocks)) for a in range(0, self.blocks, PART)]
+        parts = self._parts()
         threads = min(torch.get_num_threads(), len(parts))
         if threads < 2:
             for number, blocks in enumerate(parts):
@@ -109,10 +144,10 @@ class KernelTask:
         Args:
             keep: Whether `pullback` will be called.
         """
-        shape = (self.groups, self.blocks, len(self.diagonal), self.code.parts * LANES)
+        shape = (self.groups, self.blocks, len(self.diagonal), self.code.parts, self.lanes)
         if keep and 8 * int(np.prod(shape)) <= self.tape_bytes:
             self.finals = np.empty(shape)
-        values = np.empty((self.groups, self.diagonal.shape[1], self.blocks * LANES))
+        values = np.empty((self.groups, self.diagonal.shape[1], self.blocks * self.lanes))
 
         def work(number: int, blocks: tuple[int, int]) -> None:
             forward(*self._arguments(), blocks, self.finals, values)
@@ -127,10 +162,10 @@ class KernelTask:
             cotangent: ∂L/∂values, shape (G, K, R).
         """
         arrays, rows = self.rows.shape[1:]
-        padded = np.zeros((self.groups, self.diagonal.shape[1], self.blocks * LANES))
+        padded = np.zeros((self.groups, self.diagonal.shape[1], self.blocks * self.lanes))
         padded[:, :, :rows] = cotangent
         by_angle = np.zeros(self.row.shape[1:])  # of rows
-        by_part = np.zeros((-(-self.blocks // PART), *self.shared.shape[1:]))
+        by_part = np.zeros((len(self._parts()), *self.shared.shape[1:]))
 
         def work(number: int, blocks: tuple[int, int]) -> None:
             sums = Sums(by_angle, by_part[number])
@@ -143,6 +178,18 @@ class KernelTask:
             self.angles.pull_rows(self.of_rows, grads, by_row, by_shared)
         self.angles.pull_shared(self.weights, list(by_part.sum(axis=0).T), by_shared)
         return by_row, by_shared.T
+
+
+def lanes_of(rows: int, bytes_of_row: int) -> int:
+    """How many rows to work on together.
+
+    Args:
+        rows: R.
+        bytes_of_row: Of the state of one.
+    """
+    most = min(MOST_LANES, max(LEAST_LANES, STATE_BYTES // bytes_of_row))
+    each = -(-rows // -(-rows // most))  # blocks of even size
+    return -(-each // LEAST_LANES) * LEAST_LANES
 
 
 def _trig(angles: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -72,7 +73,7 @@ def test_circuits_of_the_library(rng, seed):
 def test_rows_and_threads_change_nothing(rng):
     """A row has the same bits in any batch, and the sums with any number of threads."""
     circuit = build_circuit("reupload-ring", 3, 2)
-    rows = 2 * kernel_task.PART * kernel_task.LANES + 7
+    rows = 2 * kernel_task.PART + 7
     bundle = random_bundle(rng, circuit, rows, 2)
     cotangents = [random_cotangents(rng, bundle)]
     values, (gradient,) = both_ways([bundle], cotangents, True)
@@ -142,3 +143,25 @@ def test_the_first_call_says_why_it_takes_long(monkeypatch, capsys):
         told.on_start(None)
         told.on_end(None)
     assert capsys.readouterr().err.count("once on this machine") == 1
+
+
+@pytest.mark.parametrize("rows", [1, 7, 8, 9, 100, 128, 129, 512, 1568])
+@pytest.mark.parametrize("qubits", [1, 4, 8, 12])
+def test_lanes_hold_all_rows_and_few_others(rows, qubits):
+    lanes = kernel_task.lanes_of(rows, 8 * 2**qubits)
+    blocks = -(-rows // lanes)
+    assert lanes % 8 == 0
+    assert blocks * lanes < rows + 8 * blocks
+    assert lanes == 8 or lanes * 8 * 2**qubits <= kernel_task.STATE_BYTES
+
+
+def test_loops_that_were_compiled_from_other_files_are_forgotten(tmp_path):
+    """Numba itself looks at one file of several."""
+    old, new, other = (tmp_path / f"{name}.x.nbi" for name in ("a_loops", "b_loops", "c_tables"))
+    for path in (old, new, other):
+        path.write_bytes(b"")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    kernel_task.forget_stale(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [new, other]
+    kernel_task.forget_stale(tmp_path / "missing")
