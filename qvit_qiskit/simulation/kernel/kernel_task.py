@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,8 @@ STATE_BYTES = 2**19
 """Of a block's states and as much again for λ, which stay in the processor's cache (measured)."""
 LEAST_LANES, MOST_LANES = 8, 128
 """Rows that are worked on together, lanes without a row included (measured: few cost calls)."""
+THREADS_FROM = 2**25
+"""Amplitudes times gates: below, about ten milliseconds, a second thread gains nothing."""
 PART = 512
 """Rows, or the lanes of one block, whose sums are made together, whatever the threads."""
 
@@ -127,16 +130,23 @@ class KernelTask:
         step = max(1, PART // self.lanes)
         return [(a, min(a + step, self.blocks)) for a in range(0, self.blocks, step)]
 
-    def _spread(self, work: Any) -> None:
-        """Give the parts of the rows to as many threads as torch may use."""
+    def _spread(self, work: Callable[[int, tuple[int, int]], None]) -> None:
+        """Give the parts of the rows to as many threads as torch may use, where that pays."""
         parts = self._parts()
-        threads = min(torch.get_num_threads(), len(parts))
-        if threads < 2:
-            for number, blocks in enumerate(parts):
+        amplitudes = self.groups * self.blocks * self.lanes * len(self.diagonal)
+        many = amplitudes * len(self.code.gates) >= THREADS_FROM
+        threads = min(torch.get_num_threads(), len(parts)) if many else 1
+        left = iter(enumerate(parts))
+
+        def drain() -> None:
+            for number, blocks in left:  # threads take turns: one step of an iterator is atomic
                 work(number, blocks)
-            return
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, range(len(parts)), parts))
+
+        with ThreadPoolExecutor(max(1, threads - 1)) as pool:  # starts none before it is asked
+            others = [pool.submit(drain) for _ in range(threads - 1)]
+            drain()  # this thread, too: torch's own wait in circles for a while, on the same cores
+        for other in others:
+            other.result()
 
     def run(self, *, keep: bool) -> np.ndarray:
         """Values of all rows, shape (G, K, R).

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -70,8 +73,21 @@ def test_circuits_of_the_library(rng, seed):
     check(rng, circuit, rows=1 + seed % 5 * 9, groups=1 + seed % 3, arrays=1 + seed % 2)
 
 
-def test_rows_and_threads_change_nothing(rng):
+def recording(loop: Callable[..., None], seen: set[int]) -> Callable[..., None]:
+    """A loop that notes which threads called it, and lets others come to work before it."""
+
+    def call(*arguments: object) -> None:
+        seen.add(threading.get_ident())
+        time.sleep(0.05)
+        loop(*arguments)
+
+    return call
+
+
+def test_rows_and_threads_change_nothing(rng, monkeypatch):
     """A row has the same bits in any batch, and the sums with any number of threads."""
+    seen = set()
+    monkeypatch.setattr(kernel_task, "back", recording(kernel_task.back, seen))
     circuit = build_circuit("reupload-ring", 3, 2)
     rows = 2 * kernel_task.PART + 7
     bundle = random_bundle(rng, circuit, rows, 2)
@@ -85,6 +101,8 @@ def test_rows_and_threads_change_nothing(rng):
     np.testing.assert_array_equal(gradient.inputs[some], few[1][0].inputs)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
+    monkeypatch.setattr(kernel_task, "THREADS_FROM", 0)
+    assert len(seen) == 1
     try:
         again, (other,) = both_ways([bundle], cotangents, True)
     finally:
@@ -92,6 +110,7 @@ def test_rows_and_threads_change_nothing(rng):
     np.testing.assert_array_equal(again[0], values[0])
     np.testing.assert_array_equal(other.inputs, gradient.inputs)
     np.testing.assert_array_equal(other.weights, gradient.weights)
+    assert len(seen) > 1
 
 
 def test_states_that_are_not_kept_are_computed_again(rng, monkeypatch):
