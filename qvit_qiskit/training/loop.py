@@ -14,7 +14,6 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from qvit_qiskit import metrics
 from qvit_qiskit.exceptions import CheckpointError, ConfigError
@@ -25,6 +24,7 @@ from qvit_qiskit.inference.prediction import predict
 from qvit_qiskit.simulation.kernel.availability import loops
 from qvit_qiskit.training.arithmetic import Arithmetic
 from qvit_qiskit.training.augmentation import augmented, contrasted
+from qvit_qiskit.training.averaging import WeightAverage
 from qvit_qiskit.training.checkpoint import save_checkpoint
 from qvit_qiskit.training.history import Epoch as Epoch
 from qvit_qiskit.training.history import write_history
@@ -122,7 +122,7 @@ class Loop:
         self.val_images = phase.data.val.pixels()
         self.objective = phase.objective(self.labels)
         self.optimizer = _optimizer(self.train, self.model, self.arithmetic.fused)
-        self.average = _average(self.train, self.model)
+        self.average = WeightAverage(self.model, self.train.ema) if self.train.ema else None
         self.phase = phase
 
     @property
@@ -298,12 +298,6 @@ def _optimizer(train: TrainConfig, model: nn.Module, fused: bool) -> torch.optim
 
 
 _FUSED = ("cpu", "cuda")
-
-
-def _average(train: TrainConfig, model: nn.Module) -> AveragedModel | None:
-    if not train.ema:
-        return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(train.ema), use_buffers=True)
 
 
 @contextmanager
