@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from numba.core import event
 
 from qvit_qiskit.simulation.exact.columns import SplitAngles
 from qvit_qiskit.simulation.kernel.block_loops import back, forward
+from qvit_qiskit.simulation.kernel.compilation import CompileNotice, forget_stale
 from qvit_qiskit.simulation.kernel.gate_code import SHARED, GateCode
 from qvit_qiskit.simulation.kernel.loops import Sums, Tables, Trig
 
@@ -29,42 +27,7 @@ PART = 512
 """Rows, or the lanes of one block, whose sums are made together, whatever the threads."""
 
 
-class CompileNotice(event.Listener):
-    """Says to a person that waits why: the first call on a machine compiles, later ones do not."""
-
-    def __init__(self) -> None:
-        self.silent = not sys.stderr.isatty()
-
-    def on_start(self, event: Any) -> None:
-        """A loop is about to be compiled, since it was not in numba's cache."""
-        if not self.silent:
-            print("Compiling loops over gates, once on this machine ...", file=sys.stderr)
-        self.silent = True
-
-    def on_end(self, event: Any) -> None:
-        """It is."""
-
-
 event.register("numba:compile", CompileNotice())
-
-
-def forget_stale(folder: Path) -> None:
-    """Remove compiled loops that are older than a file of this package.
-
-    Numba's cache looks at the file of the function that is called, not at those of the functions
-    which that one calls.
-
-    Args:
-        folder: Where numba keeps what it compiled.
-    """
-    files = [path.stat().st_mtime for path in Path(__file__).parent.glob("*.py")]
-    changed = max([when for when in files if when <= time.time()], default=0.0)
-    with suppress(OSError):  # somebody else's folder: then nobody here wrote into it
-        for index in folder.glob("*_loops.*.nbi"):
-            if index.stat().st_mtime < changed:
-                index.unlink(missing_ok=True)
-
-
 forget_stale(Path(forward.stats.cache_path))
 
 

@@ -27,6 +27,7 @@ from qvit_qiskit.simulation.kernel.availability import loops, pays
 
 pytest.importorskip("numba")
 kernel_task = pytest.importorskip("qvit_qiskit.simulation.kernel.kernel_task")
+compilation = pytest.importorskip("qvit_qiskit.simulation.kernel.compilation")
 
 
 def both_ways(
@@ -157,7 +158,7 @@ def test_numba_is_not_imported_before_it_is_needed():
 
 def test_the_first_call_says_why_it_takes_long(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    told = kernel_task.CompileNotice()
+    told = compilation.CompileNotice()
     for _ in range(2):
         told.on_start(None)
         told.on_end(None)
@@ -181,6 +182,6 @@ def test_loops_that_were_compiled_from_other_files_are_forgotten(tmp_path):
         path.write_bytes(b"")
     for path in (old, other):
         os.utime(path, (0, 0))
-    kernel_task.forget_stale(tmp_path)
+    compilation.forget_stale(tmp_path)
     assert sorted(tmp_path.iterdir()) == [new, other]
-    kernel_task.forget_stale(tmp_path / "missing")
+    compilation.forget_stale(tmp_path / "missing")
