@@ -32,6 +32,10 @@ CASES = [
     ("rx-rz-ring", 8, 2, 1, 512),
     ("reupload-ring", 4, 2, 2, 512),
     ("ry-chain", 8, 2, 1, 512),
+    ("ry-ring", 8, 2, 1, 4),
+    ("ry-ring", 12, 2, 1, 64),
+    ("ry-ring", 14, 2, 1, 64),
+    ("ry-ring", 16, 1, 1, 32),
 ]
 """Family, qubits, layers, heads, rows."""
 

@@ -214,7 +214,7 @@ class Engine:
 
 
 def _pays(request: Request[Program]) -> bool:
-    return request.num_rows > 0 and pays(request.program.num_qubits, request.num_rows)
+    return request.num_rows > 0 and pays(request.program.num_qubits)
 
 
 class _Task:

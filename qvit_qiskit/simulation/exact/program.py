@@ -30,7 +30,7 @@ from qvit_qiskit.simulation.exact.stages import (
     Stage,
     UnitaryStage,
 )
-from qvit_qiskit.simulation.kernel.availability import FEW_ROWS, pays
+from qvit_qiskit.simulation.kernel.availability import pays
 from qvit_qiskit.simulation.kernel.gate_code import GateCode
 
 MAX_QUBITS = 24
@@ -71,7 +71,7 @@ class Program:
 
     def describe_values(self) -> str:
         """One line for people: which engine its expectation values get."""
-        if not pays(self.num_qubits, FEW_ROWS):
+        if not pays(self.num_qubits):
             return self.describe()
         number = "real" if self.real else "complex"
         return f"exact, compiled loops over {len(self.code.gates)} gates, {number} amplitudes"
