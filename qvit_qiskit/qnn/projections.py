@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor, nn, stack
+from torch import contiguous_format as CONTIGUOUS  # noqa: N812
 
 from qvit_qiskit.circuits import QNNCircuit
 from qvit_qiskit.circuits.bundle import Bundle, Stack, SupportsStackedVJP, Values
@@ -78,8 +79,8 @@ class QuantumProjections(nn.Module):
         weights = stack([layer.weight for layer in layers])  # (3*heads, num_weights)
         (flat,) = apply(self._evaluate, rows, weights)  # (3*heads, num_outputs, B*N)
         parts = flat.reshape(self.heads, 3, circuit.num_outputs, batch, tokens)
-        # (3, B, heads, N, num_outputs)
-        q, k, v = parts.permute(1, 3, 0, 4, 2).contiguous().unbind()
+        # each (B, heads, N, num_outputs); copies, which may be changed in place
+        q, k, v = (one.clone(memory_format=CONTIGUOUS) for one in parts.permute(1, 3, 0, 4, 2))
         return q, k, v
 
     def _evaluate(self, arrays: Arrays, differentiate: bool) -> tuple[Arrays, PullArrays | None]:

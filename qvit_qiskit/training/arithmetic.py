@@ -37,7 +37,7 @@ class Arithmetic:
         """
         record = settings.get("arithmetic", {})
         # the first loops were told as true
-        loops = int(record.get("loops", 0))
+        loops = int(record.get("loops") or 0)
         known = cls(bool(record.get("fused")), loops, record.get("batch", 64))
         if loops and not availability.available():
             what, remedy = "which are not installed here: it goes on without", _REMEDY

@@ -17,7 +17,7 @@ class WeightAverage(AveragedModel):
         """An average that begins with the weights after the first step.
 
         Args:
-            model: The model in training; its weights stay the same tensors.
+            model: The model in training; as for an optimiser, its parameters stay the same objects.
             decay: Share of the average that a step leaves.
         """
         approach = get_ema_multi_avg_fn(decay)
@@ -35,7 +35,8 @@ class WeightAverage(AveragedModel):
         Args:
             model: The model that the average was made of.
         """
-        if self._pairs is None or not self.n_averaged:
+        known = self._pairs is not None and next(model.parameters()) is self._pairs[1][0]
+        if self._pairs is None or not known or not self.n_averaged:
             super().update_parameters(model)
             return
         self._approach(*self._pairs, self.n_averaged)

@@ -106,6 +106,20 @@ def test_partial_use(rng):
     assert layer.key[0].weight.grad.abs().max() > 1e-3
 
 
+def test_what_comes_back_may_be_changed_in_place(rng):
+    layer = QuantumProjections(ry_ring(2, 1), HEADS)
+    x = tokens(rng, 2, torch.float32).requires_grad_()
+    q, k, v = layer(x)
+    before = k.detach().clone()
+    q *= 2
+    v += 1
+    assert torch.equal(k, before)
+    (plain,) = torch.autograd.grad(layer(x)[0].sum(), x)
+    (twice,) = torch.autograd.grad(q.sum(), x)
+    assert torch.allclose(twice, 2 * plain)
+    assert plain.abs().max() > 1e-3
+
+
 def test_empty_batches():
     layer = QuantumProjections(ry_ring(2, 1), HEADS)
     x = torch.zeros((0, TOKENS, 4), requires_grad=True)

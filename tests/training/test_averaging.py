@@ -62,10 +62,37 @@ def test_equal_to_torchs_own_to_the_bit(rng, name):
         assert torch.equal(a, b)
 
 
+def test_copies_and_other_models_are_averaged_as_by_torch(rng):
+    model = MODELS["qvit"]()
+    own = WeightAverage(model, 0.9)
+    other = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    for _ in range(2):
+        own.update_parameters(model)
+        other.update_parameters(model)
+    copied, moved = copy.deepcopy(own), copy.deepcopy(model)
+    with torch.no_grad():
+        for weight in (*model.parameters(), *moved.parameters()):
+            weight += torch.tensor(rng.standard_normal(weight.shape))
+    for average, seen in ((own, moved), (copied, model)):
+        expected = copy.deepcopy(other)
+        average.update_parameters(seen)
+        expected.update_parameters(seen)
+        for a, b in zip(average.parameters(), expected.parameters(), strict=True):
+            assert torch.equal(a, b)
+
+
 def test_the_weights_of_a_model_without_buffers_are_looked_for_once(monkeypatch):
     model = MODELS["qvit"]()
     average = WeightAverage(model, 0.9)
     average.update_parameters(model)
-    monkeypatch.setattr(nn.Module, "named_parameters", None)  # would fail if it were called
+    looks, parameters = [], type(model).named_parameters
+
+    def watched(self, *args, **kwargs):
+        for pair in parameters(self, *args, **kwargs):
+            looks.append(pair)
+            yield pair
+
+    monkeypatch.setattr(nn.Module, "named_parameters", watched)
     average.update_parameters(model)
+    assert len(looks) == 1
     assert average.n_averaged == 2

@@ -36,9 +36,9 @@ def forget_stale(folder: Path) -> None:
     Args:
         folder: Where numba keeps what it compiled.
     """
-    files = [path.stat().st_mtime for path in Path(__file__).parent.glob("*.py")]
-    changed = max([when for when in files if when <= time.time()], default=0.0)
     with suppress(OSError):  # somebody else's folder: then nobody here wrote into it
-        for index in folder.glob("*_loops.*.nbi"):
+        files = [path.stat().st_mtime for path in Path(__file__).parent.glob("*.py")]
+        changed = max([when for when in files if when <= time.time()], default=0.0)
+        for index in folder.glob("*loops.*.nbi"):
             if index.stat().st_mtime < changed:
                 index.unlink(missing_ok=True)

@@ -28,7 +28,8 @@ PART = 512
 
 
 event.register("numba:compile", CompileNotice())
-forget_stale(Path(forward.stats.cache_path))
+if hasattr(forward, "stats"):  # with NUMBA_DISABLE_JIT it is a plain function
+    forget_stale(Path(forward.stats.cache_path))
 
 
 class KernelTask:
