@@ -71,7 +71,17 @@ UNLISTED = (
     "tests/fixtures/README.md",
     *(
         f"docs/results/{name}/study.md"
-        for name in ("three-sets", "qubits", "width", "shapes", "heads", "finalists", "noise", "search")
+        for name in (
+            "three-sets",
+            "qubits",
+            "width",
+            "shapes",
+            "heads",
+            "finalists",
+            "second-round",
+            "noise",
+            "search",
+        )
     ),
 )
 """Pages that are reached by links alone."""
