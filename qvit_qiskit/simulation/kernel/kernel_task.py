@@ -66,7 +66,8 @@ class KernelTask:
         self.shared = _trig(of_all / 2)  # (2, G, m)
         self.diagonal = np.empty_like(diagonal)
         self.diagonal[code.places] = diagonal
-        self.finals = np.empty((0, 0, 0, 0))
+        # of as many axes as those that are kept: other ones would be compiled for
+        self.finals = np.empty((0, 0, 0, 0, 0))
 
     def _row_angles(self) -> tuple[np.ndarray, bool]:
         """Cosines and sines of half the angles, (2, m_row, H or G, R padded); whether it is G."""
